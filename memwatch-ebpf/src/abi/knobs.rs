@@ -1,0 +1,94 @@
+//! What user space sets while the programs run: filters, floors and rules.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::COMM_LEN;
+
+/// Filters and floors. One instance, in the array `KNOBS` at index 0. A zero means "no filter" unless said otherwise.
+#[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
+#[repr(C)]
+pub struct Knobs {
+    /// Kinds that are written to the ring: bits as in [`super::event::Kind::bit`].
+    pub kinds: u64,
+    /// Smallest mapping that makes an event of its own, in bytes.
+    pub min_bytes: u64,
+    /// Smallest single region that is taken for an fd table, in bytes.
+    pub min_table: u64,
+    /// RSS at which a process without a limit of its own raises an event, in bytes; 0: never.
+    pub rss_limit: u64,
+    /// Only processes in this cgroup or below it.
+    pub cgroup_id: u64,
+    /// Depth of that cgroup below the root of the unified hierarchy.
+    pub cgroup_level: u32,
+    /// Only these processes: those in the map `MARKS` with [`MARK_SHOWN`]; 1 when the filter is on.
+    pub marked_only: u32,
+    /// 1 when `uid` filters.
+    pub uid_on: u32,
+    /// Only this user.
+    pub uid: u32,
+    /// 1 when `comm` filters.
+    pub comm_on: u32,
+    /// Number of valid entries of the array `RULES`.
+    pub rules: u32,
+    /// Only threads of exactly this name.
+    pub comm: [u8; COMM_LEN],
+    /// A process whose events are never shown: memwatch itself; 0: none.
+    pub self_tgid: u32,
+    /// Explicit padding.
+    pub _pad: u32,
+}
+
+/// `MARKS` value bit: the process is in the filter.
+pub const MARK_SHOWN: u32 = 1;
+/// `MARKS` value bit: children of the process are marked like it.
+pub const MARK_INHERITED: u32 = 2;
+/// `MARKS` value bit: rules of scope [`SCOPE_MARKED`] apply to the process.
+pub const MARK_RULED: u32 = 4;
+
+/// Entries of the array `RULES`.
+pub const RULES_MAX: u32 = 16;
+
+/// [`Rule::scope`]: processes marked [`MARK_RULED`].
+pub const SCOPE_MARKED: u32 = 1;
+/// [`Rule::scope`]: processes in `cgroup_id` or below it.
+pub const SCOPE_CGROUP: u32 = 2;
+
+/// An order of the daemon that the kernel side obeys at the moment memory is asked for or touched.
+#[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
+#[repr(C)]
+pub struct Rule {
+    /// Smallest table that the rule concerns, in bytes (a single region).
+    pub min_table: u64,
+    /// Touched bytes at which a [`super::event::ACTION_SIGNAL_TOUCHED`] rule acts.
+    pub touched: u64,
+    /// The cgroup of scope [`SCOPE_CGROUP`].
+    pub cgroup_id: u64,
+    /// Its depth below the root of the unified hierarchy.
+    pub cgroup_level: u32,
+    /// `SCOPE_*`. A rule of an unknown scope concerns nobody.
+    pub scope: u32,
+    /// `ACTION_*` of [`super::event`].
+    pub action: u32,
+    /// Signal to send.
+    pub signal: u32,
+    /// Id that goes into the record of an act.
+    pub id: u32,
+    /// 1 when `comm` must match the thread's name.
+    pub comm_on: u32,
+    /// That name.
+    pub comm: [u8; COMM_LEN],
+}
+
+/// A process's own RSS limit: value of the map `LIMITS`, by process id.
+#[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
+#[repr(C)]
+pub struct RssLimit {
+    /// Start of the process it was meant for, boot clock, nanoseconds: another process of the same id is not concerned.
+    pub start_ns: u64,
+    /// The limit in bytes.
+    pub bytes: u64,
+    /// Signal to send when it is passed, or 0 for an event only.
+    pub signal: u32,
+    /// Id of the rule behind it.
+    pub rule: u32,
+}

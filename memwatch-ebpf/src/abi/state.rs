@@ -1,0 +1,125 @@
+//! What the kernel side keeps in maps, per process and per cgroup.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::event::Resident;
+
+/// Sums of what a process or a cgroup did. User space reads them; they only grow.
+#[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
+#[repr(C)]
+pub struct Counters {
+    /// Bytes mapped by `mmap`.
+    pub mmap_bytes: u64,
+    /// Bytes given back by `munmap`.
+    pub munmap_bytes: u64,
+    /// Bytes by which `mremap` grew regions.
+    pub mremap_grown_bytes: u64,
+    /// Bytes by which `mremap` shrank regions.
+    pub mremap_shrunk_bytes: u64,
+    /// Bytes by which the break moved up.
+    pub brk_grown_bytes: u64,
+    /// Bytes by which the break moved down.
+    pub brk_shrunk_bytes: u64,
+    /// Minor page faults, sampled and scaled.
+    pub minor_faults: u64,
+    /// Major page faults.
+    pub major_faults: u64,
+}
+
+/// [`Learned::how`]: the limit was read.
+pub const LEARNED_READ: u32 = 1;
+/// [`Learned::how`]: the limit was set.
+pub const LEARNED_SET: u32 = 2;
+
+/// One value of RLIMIT_NOFILE that a process came to know.
+#[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
+#[repr(C)]
+pub struct Learned {
+    /// The value N; 0 in an unused slot.
+    pub limit: u64,
+    /// When, on the boot clock, in nanoseconds.
+    pub time_ns: u64,
+    /// Process that made the call: this one or an ancestor.
+    pub tgid: u32,
+    /// Thread that made the call.
+    pub tid: u32,
+    /// `LEARNED_*`.
+    pub how: u32,
+    /// Forks between the process that made the call and the one that holds the value.
+    pub forks: u32,
+}
+
+/// Values of the limit kept per process, soft and hard together; the oldest gives way.
+pub const LEARNED_MAX: usize = 4;
+
+/// A run of closes of descriptors that are not open.
+#[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
+#[repr(C)]
+pub struct Sweep {
+    /// First close of the run, boot clock, nanoseconds.
+    pub first_ns: u64,
+    /// Last close of the run.
+    pub last_ns: u64,
+    /// Closes so far.
+    pub count: u64,
+    /// Count at which the next record is due.
+    pub next: u64,
+}
+
+/// The fd tables of a process, summed.
+#[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
+#[repr(C)]
+pub struct Tables {
+    /// The largest table asked for, as it was reported.
+    pub largest: super::event::FdTable,
+    /// Bytes of all tables that were granted.
+    pub total: u64,
+    /// Anonymous RSS when the first was granted, in bytes.
+    pub anon_before: u64,
+    /// Bytes by which anonymous RSS grew since, at most `total`.
+    pub touched: u64,
+    /// Touched bytes at which the next record is due.
+    pub next_report: u64,
+    /// Touched bytes at which a rule acts; 0: none.
+    pub bound: u64,
+    /// Tables so far.
+    pub count: u32,
+    /// Index of the rule that set `bound`.
+    pub rule: u32,
+}
+
+/// Everything kept of one process: value of the map `PROCESSES`, by process id.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
+#[repr(C)]
+pub struct Process {
+    /// Start of the process, boot clock, nanoseconds.
+    pub start_ns: u64,
+    /// Its cgroup when last seen.
+    pub cgroup_id: u64,
+    /// Its sums.
+    pub counters: Counters,
+    /// The part of `counters` already added to the map `CGROUPS`.
+    pub folded: Counters,
+    /// What was resident when last looked at.
+    pub resident: Resident,
+    /// The program break when last seen; 0: not seen.
+    pub brk: u64,
+    /// Address space watched for RSS growth (`struct mm_struct *`), or 0.
+    pub watched_mm: u64,
+    /// Descriptor-table slots when last seen; 0: not seen.
+    pub fd_slots: u64,
+    /// Limits it learned; the next one goes to slot `learned_next`.
+    pub learned: [Learned; LEARNED_MAX],
+    /// Its close sweep.
+    pub sweep: Sweep,
+    /// Its fd tables.
+    pub tables: Tables,
+    /// Parent process.
+    pub parent_tgid: u32,
+    /// Real user id.
+    pub uid: u32,
+    /// Slot of `learned` that is written next.
+    pub learned_next: u32,
+    /// 1 after its RSS limit was reported, until RSS falls below it again.
+    pub over_limit: u32,
+}

@@ -1,0 +1,220 @@
+//! Does a region's length look like one slot per possible descriptor?
+//!
+//! In: a descriptor limit N and a length L. Out: the element size k and what is left over, or nothing. Pure and
+//! allocation-free, so that the kernel side decides with the same code that user space explains with and that a
+//! scan of a running host uses.
+
+/// Smallest element size considered, in bytes.
+pub const ELEMENT_MIN: u64 = 4;
+/// Largest element size considered, in bytes.
+pub const ELEMENT_MAX: u64 = 1024;
+
+const PAGE: u64 = 4096;
+/// Allocator header in front of a region: 16 bytes in glibc, up to a cache line elsewhere.
+const HEADER_MAX: u64 = 64;
+/// What glibc adds when it grows the heap: `M_TOP_PAD` (128 KiB), a header and page rounding.
+const HEAP_PAD: u64 = 128 * 1024 + PAGE + HEADER_MAX;
+/// Below this limit the heap's padding is larger than half an int table: no length says anything.
+const HEAP_LIMIT_MIN: u64 = 1 << 17;
+/// Erlang's run-time system sizes its poll table by the power of two above min(N, 2^27), 16 bytes each.
+const CAP: u64 = 1 << 27;
+const CAP_ELEMENT: u64 = 16;
+
+/// How a length follows from a limit. The order is the order of preference; numbers are wire numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u32)]
+pub enum Fit {
+    /// L = N x k, plus an allocator header, rounded up to a page.
+    Exact = 1,
+    /// The same with the power of two above N.
+    PowerOfTwo = 2,
+    /// L is the jemalloc size class (four per doubling) that N x k falls into.
+    SizeClass = 3,
+    /// A heap that grew by N x k and malloc's top padding.
+    Heap = 4,
+    /// The power of two above min(N, 2^27), 16 bytes each.
+    Capped = 5,
+}
+
+impl Fit {
+    /// The fit behind a wire number, or `None` for a number nobody gave.
+    #[must_use]
+    pub const fn from_number(number: u32) -> Option<Self> {
+        match number {
+            1 => Some(Self::Exact),
+            2 => Some(Self::PowerOfTwo),
+            3 => Some(Self::SizeClass),
+            4 => Some(Self::Heap),
+            5 => Some(Self::Capped),
+            _ => None,
+        }
+    }
+}
+
+/// A length explained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Match {
+    /// Bytes per descriptor (k).
+    pub element: u32,
+    /// Bytes that the table itself does not need.
+    pub overhead: u64,
+    /// How L follows from N and k.
+    pub fit: Fit,
+}
+
+/// Explains the length of a mapping (`mmap`, `mremap`) by a descriptor limit.
+#[must_use]
+#[inline(always)]
+pub fn explain_mapping(limit: u64, length: u64) -> Option<Match> {
+    if limit < 2 || limit > length {
+        return None;
+    }
+    if let Some(found) = multiple(limit, length, PAGE + HEADER_MAX, Fit::Exact) {
+        return Some(found);
+    }
+    let rounded = power_of_two_above(limit);
+    if rounded != limit
+        && let Some(found) = multiple(rounded, length, PAGE + HEADER_MAX, Fit::PowerOfTwo)
+    {
+        return Some(Match { overhead: length - limit * u64::from(found.element), ..found });
+    }
+    if limit > CAP
+        && let Some(found) = multiple(CAP, length, PAGE + HEADER_MAX, Fit::Capped)
+        && u64::from(found.element) == CAP_ELEMENT
+    {
+        return Some(found);
+    }
+    size_class(limit, length)
+}
+
+/// Explains the growth of a heap (`brk`) by a descriptor limit.
+#[must_use]
+#[inline(always)]
+pub fn explain_heap(limit: u64, growth: u64) -> Option<Match> {
+    if limit < HEAP_LIMIT_MIN || limit > growth {
+        return None;
+    }
+    multiple(limit, growth, HEAP_PAD, Fit::Heap)
+}
+
+#[inline(always)]
+fn multiple(count: u64, length: u64, slack: u64, fit: Fit) -> Option<Match> {
+    let element = (length / count) & !(ELEMENT_MIN - 1);
+    if !(ELEMENT_MIN..=ELEMENT_MAX).contains(&element) {
+        return None;
+    }
+    let overhead = length - count * element;
+    (overhead < slack).then_some(Match { element: element as u32, overhead, fit })
+}
+
+/// jemalloc rounds a large request up to m x 2^e with m in 4..=7.
+#[inline(always)]
+fn size_class(limit: u64, length: u64) -> Option<Match> {
+    if length < 16 * PAGE {
+        return None;
+    }
+    let step_bits = 61 - length.leading_zeros();
+    let step = 1u64 << (step_bits & 63);
+    if length & (step - 1) != 0 {
+        return None;
+    }
+    let below = length - if length == step << 2 { step >> 1 } else { step };
+    let element = (length / limit) & !7;
+    if !(8..=ELEMENT_MAX).contains(&element) {
+        return None;
+    }
+    let need = limit * element;
+    // One element size only may explain the class, or it explains nothing.
+    (need > below && need - 8 * limit <= below).then_some(Match {
+        element: element as u32,
+        overhead: length - need,
+        fit: Fit::SizeClass,
+    })
+}
+
+/// The power of two at or above `limit`; `limit` itself when there is none in 63 bits.
+#[inline(always)]
+fn power_of_two_above(limit: u64) -> u64 {
+    if limit < 2 || limit > 1 << 62 {
+        return limit;
+    }
+    1 << ((64 - (limit - 1).leading_zeros()) & 63)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HUGE: u64 = (1 << 30) - 8;
+
+    fn malloc(bytes: u64) -> u64 {
+        (bytes + 16).next_multiple_of(PAGE)
+    }
+
+    #[test]
+    fn pointers_at_the_limit_of_the_incident() {
+        let found = explain_mapping(HUGE, malloc(HUGE * 8)).expect("a match");
+        assert_eq!((found.element, found.fit), (8, Fit::Exact));
+        assert!(found.overhead < PAGE);
+    }
+
+    #[test]
+    fn element_sizes_of_real_programs() {
+        for limit in [20_000, 65_536, 1_000_003, 1 << 20, 1 << 26, HUGE] {
+            for element in [4u64, 8, 12, 16, 32, 56, 64, 128, 136, 432, 664] {
+                let found = explain_mapping(limit, malloc(limit * element)).expect("a match");
+                assert_eq!((u64::from(found.element), found.fit), (element, Fit::Exact), "{limit} x {element}");
+            }
+        }
+    }
+
+    #[test]
+    fn rounded_up_to_a_power_of_two() {
+        let found = explain_mapping(1_000_003, malloc((1 << 20) * 16)).expect("a match");
+        assert_eq!((found.element, found.fit), (16, Fit::PowerOfTwo));
+        assert_eq!(found.overhead, malloc((1 << 20) * 16) - 1_000_003 * 16);
+    }
+
+    #[test]
+    fn erlang_caps_its_table() {
+        let found = explain_mapping(HUGE, 16 << 27).expect("a match");
+        assert_eq!((found.element, found.fit), (16, Fit::Capped));
+        assert_eq!(explain_mapping(HUGE, 32 << 27).map(|found| found.fit), Some(Fit::Exact), "4 bytes each");
+    }
+
+    #[test]
+    fn jemalloc_size_classes() {
+        // 1,000,003 x 8 = 8,000,024 falls into the class 8 MiB (4 x 2^21), above 7 MiB.
+        let found = explain_mapping(1_000_003, 8 << 20).expect("a match");
+        assert_eq!((found.element, found.overhead), (8, (8 << 20) - 8_000_024));
+        assert_eq!(found.fit, Fit::PowerOfTwo, "the power of two explains it first");
+        let found = explain_mapping(1_300_000, 10 << 20).or(explain_mapping(1_300_000, 12 << 20)).expect("a match");
+        assert_eq!((found.element, found.fit), (8, Fit::SizeClass));
+    }
+
+    #[test]
+    fn lengths_that_mean_nothing() {
+        for (limit, length) in [(0, 4096), (1, 1 << 30), (HUGE, 1 << 30), (HUGE, 512 << 20), (u64::MAX, u64::MAX)] {
+            assert_eq!(explain_mapping(limit, length).map(|m| m.element).filter(|k| *k != 4), None);
+        }
+        assert_eq!(explain_mapping(1_000_003, 9_000_000), None);
+        assert_eq!(explain_heap(20_000, 160_000), None, "padding is larger than the table");
+    }
+
+    #[test]
+    fn heap_growth_carries_padding() {
+        let limit = 1_000_003;
+        let found = explain_heap(limit, malloc(limit * 8 + 128 * 1024)).expect("a match");
+        assert_eq!((found.element, found.fit), (8, Fit::Heap));
+    }
+
+    #[test]
+    fn no_input_panics() {
+        let edges = [0, 1, 2, 3, 4095, 4096, 1 << 20, (1 << 30) - 8, 1 << 62, (1 << 62) + 1, u64::MAX - 1, u64::MAX];
+        for limit in edges {
+            for length in edges {
+                let _ = (explain_mapping(limit, length), explain_heap(limit, length));
+            }
+        }
+    }
+}
