@@ -1,1 +1,5 @@
-//! memwatch
+//! memwatch: sees memory asked for in the kernel, names the limit that led to it, and explains what it will cost.
+//!
+//! The flow is `source -> decode -> enrich -> core (detect) -> export`; ARCHITECTURE.md has the map.
+
+pub mod core;

@@ -1,0 +1,129 @@
+//! Facts: decoded events with what is known of the processes they speak of.
+
+use std::sync::Arc;
+
+use memwatch_ebpf::abi::event;
+use memwatch_ebpf::abi::header::Header;
+
+/// A process: a bare pid may be another process by the time it is looked at, the pair may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProcessKey {
+    /// Process id in the initial pid namespace.
+    pub tgid: u32,
+    /// Start on the boot clock, in nanoseconds. /proc gives it to the clock tick (10 ms) only, see [`ProcessKey::is_same`].
+    pub start_ns: u64,
+}
+
+impl ProcessKey {
+    /// Length of the clock tick in which /proc counts start times, in nanoseconds (`USER_HZ` is 100 on every
+    /// architecture this program runs on).
+    pub const TICK_NS: u64 = 10_000_000;
+
+    /// Whether both mean one process when either start time may be rounded down to a clock tick.
+    #[must_use]
+    pub const fn is_same(self, other: Self) -> bool {
+        self.tgid == other.tgid && self.start_ns / Self::TICK_NS == other.start_ns / Self::TICK_NS
+    }
+}
+
+/// A decoded record: who and when, and what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Who did it, when.
+    pub header: Header,
+    /// What was done.
+    pub body: Body,
+}
+
+impl Event {
+    /// The process that the header names.
+    #[must_use]
+    pub const fn key(&self) -> ProcessKey {
+        ProcessKey { tgid: self.header.tgid, start_ns: self.header.start_ns }
+    }
+}
+
+/// What a record says. One variant per [`event::Kind`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Body {
+    /// `mmap(2)`.
+    Mmap(event::Mapping),
+    /// `munmap(2)`.
+    Munmap(event::Mapping),
+    /// `mremap(2)`.
+    Mremap(event::Mapping),
+    /// `brk(2)`.
+    Brk(event::Mapping),
+    /// A major page fault.
+    Fault(event::Fault),
+    /// A process passed its RSS limit.
+    Rss(event::Rss),
+    /// A limit was read.
+    RlimitRead(event::Rlimit),
+    /// A limit was set.
+    RlimitSet(event::Rlimit),
+    /// The kernel's descriptor table grew.
+    FdTableGrowth(event::FdTableGrowth),
+    /// A run of closes of descriptors that are not open.
+    CloseSweep(event::CloseSweep),
+    /// Memory that matches one slot per possible descriptor.
+    FdTable(event::FdTable),
+    /// A rule acted in the kernel.
+    Action(event::Action),
+    /// The kernel chose an OOM victim.
+    OomKill(event::OomKill),
+    /// A process runs another program.
+    Exec(Box<event::Exec>),
+    /// A process made another process.
+    Fork(event::Fork),
+    /// A process ended.
+    Exit(event::Exit),
+}
+
+/// Where a container's identity was read from a cgroup path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// The container's full id.
+    pub id: String,
+    /// The runtime as the path names it (`docker`, `containerd`, `cri-o`, `podman`, …), when it does.
+    pub runtime: Option<&'static str>,
+    /// The Kubernetes pod's uid, when the path names it.
+    pub pod_uid: Option<String>,
+}
+
+/// What is known of one process. Unknown is `None` (or empty for `args`), never a guess.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The process.
+    pub key: ProcessKey,
+    /// Its parent's process id.
+    pub parent_tgid: Option<u32>,
+    /// Its name: any bytes, no zeros.
+    pub comm: Vec<u8>,
+    /// Real user id.
+    pub uid: Option<u32>,
+    /// Path of its executable: any bytes.
+    pub exe: Option<Vec<u8>>,
+    /// Its argument vector: any bytes each. Empty when unknown.
+    pub args: Vec<Vec<u8>>,
+    /// Its cgroup's id in the unified hierarchy.
+    pub cgroup_id: Option<u64>,
+    /// Its cgroup path: in the unified hierarchy, or on a v1 host the one of the memory controller.
+    pub cgroup_path: Option<Arc<str>>,
+    /// Its container, when the cgroup path names one.
+    pub container: Option<Container>,
+    /// The systemd unit that the cgroup path names.
+    pub unit: Option<String>,
+}
+
+/// An event and the processes it speaks of.
+#[derive(Clone, Debug)]
+pub struct Fact {
+    /// The event.
+    pub event: Event,
+    /// The process that the header names.
+    pub process: Arc<Identity>,
+    /// The other process of the event: the victim of an OOM kill, the child of a fork, the ancestor that learned
+    /// the limit of an fd table, the target of a limit look-up.
+    pub other: Option<Arc<Identity>>,
+}
