@@ -20,6 +20,27 @@ const HEAP_LIMIT_MIN: u64 = 1 << 17;
 const CAP: u64 = 1 << 27;
 const CAP_ELEMENT: u64 = 16;
 
+/// `PROT_WRITE` (include/uapi/asm-generic/mman-common.h), as all of the following.
+const PROT_WRITE: u32 = 0x2;
+const MAP_SHARED: u32 = 0x01;
+const MAP_FIXED: u32 = 0x10;
+const MAP_ANONYMOUS: u32 = 0x20;
+const MAP_GROWSDOWN: u32 = 0x100;
+const MAP_STACK: u32 = 0x2_0000;
+const MAP_HUGETLB: u32 = 0x4_0000;
+const MAP_FIXED_NOREPLACE: u32 = 0x10_0000;
+
+/// Whether a mapping can be a table at all: writable, private, anonymous, placed by the kernel, and not a stack.
+///
+/// Run-time systems reserve without write permission and commit with `MAP_FIXED`; thread stacks carry `MAP_STACK`.
+/// `MAP_NORESERVE` does not clear a mapping: jemalloc sets it on ordinary memory.
+#[must_use]
+#[inline(always)]
+pub const fn is_candidate(prot: u32, flags: u32) -> bool {
+    const NEVER: u32 = MAP_SHARED | MAP_FIXED | MAP_GROWSDOWN | MAP_STACK | MAP_HUGETLB | MAP_FIXED_NOREPLACE;
+    prot & PROT_WRITE != 0 && flags & MAP_ANONYMOUS != 0 && flags & NEVER == 0
+}
+
 /// How a length follows from a limit. The order is the order of preference; numbers are wire numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u32)]

@@ -30,6 +30,8 @@ pub struct Counters {
 pub const LEARNED_READ: u32 = 1;
 /// [`Learned::how`]: the limit was set.
 pub const LEARNED_SET: u32 = 2;
+/// [`Learned::how`]: it is the hard limit that came along when the soft one was read.
+pub const LEARNED_READ_HARD: u32 = 3;
 
 /// One value of RLIMIT_NOFILE that a process came to know.
 #[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
@@ -88,6 +90,34 @@ pub struct Tables {
     pub rule: u32,
 }
 
+impl Tables {
+    /// No table.
+    pub const NONE: Self = Self {
+        largest: super::event::FdTable {
+            learned: Learned { limit: 0, time_ns: 0, tgid: 0, tid: 0, how: 0, forks: 0 },
+            length: 0,
+            overhead: 0,
+            result: 0,
+            total: 0,
+            touched: 0,
+            anon: 0,
+            element: 0,
+            fit: 0,
+            state: 0,
+            source: 0,
+            flags: 0,
+            ordinal: 0,
+        },
+        total: 0,
+        anon_before: 0,
+        touched: 0,
+        next_report: 0,
+        bound: 0,
+        count: 0,
+        rule: 0,
+    };
+}
+
 /// Everything kept of one process: value of the map `PROCESSES`, by process id.
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
 #[repr(C)]
@@ -122,4 +152,14 @@ pub struct Process {
     pub learned_next: u32,
     /// 1 after its RSS limit was reported, until RSS falls below it again.
     pub over_limit: u32,
+}
+
+/// An address space watched for growth: value of the map `WATCHED`, by `struct mm_struct *`.
+#[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
+#[repr(C)]
+pub struct Watched {
+    /// The process it belongs to.
+    pub tgid: u32,
+    /// Explicit padding.
+    pub _pad: u32,
 }

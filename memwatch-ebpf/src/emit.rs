@@ -1,0 +1,105 @@
+//! Filters and the way of a record into the ring buffer.
+
+use aya_ebpf::helpers::bpf_get_current_comm;
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_ancestor_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_get_smp_processor_id,
+    bpf_ktime_get_boot_ns,
+};
+use memwatch_ebpf::abi::event::{Kind, Record};
+use memwatch_ebpf::abi::fault::FaultCode;
+use memwatch_ebpf::abi::header::Header;
+use memwatch_ebpf::abi::knobs::{Knobs, MARK_SHOWN};
+use memwatch_ebpf::abi::state::Process;
+use memwatch_ebpf::abi::{COMM_LEN, VERSION};
+
+use crate::maps::{EVENTS, KNOBS, MARKS, RING_STATE, count};
+
+/// `BPF_RB_NO_WAKEUP` (include/uapi/linux/bpf.h).
+const NO_WAKEUP: u64 = 1;
+
+/// A CPU wakes the reader at most once in this time. The reader keeps looking for longer than this after each
+/// wake-up (`source.rs`), so that what follows without one is not left lying.
+const WAKE_GAP_NS: u64 = 200_000;
+
+/// The knobs; a missing entry cannot happen and reads as "show nothing".
+#[inline(always)]
+pub(crate) fn knobs() -> Option<&'static Knobs> {
+    KNOBS.get(0)
+}
+
+/// Whether the current process's events of a kind are wanted.
+#[inline(always)]
+pub(crate) fn wanted(knobs: &Knobs, kind: Kind) -> bool {
+    knobs.kinds & kind.bit() != 0 && shown(knobs)
+}
+
+#[inline(always)]
+fn shown(knobs: &Knobs) -> bool {
+    let tgid = (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32;
+    if knobs.self_tgid == tgid {
+        return false;
+    }
+    if knobs.marked_only != 0 {
+        let marks = unsafe { MARKS.get(tgid) }.copied().unwrap_or(0);
+        if marks & MARK_SHOWN == 0 {
+            return false;
+        }
+    }
+    if knobs.uid_on != 0 && unsafe { bpf_get_current_uid_gid() } as u32 != knobs.uid {
+        return false;
+    }
+    if knobs.comm_on != 0 && !same_comm(&knobs.comm) {
+        return false;
+    }
+    knobs.cgroup_id == 0 || in_cgroup(knobs.cgroup_id, knobs.cgroup_level)
+}
+
+/// Whether the current task's cgroup is `id`, at `level`, or below it.
+#[inline(always)]
+pub(crate) fn in_cgroup(id: u64, level: u32) -> bool {
+    unsafe { bpf_get_current_ancestor_cgroup_id(level as i32) == id }
+}
+
+/// Whether the current thread has exactly this name.
+#[inline(always)]
+pub(crate) fn same_comm(name: &[u8; COMM_LEN]) -> bool {
+    bpf_get_current_comm().is_ok_and(|comm| u128::from_ne_bytes(comm) == u128::from_ne_bytes(*name))
+}
+
+/// Writes a record about the current process. `fill` gets the zeroed body in place.
+#[inline(always)]
+pub(crate) fn emit<T: Copy + 'static>(kind: Kind, process: &Process, fill: impl FnOnce(&mut T)) {
+    let Some(state) = RING_STATE.get_ptr_mut(0) else { return };
+    let state = unsafe { &mut *state };
+    state.seq += 1;
+    let Some(mut entry) = EVENTS.reserve::<Record<T>>(0) else {
+        count(FaultCode::RingFull);
+        return;
+    };
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    let pid_tgid = unsafe { bpf_get_current_pid_tgid() };
+    let record = unsafe { &mut *entry.as_mut_ptr() };
+    record.header = Header {
+        time_ns: now,
+        start_ns: process.start_ns,
+        cgroup_id: process.cgroup_id,
+        seq: state.seq,
+        tgid: (pid_tgid >> 32) as u32,
+        tid: pid_tgid as u32,
+        uid: unsafe { bpf_get_current_uid_gid() } as u32,
+        parent_tgid: process.parent_tgid,
+        cpu: unsafe { bpf_get_smp_processor_id() } as u16,
+        kind: kind as u16,
+        version: VERSION,
+        len: size_of::<Record<T>>() as u16,
+        comm: bpf_get_current_comm().unwrap_or([0; COMM_LEN]),
+    };
+    fill(&mut record.body);
+    let flags = if now - state.last_wake_ns < WAKE_GAP_NS {
+        NO_WAKEUP
+    } else {
+        state.last_wake_ns = now;
+        0
+    };
+    entry.submit(flags);
+}

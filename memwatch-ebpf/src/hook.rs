@@ -1,0 +1,49 @@
+//! One file per subject: where it attaches, what it records, what it costs, what is lost without it.
+//!
+//! A system call's handler runs after the call, with the registers and the result. [`syscall_exit`] offers it three
+//! ways to attach; all three see the same registers and give the same record. 32-bit calls are not seen.
+
+macro_rules! syscall_exit {
+    ($number:literal, $handler:path, tracepoint $tracepoint:ident, fexit $fexit:ident, kretprobe $kretprobe:ident) => {
+        #[aya_ebpf::macros::tracepoint]
+        pub(crate) fn $tracepoint(ctx: aya_ebpf::programs::TracePointContext) -> u32 {
+            // `ret` of every sys_exit event lies behind the common fields and `int __syscall_nr`
+            // (kernel/trace/trace_syscalls.c); user space checks that against the event's format at load.
+            if let Ok(result) = unsafe { ctx.read_at::<i64>(16) } {
+                if let Some(regs) = $crate::regs::Regs::current($number) {
+                    $handler(&regs, result);
+                }
+            }
+            0
+        }
+
+        #[aya_ebpf::macros::fexit]
+        pub(crate) fn $fexit(ctx: aya_ebpf::programs::FExitContext) -> i32 {
+            let result = ctx.arg::<i64>(1);
+            if let Some(regs) = $crate::regs::Regs::at(ctx.arg::<u64>(0), $number) {
+                $handler(&regs, result);
+            }
+            0
+        }
+
+        #[aya_ebpf::macros::kretprobe]
+        pub(crate) fn $kretprobe(ctx: aya_ebpf::programs::RetProbeContext) -> u32 {
+            if let Some(regs) = $crate::regs::Regs::current($number) {
+                $handler(&regs, ctx.ret::<i64>());
+            }
+            0
+        }
+    };
+}
+
+mod brk;
+mod close;
+mod fault;
+mod fdtable;
+mod life;
+mod mmap;
+mod mremap;
+mod munmap;
+mod oom;
+mod rlimit;
+mod rss;

@@ -1,0 +1,66 @@
+//! `close(2)`: runs of closes that meet no open descriptor.
+//!
+//! Ways: fexit on `__x64_sys_close`, tracepoint `syscalls:sys_exit_close`, kretprobe. Lane: the state of the process; the ring
+//! when a run has become long, at each doubling, and at its end. A close that succeeds costs one comparison.
+//! Without it: close sweeps are not seen.
+
+use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
+use aya_ebpf::macros::{fexit, kretprobe, tracepoint};
+use aya_ebpf::programs::{FExitContext, RetProbeContext, TracePointContext};
+use memwatch_ebpf::abi::event::{SWEEP_PROGRESS, SWEEP_START};
+
+use crate::maps::PROCESSES;
+use crate::process;
+
+/// `-EBADF`.
+const BAD_FD: i64 = -9;
+/// Closes that make a run worth a record: daemons close a few hundred out of habit.
+const LONG: u64 = 1024;
+
+#[tracepoint]
+pub(crate) fn close_tracepoint(ctx: TracePointContext) -> u32 {
+    if unsafe { ctx.read_at::<i64>(16) } == Ok(BAD_FD) {
+        handle();
+    }
+    0
+}
+
+#[fexit]
+pub(crate) fn close_fexit(ctx: FExitContext) -> i32 {
+    if ctx.arg::<i64>(1) == BAD_FD {
+        handle();
+    }
+    0
+}
+
+#[kretprobe]
+pub(crate) fn close_kretprobe(ctx: RetProbeContext) -> u32 {
+    if ctx.ret::<i64>() == BAD_FD {
+        handle();
+    }
+    0
+}
+
+#[inline(always)]
+fn handle() {
+    // A process that was never seen has not learned a limit either.
+    let Some(process) = PROCESSES.get_ptr_mut(process::current_tgid()) else { return };
+    let process = unsafe { &mut *process };
+    if process.learned[0].limit == 0 {
+        return;
+    }
+    let sweep = &mut process.sweep;
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    if sweep.count == 0 {
+        sweep.first_ns = now;
+    }
+    sweep.last_ns = now;
+    sweep.count += 1;
+    if sweep.next == 0 && sweep.count >= LONG {
+        sweep.next = 2 * LONG;
+        process::report_sweep(process, SWEEP_START);
+    } else if sweep.next != 0 && sweep.count >= sweep.next {
+        sweep.next *= 2;
+        process::report_sweep(process, SWEEP_PROGRESS);
+    }
+}

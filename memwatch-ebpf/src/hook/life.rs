@@ -1,0 +1,119 @@
+//! exec, fork, exit: so that a process is always (process id, start time) and its identity survives its death.
+//!
+//! Ways: raw tracepoints `sched_process_{fork,exec,exit}`; raw, because the classic ones carry thread ids only. Lane: the ring.
+//! Without fork: children do not inherit what was learned. Without exec: what an old program learned clings to the
+//! new one. Without exit: processes are forgotten only when their id is used again.
+
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_get_current_cgroup_id};
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
+use memwatch_ebpf::abi::event::{ARGS_LEN, Exec, Exit, FILENAME_LEN, Fork, Kind};
+use memwatch_ebpf::abi::fault::FaultCode;
+use memwatch_ebpf::abi::knobs::MARK_INHERITED;
+
+use crate::emit::{emit, knobs, wanted};
+use crate::maps::{LIMITS, MARKS, PROCESSES, count, offset};
+use crate::task::{self, Kptr};
+use crate::{process, resident};
+
+#[raw_tracepoint(tracepoint = "sched_process_fork")]
+pub(crate) fn fork_raw(ctx: RawTracePointContext) -> i32 {
+    let child = Kptr(ctx.arg::<u64>(1));
+    let parent_tgid = process::current_tgid();
+    let Some(tgid) = child.read::<u32>(offset!(task_tgid)) else { return 0 };
+    if tgid == parent_tgid {
+        return 0; // a thread
+    }
+    let Some(parent) = process::current() else { return 0 };
+    let start_ns = child.process_start();
+    if let Some(state) = process::insert(tgid) {
+        state.start_ns = start_ns;
+        state.cgroup_id = parent.cgroup_id;
+        state.parent_tgid = parent_tgid;
+        state.uid = parent.uid;
+        process::inherit(parent, state);
+    }
+    if let Some(marks) = unsafe { MARKS.get(parent_tgid) }.copied()
+        && marks & MARK_INHERITED != 0
+        && MARKS.insert(tgid, marks, 0).is_err()
+    {
+        count(FaultCode::MarkMapFull);
+    }
+    let Some(knobs) = knobs() else { return 0 };
+    if wanted(knobs, Kind::Fork) {
+        emit::<Fork>(Kind::Fork, parent, |body| *body = Fork { start_ns, tgid, _pad: 0 });
+    }
+    0
+}
+
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+pub(crate) fn exec_raw(ctx: RawTracePointContext) -> i32 {
+    let Some(process) = process::current() else { return 0 };
+    process::forget_program(process);
+    process.fd_slots = task::current().fd_slots();
+    let Some(knobs) = knobs() else { return 0 };
+    if !wanted(knobs, Kind::Exec) {
+        return 0;
+    }
+    let filename = Kptr(ctx.arg::<u64>(2)).follow(offset!(bprm_filename));
+    let mm = Kptr(resident::current_mm());
+    let start = mm.read::<u64>(offset!(mm_arg_start)).unwrap_or(0);
+    let total = mm.read::<u64>(offset!(mm_arg_end)).unwrap_or(0).saturating_sub(start);
+    emit::<Exec>(Kind::Exec, process, |body| {
+        body.filename[0] = 0;
+        if let Some(filename) = filename {
+            let _ = unsafe {
+                bpf_probe_read_kernel_str(
+                    body.filename.as_mut_ptr().cast(),
+                    FILENAME_LEN as u32,
+                    filename.0 as *const _,
+                )
+            };
+        }
+        body.args_total = total as u32;
+        let take = if total < ARGS_LEN as u64 { total } else { ARGS_LEN as u64 };
+        let read =
+            unsafe { bpf_probe_read_user(body.args.as_mut_ptr().cast(), take as u32, start as *const _) };
+        body.args_len = if read == 0 { take as u32 } else { 0 };
+        if read != 0 {
+            count(FaultCode::UserRead);
+        }
+    });
+    0
+}
+
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub(crate) fn exit_raw(_ctx: RawTracePointContext) -> i32 {
+    let task = task::current();
+    let Some(signal) = task.follow(offset!(task_signal)) else { return 0 };
+    if signal.read::<u32>(offset!(signal_live)) != Some(0) {
+        return 0; // other threads live on
+    }
+    let tgid = process::current_tgid();
+    let Some(process) = process::current() else { return 0 };
+    process::end_sweep(process);
+    process::unwatch(process);
+    process.cgroup_id = unsafe { bpf_get_current_cgroup_id() };
+    process::fold(process);
+    // Two threads that end together may both see the count at 0: the one that removes the entry reports.
+    let reports = knobs().is_some_and(|knobs| wanted(knobs, Kind::Exit));
+    let group = signal.read::<u32>(offset!(signal_exit_code)).unwrap_or(0);
+    let status = if group != 0 { group } else { task.read::<u32>(offset!(task_exit_code)).unwrap_or(0) };
+    let max_rss = signal.read::<u64>(offset!(signal_maxrss)).unwrap_or(0) * u64::from(offset!(page_size));
+    if reports {
+        emit::<Exit>(Kind::Exit, process, |body| {
+            *body = Exit {
+                counters: process.counters,
+                max_rss,
+                table_total: process.tables.total,
+                table_touched: process.tables.touched,
+                status,
+                _pad: 0,
+            };
+        });
+    }
+    let _ = PROCESSES.remove(tgid);
+    let _ = MARKS.remove(tgid);
+    let _ = LIMITS.remove(tgid);
+    0
+}

@@ -1,0 +1,103 @@
+//! OOM kills: the victim, and the domain that was short of memory.
+//!
+//! Ways: raw tracepoint `mark_victim(task, uid)`, where the kernel passes the task (mainline since 6.8, back-ported to
+//! 5.10 and 6.1: the prototype in BTF decides). It fires once per victim, so every member of a group kill is
+//! reported, and in whatever task triggered: the header is the trigger's. The domain is the nearest memory cgroup of the
+//! victim that is at its limit. Lane: the ring. Without it: OOM kills are not seen.
+
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
+use memwatch_ebpf::abi::event::{Kind, OOM_CGROUP, OOM_HOST, OomKill};
+use memwatch_ebpf::abi::offsets::ABSENT;
+
+use crate::emit::{emit, knobs};
+use crate::maps::offset;
+use crate::task::Kptr;
+use crate::{process, resident};
+
+/// Levels of memory cgroups looked at.
+const DEPTH: u32 = 16;
+/// A charge fails when it would pass the limit; the largest charge is a huge page of 2 MiB.
+const NEAR_PAGES: u64 = 512;
+
+struct Domain {
+    memcg_id: u64,
+    id: u64,
+    limit: u64,
+    usage: u64,
+}
+
+#[raw_tracepoint(tracepoint = "mark_victim")]
+pub(crate) fn oom_raw(ctx: RawTracePointContext) -> i32 {
+    let victim = Kptr(ctx.arg::<u64>(0));
+    let Some(trigger) = process::current() else { return 0 };
+    // Filters are about the victim, which user space checks: only the kind is looked at here.
+    if !knobs().is_some_and(|knobs| knobs.kinds & Kind::OomKill.bit() != 0) {
+        return 0;
+    }
+    let mm = victim.follow(offset!(task_mm)).unwrap_or(Kptr(0));
+    let signal = victim.follow(offset!(task_signal)).unwrap_or(Kptr(0));
+    let page = u64::from(offset!(page_size));
+    let domain = domain(victim);
+    emit::<OomKill>(Kind::OomKill, trigger, |body| {
+        *body = OomKill {
+            resident: resident::of(mm),
+            page_tables: mm.read(offset!(mm_pgtables)).unwrap_or(0),
+            total_vm: mm.read::<u64>(offset!(mm_total_vm)).unwrap_or(0) * page,
+            start_ns: victim.process_start(),
+            cgroup_id: victim.cgroup_id(),
+            memcg_id: domain.memcg_id,
+            domain_id: domain.id,
+            domain_limit: domain.limit,
+            domain_usage: domain.usage,
+            tgid: victim.read(offset!(task_tgid)).unwrap_or(0),
+            tid: victim.read(offset!(task_pid)).unwrap_or(0),
+            uid: victim.follow(offset!(task_cred)).and_then(|cred| cred.read(offset!(cred_uid))).unwrap_or(u32::MAX),
+            oom_score_adj: i32::from(signal.read::<i16>(offset!(signal_oom_adj)).unwrap_or(0)),
+            domain: if domain.id != 0 {
+                OOM_CGROUP
+            } else if offset!(memory_subsys) != ABSENT {
+                OOM_HOST
+            } else {
+                0
+            },
+            parent_tgid: victim.parent_tgid(),
+            comm: victim.comm(),
+        };
+    });
+    0
+}
+
+#[inline(always)]
+fn domain(victim: Kptr) -> Domain {
+    let mut found = Domain { memcg_id: 0, id: 0, limit: 0, usage: 0 };
+    let index = offset!(memory_subsys);
+    if index == ABSENT {
+        return found;
+    }
+    let Some(mut state) = victim
+        .follow(offset!(task_cgroups))
+        .and_then(|set| set.follow(offset!(cset_subsys).wrapping_add(index * 8)))
+    else {
+        return found;
+    };
+    let page = u64::from(offset!(page_size));
+    let id = |state: Kptr| state.follow(offset!(css_cgroup)).map_or(0, Kptr::cgroup_own_id);
+    found.memcg_id = id(state);
+    // `struct mem_cgroup` starts with its `cgroup_subsys_state`, so one address serves for both.
+    for _ in 0..DEPTH {
+        let usage = state.read::<u64>(offset!(memcg_usage)).unwrap_or(0);
+        let limit = state.read::<u64>(offset!(memcg_max)).unwrap_or(u64::MAX);
+        if usage.saturating_add(NEAR_PAGES) >= limit {
+            found.id = id(state);
+            found.limit = limit.wrapping_mul(page);
+            found.usage = usage.wrapping_mul(page);
+            return found;
+        }
+        match state.follow(offset!(css_parent)) {
+            Some(parent) => state = parent,
+            None => return found,
+        }
+    }
+    found
+}

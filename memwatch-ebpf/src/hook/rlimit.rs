@@ -1,0 +1,98 @@
+//! `getrlimit`, `setrlimit`, `prlimit64`: limits read and set. sysconf(_SC_OPEN_MAX), getdtablesize and `ulimit` end here.
+//!
+//! Ways: fexit on `__x64_sys_*`, tracepoints `syscalls:sys_exit_*`, kretprobes. Lane: the ring; these calls are rare. The
+//! values are read from the caller's own memory after the call. Without it: no limit is ever learned, so no fd
+//! table can be told from another mapping.
+
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use memwatch_ebpf::abi::event::{Kind, RLIMIT_HAS_NEW, RLIMIT_HAS_OLD, Rlimit};
+use memwatch_ebpf::abi::fault::FaultCode;
+use memwatch_ebpf::abi::state::{LEARNED_READ, LEARNED_READ_HARD, LEARNED_SET};
+
+use crate::emit::{emit, knobs, wanted};
+use crate::maps::count;
+use crate::process;
+use crate::regs::Regs;
+
+syscall_exit!(97, getrlimit, tracepoint getrlimit_tracepoint, fexit getrlimit_fexit, kretprobe getrlimit_kretprobe);
+syscall_exit!(160, setrlimit, tracepoint setrlimit_tracepoint, fexit setrlimit_fexit, kretprobe setrlimit_kretprobe);
+syscall_exit!(302, prlimit64, tracepoint prlimit64_tracepoint, fexit prlimit64_fexit, kretprobe prlimit64_kretprobe);
+
+/// `RLIMIT_NOFILE` on every architecture but alpha, mips and sparc (include/uapi/asm-generic/resource.h).
+const NOFILE: u32 = 7;
+
+/// `struct rlimit64`; `struct rlimit` is the same on 64-bit.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+struct Pair {
+    soft: u64,
+    hard: u64,
+}
+
+#[inline(always)]
+fn read_pair(pointer: u64) -> Option<Pair> {
+    if pointer == 0 {
+        return None;
+    }
+    let mut pair = Pair::default();
+    let read =
+        unsafe { bpf_probe_read_user((&raw mut pair).cast(), size_of::<Pair>() as u32, pointer as *const _) };
+    if read != 0 {
+        count(FaultCode::UserRead);
+        return None;
+    }
+    Some(pair)
+}
+
+#[inline(always)]
+fn getrlimit(regs: &Regs, result: i64) {
+    handle(0, regs.di as u32, 0, regs.si, result);
+}
+
+#[inline(always)]
+fn setrlimit(regs: &Regs, result: i64) {
+    handle(0, regs.di as u32, regs.si, 0, result);
+}
+
+#[inline(always)]
+fn prlimit64(regs: &Regs, result: i64) {
+    handle(regs.di as u32, regs.si as u32, regs.dx, regs.r10, result);
+}
+
+#[inline(always)]
+fn handle(target: u32, resource: u32, new: u64, old: u64, result: i64) {
+    let Some(process) = process::current() else { return };
+    let set = read_pair(new);
+    // A failed call leaves the caller's buffer as it was: what is there is not a limit.
+    let got = if result == 0 { read_pair(old) } else { None };
+    let own = target == 0 || target == process::current_tgid();
+    if resource == NOFILE && own && result == 0 {
+        if let Some(got) = got {
+            if got.hard != got.soft {
+                process::learn(process, got.hard, LEARNED_READ_HARD);
+            }
+            process::learn(process, got.soft, LEARNED_READ);
+        }
+        if let Some(set) = set {
+            process::learn(process, set.soft, LEARNED_SET);
+        }
+    }
+    let Some(knobs) = knobs() else { return };
+    let kind = if new == 0 { Kind::RlimitRead } else { Kind::RlimitSet };
+    if wanted(knobs, kind) {
+        emit::<Rlimit>(kind, process, |body| {
+            let (got_pair, set_pair) = (got.unwrap_or_default(), set.unwrap_or_default());
+            *body = Rlimit {
+                soft: got_pair.soft,
+                hard: got_pair.hard,
+                new_soft: set_pair.soft,
+                new_hard: set_pair.hard,
+                result,
+                resource,
+                target,
+                has: if got.is_some() { RLIMIT_HAS_OLD } else { 0 } | if set.is_some() { RLIMIT_HAS_NEW } else { 0 },
+                _pad: 0,
+            };
+        });
+    }
+}

@@ -1,0 +1,113 @@
+//! Every map, and the read-only data handed down before load. Sizes given here are defaults; user space may set
+//! others at load.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
+use memwatch_ebpf::abi::fault::FaultCode;
+use memwatch_ebpf::abi::knobs::{Knobs, RULES_MAX, RssLimit, Rule};
+use memwatch_ebpf::abi::offsets::Offsets;
+use memwatch_ebpf::abi::state::{Counters, Process, Watched};
+
+/// Records to user space.
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+
+/// Processes by process id.
+#[map]
+pub(crate) static PROCESSES: HashMap<u32, Process> = HashMap::with_max_entries(32_768, 0);
+
+/// Sums of each cgroup: what its processes did before they exited or moved away.
+#[map]
+pub(crate) static CGROUPS: HashMap<u64, Counters> = HashMap::with_max_entries(16_384, 0);
+
+/// Filters and floors.
+#[map]
+pub(crate) static KNOBS: Array<Knobs> = Array::with_max_entries(1, 0);
+
+/// Rules obeyed in the kernel; [`Knobs::rules`] says how many are valid.
+#[map]
+pub(crate) static RULES: Array<Rule> = Array::with_max_entries(RULES_MAX, 0);
+
+/// Processes picked by the tree and pid filters and by rules.
+#[map]
+pub(crate) static MARKS: HashMap<u32, u32> = HashMap::with_max_entries(32_768, 0);
+
+/// RSS limits of single processes.
+#[map]
+pub(crate) static LIMITS: HashMap<u32, RssLimit> = HashMap::with_max_entries(8_192, 0);
+
+/// Address spaces watched for growth.
+#[map]
+pub(crate) static WATCHED: HashMap<u64, Watched> = HashMap::with_max_entries(4_096, 0);
+
+/// Losses and failures by [`FaultCode`].
+#[map]
+pub(crate) static FAULTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(FaultCode::ALL.len() as u32, 0);
+
+/// Per CPU: records tried, and the time of the last wake-up of the reader.
+#[map]
+pub(crate) static RING_STATE: PerCpuArray<RingState> = PerCpuArray::with_max_entries(1, 0);
+
+/// Value of [`RING_STATE`].
+#[repr(C)]
+pub(crate) struct RingState {
+    pub(crate) seq: u64,
+    pub(crate) last_wake_ns: u64,
+}
+
+/// Field offsets of the running kernel.
+#[unsafe(no_mangle)]
+static OFFSETS: Offsets = Offsets::NONE;
+
+/// Period of the minor-fault samples.
+#[unsafe(no_mangle)]
+static FAULT_PERIOD: u64 = 64;
+
+/// Number of entries of [`WATCHED`]: the RSS hook returns at once while it is 0.
+#[unsafe(no_mangle)]
+static mut ARMED: u64 = 0;
+
+/// The offset table. Reads are volatile: the compiler must not fold the values compiled in.
+macro_rules! offset {
+    ($field:ident) => {
+        $crate::maps::offset_at(core::mem::offset_of!(memwatch_ebpf::abi::offsets::Offsets, $field))
+    };
+}
+pub(crate) use offset;
+
+#[inline(always)]
+pub(crate) fn offset_at(place: usize) -> u32 {
+    unsafe { (&raw const OFFSETS).cast::<u8>().add(place).cast::<u32>().read_volatile() }
+}
+
+#[inline(always)]
+pub(crate) fn fault_period() -> u64 {
+    unsafe { (&raw const FAULT_PERIOD).read_volatile() }
+}
+
+#[inline(always)]
+pub(crate) fn armed() -> bool {
+    unsafe { (&raw const ARMED).read_volatile() != 0 }
+}
+
+/// Changes the number of watched address spaces.
+#[inline(always)]
+pub(crate) fn arm(by: i64) {
+    add(&raw mut ARMED, by as u64);
+}
+
+/// Adds to a sum that several CPUs share.
+#[inline(always)]
+pub(crate) fn add(sum: *mut u64, by: u64) {
+    // The instruction by name: core offers no read-modify-write for a target without compare-and-swap, and the form
+    // that does not fetch is the one that kernels before 5.12 know.
+    unsafe { core::arch::asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) sum, in(reg) by) };
+}
+
+/// Counts a loss or failure.
+#[inline(always)]
+pub(crate) fn count(code: FaultCode) {
+    if let Some(counter) = FAULTS.get_ptr_mut(code as u32) {
+        add(counter, 1);
+    }
+}

@@ -1,0 +1,224 @@
+//! The state kept per process, and its sums per cgroup.
+
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_ktime_get_boot_ns,
+};
+use memwatch_ebpf::abi::event::{CloseSweep, Kind, Resident, SWEEP_END};
+use memwatch_ebpf::abi::fault::FaultCode;
+use memwatch_ebpf::abi::state::{
+    Counters, LEARNED_MAX, Learned, Process, Sweep, Tables, Watched,
+};
+use zerocopy::FromZeros;
+
+use crate::emit::{emit, knobs, wanted};
+use crate::maps::{CGROUPS, PROCESSES, WATCHED, add, arm, count};
+use crate::task;
+
+/// What a process starts with. Inserted from here: it is too large for the stack of a BPF program.
+static EMPTY: Process = Process {
+    start_ns: 0,
+    cgroup_id: 0,
+    counters: NOTHING,
+    folded: NOTHING,
+    resident: Resident { anon: 0, file: 0, shmem: 0, swap: 0 },
+    brk: 0,
+    watched_mm: 0,
+    fd_slots: 0,
+    learned: [Learned { limit: 0, time_ns: 0, tgid: 0, tid: 0, how: 0, forks: 0 }; LEARNED_MAX],
+    sweep: Sweep { first_ns: 0, last_ns: 0, count: 0, next: 0 },
+    tables: Tables::NONE,
+    parent_tgid: 0,
+    uid: 0,
+    learned_next: 0,
+    over_limit: 0,
+};
+
+const NOTHING: Counters = Counters {
+    mmap_bytes: 0,
+    munmap_bytes: 0,
+    mremap_grown_bytes: 0,
+    mremap_shrunk_bytes: 0,
+    brk_grown_bytes: 0,
+    brk_shrunk_bytes: 0,
+    minor_faults: 0,
+    major_faults: 0,
+};
+
+/// Process id of the current task.
+#[inline(always)]
+pub(crate) fn current_tgid() -> u32 {
+    (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32
+}
+
+/// State of the current process, made at first sight. `None` (and a count) when the map is full.
+#[inline(always)]
+pub(crate) fn current() -> Option<&'static mut Process> {
+    let tgid = current_tgid();
+    let cgroup_id = unsafe { bpf_get_current_cgroup_id() };
+    if let Some(known) = PROCESSES.get_ptr_mut(tgid) {
+        let known = unsafe { &mut *known };
+        if known.cgroup_id != cgroup_id {
+            fold(known);
+            known.cgroup_id = cgroup_id;
+        }
+        return Some(known);
+    }
+    let process = insert(tgid)?;
+    let task = task::current();
+    process.start_ns = task.process_start();
+    process.parent_tgid = task.parent_tgid();
+    process.cgroup_id = cgroup_id;
+    process.uid = unsafe { bpf_get_current_uid_gid() } as u32;
+    process.fd_slots = task.fd_slots();
+    Some(process)
+}
+
+/// A fresh state for a process id, over whatever was there.
+#[inline(always)]
+pub(crate) fn insert(tgid: u32) -> Option<&'static mut Process> {
+    if PROCESSES.insert(tgid, &EMPTY, 0).is_err() {
+        count(FaultCode::ProcessMapFull);
+        return None;
+    }
+    PROCESSES.get_ptr_mut(tgid).map(|process| unsafe { &mut *process })
+}
+
+/// Adds what is new in the process's sums to those of its cgroup.
+#[inline(always)]
+pub(crate) fn fold(process: &mut Process) {
+    let sums = match CGROUPS.get_ptr_mut(process.cgroup_id) {
+        Some(sums) => sums,
+        None => {
+            // Another CPU may have been first (EEXIST): the look-up decides.
+            let _ = CGROUPS.insert(process.cgroup_id, &NOTHING, 1);
+            match CGROUPS.get_ptr_mut(process.cgroup_id) {
+                Some(sums) => sums,
+                None => return count(FaultCode::CgroupMapFull),
+            }
+        }
+    };
+    macro_rules! fold {
+        ($($field:ident)*) => {$(
+            let now = process.counters.$field;
+            add(unsafe { &raw mut (*sums).$field }, now.wrapping_sub(process.folded.$field));
+            process.folded.$field = now;
+        )*};
+    }
+    fold!(mmap_bytes munmap_bytes mremap_grown_bytes mremap_shrunk_bytes brk_grown_bytes brk_shrunk_bytes
+          minor_faults major_faults);
+}
+
+/// Remembers a value of RLIMIT_NOFILE that the process came to know now.
+#[inline(always)]
+pub(crate) fn learn(process: &mut Process, limit: u64, how: u32) {
+    // RLIM_INFINITY sizes no table, and neither does a limit of one.
+    if limit < 2 || limit >= 1 << 40 {
+        return;
+    }
+    let pid_tgid = unsafe { bpf_get_current_pid_tgid() };
+    let learned = Learned {
+        limit,
+        time_ns: unsafe { bpf_ktime_get_boot_ns() },
+        tgid: (pid_tgid >> 32) as u32,
+        tid: pid_tgid as u32,
+        how,
+        forks: 0,
+    };
+    for slot in &mut process.learned {
+        if slot.limit == limit {
+            *slot = learned;
+            return;
+        }
+    }
+    let next = process.learned_next as usize & (LEARNED_MAX - 1);
+    // Masked above: the slot exists.
+    unsafe { *process.learned.as_mut_ptr().add(next) = learned };
+    process.learned_next = next as u32 + 1;
+}
+
+/// The largest limit learned, or 0.
+#[inline(always)]
+pub(crate) fn largest_learned(process: &Process) -> u64 {
+    let mut largest = 0;
+    for slot in &process.learned {
+        if slot.limit > largest {
+            largest = slot.limit;
+        }
+    }
+    largest
+}
+
+/// Hands what a process learned down to a child.
+#[inline(always)]
+pub(crate) fn inherit(parent: &Process, child: &mut Process) {
+    child.learned = parent.learned;
+    for slot in &mut child.learned {
+        if slot.limit != 0 {
+            slot.forks += 1;
+        }
+    }
+    child.learned_next = parent.learned_next;
+    child.brk = parent.brk;
+    child.fd_slots = parent.fd_slots;
+}
+
+/// Reports the end of a long close sweep, and forgets the sweep.
+#[inline(always)]
+pub(crate) fn end_sweep(process: &mut Process) {
+    if process.sweep.next != 0 {
+        report_sweep(process, SWEEP_END);
+    }
+    process.sweep = Sweep::new_zeroed();
+}
+
+/// Writes a record about the close sweep.
+#[inline(always)]
+pub(crate) fn report_sweep(process: &Process, phase: u32) {
+    let Some(knobs) = knobs() else { return };
+    if wanted(knobs, Kind::CloseSweep) {
+        emit::<CloseSweep>(Kind::CloseSweep, process, |body| {
+            *body = CloseSweep {
+                first_ns: process.sweep.first_ns,
+                last_ns: process.sweep.last_ns,
+                count: process.sweep.count,
+                limit: largest_learned(process),
+                phase,
+                _pad: 0,
+            };
+        });
+    }
+}
+
+/// Starts to watch the process's address space for growth.
+#[inline(always)]
+pub(crate) fn watch(process: &mut Process, mm: u64) {
+    if process.watched_mm != 0 || mm == 0 {
+        return;
+    }
+    if WATCHED.insert(mm, &Watched { tgid: current_tgid(), _pad: 0 }, 0).is_err() {
+        return count(FaultCode::WatchMapFull);
+    }
+    process.watched_mm = mm;
+    arm(1);
+}
+
+/// Ends the watch.
+#[inline(always)]
+pub(crate) fn unwatch(process: &mut Process) {
+    if process.watched_mm != 0 && WATCHED.remove(process.watched_mm).is_ok() {
+        arm(-1);
+    }
+    process.watched_mm = 0;
+}
+
+/// What an exec ends: everything that belonged to the old program.
+#[inline(always)]
+pub(crate) fn forget_program(process: &mut Process) {
+    end_sweep(process);
+    unwatch(process);
+    process.learned = EMPTY.learned;
+    process.learned_next = 0;
+    process.tables = Tables::NONE;
+    process.brk = 0;
+    process.over_limit = 0;
+}

@@ -1,0 +1,90 @@
+//! Resident memory from the kernel's own counters, and what follows from its growth.
+//!
+//! Since 6.2 the counters are `percpu_counter`s whose central part lags by at most `max(32, 2 x CPUs)` pages per
+//! CPU that touched memory of the process (lib/percpu_counter.c); before, a task keeps up to 64 faults back
+//! (mm/memory.c). /proc/PID/statm reads the same central part.
+
+use aya_ebpf::helpers::generated::bpf_send_signal;
+use memwatch_ebpf::abi::event::{ACTION_SIGNAL_RSS, Kind, Resident, Rss};
+use memwatch_ebpf::abi::fault::FaultCode;
+use memwatch_ebpf::abi::state::Process;
+
+use crate::emit::{emit, knobs, wanted};
+use crate::maps::{LIMITS, count, offset};
+use crate::process::current_tgid;
+use crate::task::{self, Kptr};
+use crate::{rule, tables};
+
+const FILE: u32 = 0;
+const ANON: u32 = 1;
+const SWAP: u32 = 2;
+const SHMEM: u32 = 3;
+
+/// Address space of the current task, or 0.
+#[inline(always)]
+pub(crate) fn current_mm() -> u64 {
+    task::current().follow(offset!(task_mm)).map_or(0, |mm| mm.0)
+}
+
+#[inline(always)]
+fn counter(mm: Kptr, member: u32) -> u64 {
+    let at = offset!(mm_rss) + member * offset!(rss_stride) + offset!(percpu_count);
+    let pages = mm.read::<i64>(at).unwrap_or(0);
+    if pages > 0 { pages as u64 * u64::from(offset!(page_size)) } else { 0 }
+}
+
+/// Anonymous RSS of an address space, in bytes.
+#[inline(always)]
+pub(crate) fn anon(mm: Kptr) -> u64 {
+    counter(mm, ANON)
+}
+
+/// Everything resident of an address space, in bytes.
+#[inline(always)]
+pub(crate) fn of(mm: Kptr) -> Resident {
+    Resident { anon: counter(mm, ANON), file: counter(mm, FILE), shmem: counter(mm, SHMEM), swap: counter(mm, SWAP) }
+}
+
+/// Looks at the current process's RSS: keeps it, and acts on what it passed.
+#[inline(always)]
+pub(crate) fn look(process: &mut Process) {
+    let mm = current_mm();
+    if mm == 0 {
+        return;
+    }
+    process.resident = of(Kptr(mm));
+    tables::grown(process);
+    check_limit(process);
+}
+
+#[inline(always)]
+fn check_limit(process: &mut Process) {
+    let Some(knobs) = knobs() else { return };
+    let own = unsafe { LIMITS.get(current_tgid()) }.filter(|own| own.start_ns == process.start_ns);
+    let limit = own.map_or(knobs.rss_limit, |own| own.bytes);
+    if limit == 0 {
+        return;
+    }
+    let used = process.resident.anon + process.resident.file + process.resident.shmem;
+    if used <= limit {
+        process.over_limit = 0;
+        return;
+    }
+    if process.over_limit != 0 {
+        return;
+    }
+    process.over_limit = 1;
+    if wanted(knobs, Kind::Rss) {
+        let resident = process.resident;
+        emit::<Rss>(Kind::Rss, process, |body| *body = Rss { resident, limit });
+    }
+    if let Some(own) = own
+        && own.signal != 0
+    {
+        let result = unsafe { bpf_send_signal(own.signal) };
+        if result != 0 {
+            count(FaultCode::Signal);
+        }
+        rule::report(process, own.rule, ACTION_SIGNAL_RSS, own.signal, used, limit, result);
+    }
+}

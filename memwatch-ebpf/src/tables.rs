@@ -1,0 +1,159 @@
+//! The fd-table detector's kernel half: does this region follow from a limit the process learned, and is it touched?
+
+use memwatch_ebpf::abi::event::{
+    ACTION_SIGNAL_MAPPED, ACTION_SIGNAL_TOUCHED, FdTable, Kind, SOURCE_BRK, TABLE_FAILED, TABLE_MAPPED, TABLE_TOUCHED,
+};
+use memwatch_ebpf::abi::state::{Learned, Process};
+use memwatch_ebpf::table::{Match, explain_heap, explain_mapping};
+
+use crate::emit::{emit, knobs, wanted};
+use crate::maps::RULES;
+use crate::process::{end_sweep, watch};
+use crate::task::Kptr;
+use crate::{resident, rule};
+
+/// Touched growth is reported from here on, and again at every doubling.
+const FIRST_REPORT: u64 = 1 << 20;
+
+/// The limit that explains a length best: the better fit, then the one learned last.
+#[inline(always)]
+pub(crate) fn explain(process: &Process, source: u32, length: u64) -> Option<(Learned, Match)> {
+    let mut best: Option<(Learned, Match)> = None;
+    for learned in &process.learned {
+        if learned.limit == 0 {
+            continue;
+        }
+        let found = if source == SOURCE_BRK {
+            explain_heap(learned.limit, length)
+        } else {
+            explain_mapping(learned.limit, length)
+        };
+        let Some(found) = found else { continue };
+        let better = match &best {
+            None => true,
+            Some((other, fit)) => {
+                (found.fit as u32) < fit.fit as u32
+                    || (found.fit as u32 == fit.fit as u32 && learned.time_ns > other.time_ns)
+            }
+        };
+        if better {
+            best = Some((*learned, found));
+        }
+    }
+    best
+}
+
+/// Looks at a region that was asked for: `result` is its address or a negative errno.
+#[inline(always)]
+pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u32, result: i64) {
+    let Some(knobs) = knobs() else { return };
+    if length < knobs.min_table || length == 0 {
+        return;
+    }
+    let Some((learned, found)) = explain(process, source, length) else { return };
+    end_sweep(process);
+    let failed = result < 0 && result > -4096;
+    let mm = resident::current_mm();
+    let anon = resident::anon(Kptr(mm));
+    let mut table = FdTable {
+        learned,
+        length,
+        overhead: found.overhead,
+        result,
+        total: process.tables.total,
+        touched: process.tables.touched,
+        anon,
+        element: found.element,
+        fit: found.fit as u32,
+        state: if failed { TABLE_FAILED } else { TABLE_MAPPED },
+        source,
+        flags,
+        ordinal: process.tables.count + 1,
+    };
+    process.tables.count += 1;
+    if !failed {
+        process.resident.anon = anon;
+        if process.tables.total == 0 {
+            process.tables.anon_before = anon;
+            process.tables.touched = 0;
+            process.tables.next_report = FIRST_REPORT;
+        }
+        process.tables.total += length;
+        table.total = process.tables.total;
+        if length >= process.tables.largest.length {
+            process.tables.largest = table;
+        }
+        watch(process, mm);
+    }
+    if wanted(knobs, Kind::FdTable) {
+        emit::<FdTable>(Kind::FdTable, process, |body| *body = table);
+    }
+    if failed {
+        return;
+    }
+    if let Some((_, rule)) = rule::find(knobs, ACTION_SIGNAL_MAPPED, length) {
+        rule::signal(process, rule, length, rule.min_table);
+    }
+    if let Some((index, rule)) = rule::find(knobs, ACTION_SIGNAL_TOUCHED, length) {
+        process.tables.bound = rule.touched;
+        process.tables.rule = index;
+    }
+}
+
+/// A region was given back or moved: a table that lay there counts no longer.
+#[inline(always)]
+pub(crate) fn released(process: &mut Process, address: u64, length: u64) {
+    let largest = &process.tables.largest;
+    if process.tables.total != 0 && largest.result as u64 == address && length >= largest.length {
+        process.tables.total = process.tables.total.saturating_sub(largest.length);
+        process.tables.largest.result = 0;
+    }
+}
+
+/// The anonymous RSS of the current process was looked at: reports touched growth, and acts on it.
+#[inline(always)]
+pub(crate) fn grown(process: &mut Process) {
+    if process.tables.total == 0 {
+        return;
+    }
+    let growth = process.resident.anon.saturating_sub(process.tables.anon_before);
+    let touched = if growth < process.tables.total { growth } else { process.tables.total };
+    if touched > process.tables.touched {
+        process.tables.touched = touched;
+    }
+    if touched >= process.tables.next_report {
+        process.tables.next_report = next_step(process, touched);
+        report_touched(process, touched);
+    }
+    let bound = process.tables.bound;
+    if bound != 0 && touched >= bound {
+        process.tables.bound = 0;
+        if let Some(rule) = RULES.get(process.tables.rule)
+            && rule.action == ACTION_SIGNAL_TOUCHED
+        {
+            rule::signal(process, rule, touched, bound);
+        }
+    }
+}
+
+/// Doubling steps, the last of which is the whole (rounding of RSS left aside).
+#[inline(always)]
+fn next_step(process: &Process, touched: u64) -> u64 {
+    let double = touched * 2;
+    let whole = process.tables.total - process.tables.total / 64;
+    if double < whole || touched >= whole { double } else { whole }
+}
+
+#[inline(always)]
+fn report_touched(process: &Process, touched: u64) {
+    let Some(knobs) = knobs() else { return };
+    if wanted(knobs, Kind::FdTable) {
+        emit::<FdTable>(Kind::FdTable, process, |body| {
+            *body = process.tables.largest;
+            body.state = TABLE_TOUCHED;
+            body.total = process.tables.total;
+            body.touched = touched;
+            body.anon = process.resident.anon;
+        });
+    }
+}
