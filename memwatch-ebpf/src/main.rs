@@ -5,7 +5,10 @@
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
-#![expect(unsafe_code, reason = "every helper call and map access of a BPF program is unsafe; the verifier checks them")]
+#![expect(
+    unsafe_code,
+    reason = "every helper call and map access of a BPF program is unsafe; the verifier checks them"
+)]
 #![expect(
     clippy::undocumented_unsafe_blocks,
     reason = "the one safety argument, that the kernel's verifier admits the access, would stand at every block"

@@ -5,9 +5,7 @@ use aya_ebpf::helpers::generated::{
 };
 use memwatch_ebpf::abi::event::{CloseSweep, Kind, Resident, SWEEP_END};
 use memwatch_ebpf::abi::fault::FaultCode;
-use memwatch_ebpf::abi::state::{
-    Counters, LEARNED_MAX, Learned, Process, Sweep, Tables, Watched,
-};
+use memwatch_ebpf::abi::state::{Counters, LEARNED_MAX, Learned, Process, Sweep, Tables, Watched};
 use zerocopy::FromZeros;
 
 use crate::emit::{emit, knobs, wanted};

@@ -35,7 +35,11 @@ impl Regs {
     pub(crate) fn at(pointer: u64, syscall: u64) -> Option<Self> {
         let mut regs = Self::default();
         let read = unsafe {
-            bpf_probe_read_kernel((&raw mut regs).cast(), size_of::<Self>() as u32, (pointer + R10) as *const _)
+            bpf_probe_read_kernel(
+                (&raw mut regs).cast(),
+                size_of::<Self>() as u32,
+                (pointer + R10) as *const _,
+            )
         };
         // A wrong place (another stack layout, a 32-bit call) shows as another system call's number.
         if read != 0 || regs.orig_ax != syscall {

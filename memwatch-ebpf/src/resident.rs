@@ -42,7 +42,12 @@ pub(crate) fn anon(mm: Kptr) -> u64 {
 /// Everything resident of an address space, in bytes.
 #[inline(always)]
 pub(crate) fn of(mm: Kptr) -> Resident {
-    Resident { anon: counter(mm, ANON), file: counter(mm, FILE), shmem: counter(mm, SHMEM), swap: counter(mm, SWAP) }
+    Resident {
+        anon: counter(mm, ANON),
+        file: counter(mm, FILE),
+        shmem: counter(mm, SHMEM),
+        swap: counter(mm, SWAP),
+    }
 }
 
 /// Looks at the current process's RSS: keeps it, and acts on what it passed.

@@ -53,7 +53,15 @@ pub(crate) fn signal(process: &Process, rule: &Rule, bytes: u64, bound: u64) {
 
 /// Writes the record of an act.
 #[inline(always)]
-pub(crate) fn report(process: &Process, id: u32, what: u32, signal: u32, bytes: u64, bound: u64, result: i64) {
+pub(crate) fn report(
+    process: &Process,
+    id: u32,
+    what: u32,
+    signal: u32,
+    bytes: u64,
+    bound: u64,
+    result: i64,
+) {
     let Some(knobs) = knobs() else { return };
     if wanted(knobs, Kind::Action) {
         emit::<Action>(Kind::Action, process, |body| {

@@ -184,7 +184,11 @@ mod tests {
         for limit in [20_000, 65_536, 1_000_003, 1 << 20, 1 << 26, HUGE] {
             for element in [4u64, 8, 12, 16, 32, 56, 64, 128, 136, 432, 664] {
                 let found = explain_mapping(limit, malloc(limit * element)).expect("a match");
-                assert_eq!((u64::from(found.element), found.fit), (element, Fit::Exact), "{limit} x {element}");
+                assert_eq!(
+                    (u64::from(found.element), found.fit),
+                    (element, Fit::Exact),
+                    "{limit} x {element}"
+                );
             }
         }
     }
@@ -209,13 +213,16 @@ mod tests {
         let found = explain_mapping(1_000_003, 8 << 20).expect("a match");
         assert_eq!((found.element, found.overhead), (8, (8 << 20) - 8_000_024));
         assert_eq!(found.fit, Fit::PowerOfTwo, "the power of two explains it first");
-        let found = explain_mapping(1_300_000, 10 << 20).or(explain_mapping(1_300_000, 12 << 20)).expect("a match");
+        let found =
+            explain_mapping(1_300_000, 10 << 20).or(explain_mapping(1_300_000, 12 << 20)).expect("a match");
         assert_eq!((found.element, found.fit), (8, Fit::SizeClass));
     }
 
     #[test]
     fn lengths_that_mean_nothing() {
-        for (limit, length) in [(0, 4096), (1, 1 << 30), (HUGE, 1 << 30), (HUGE, 512 << 20), (u64::MAX, u64::MAX)] {
+        for (limit, length) in
+            [(0, 4096), (1, 1 << 30), (HUGE, 1 << 30), (HUGE, 512 << 20), (u64::MAX, u64::MAX)]
+        {
             assert_eq!(explain_mapping(limit, length).map(|m| m.element).filter(|k| *k != 4), None);
         }
         assert_eq!(explain_mapping(1_000_003, 9_000_000), None);
@@ -231,7 +238,8 @@ mod tests {
 
     #[test]
     fn no_input_panics() {
-        let edges = [0, 1, 2, 3, 4095, 4096, 1 << 20, (1 << 30) - 8, 1 << 62, (1 << 62) + 1, u64::MAX - 1, u64::MAX];
+        let edges =
+            [0, 1, 2, 3, 4095, 4096, 1 << 20, (1 << 30) - 8, 1 << 62, (1 << 62) + 1, u64::MAX - 1, u64::MAX];
         for limit in edges {
             for length in edges {
                 let _ = (explain_mapping(limit, length), explain_heap(limit, length));

@@ -1,7 +1,8 @@
 //! The fd-table detector's kernel half: does this region follow from a limit the process learned, and is it touched?
 
 use memwatch_ebpf::abi::event::{
-    ACTION_SIGNAL_MAPPED, ACTION_SIGNAL_TOUCHED, FdTable, Kind, SOURCE_BRK, TABLE_FAILED, TABLE_MAPPED, TABLE_TOUCHED,
+    ACTION_SIGNAL_MAPPED, ACTION_SIGNAL_TOUCHED, FdTable, Kind, SOURCE_BRK, TABLE_FAILED, TABLE_MAPPED,
+    TABLE_TOUCHED,
 };
 use memwatch_ebpf::abi::state::{Learned, Process};
 use memwatch_ebpf::table::{Match, explain_heap, explain_mapping};

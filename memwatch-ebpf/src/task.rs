@@ -20,8 +20,9 @@ impl Kptr {
         }
         let mut value = T::default();
         let from = self.0.wrapping_add(u64::from(offset));
-        let read =
-            unsafe { bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, from as *const _) };
+        let read = unsafe {
+            bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, from as *const _)
+        };
         if read != 0 {
             count(FaultCode::KernelRead);
             return None;

@@ -3,3 +3,5 @@
 //! The flow is `source -> decode -> enrich -> core (detect) -> export`; ARCHITECTURE.md has the map.
 
 pub mod core;
+pub mod probe;
+pub mod sys;

@@ -1,12 +1,14 @@
 //! Offsets of kernel fields, resolved from the running kernel's BTF and handed down as read-only data.
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
 /// Value of an offset that the running kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
 
 macro_rules! offsets {
     ($($(#[$doc:meta])* $name:ident: $type:literal $path:literal,)*) => {
         /// Byte offsets of kernel fields; [`ABSENT`] for one the kernel lacks.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
         #[repr(C)]
         pub struct Offsets {
             $($(#[$doc])* pub $name: u32,)*

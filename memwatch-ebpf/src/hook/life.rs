@@ -4,7 +4,9 @@
 //! Without fork: children do not inherit what was learned. Without exec: what an old program learned clings to the
 //! new one. Without exit: processes are forgotten only when their id is used again.
 
-use aya_ebpf::helpers::generated::{bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_get_current_cgroup_id};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_cgroup_id, bpf_probe_read_kernel_str, bpf_probe_read_user,
+};
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use memwatch_ebpf::abi::event::{ARGS_LEN, Exec, Exit, FILENAME_LEN, Fork, Kind};

@@ -27,7 +27,14 @@ fn handle(regs: &Regs, result: i64) {
     let Some(knobs) = knobs() else { return };
     if (before >= knobs.min_bytes || after >= knobs.min_bytes) && wanted(knobs, Kind::Mremap) {
         emit::<Mapping>(Kind::Mremap, process, |body| {
-            *body = Mapping { addr: regs.di, length: regs.dx, old: regs.si, result, prot: 0, flags: regs.r10 as u32 };
+            *body = Mapping {
+                addr: regs.di,
+                length: regs.dx,
+                old: regs.si,
+                result,
+                prot: 0,
+                flags: regs.r10 as u32,
+            };
         });
     }
     if process.learned[0].limit != 0 && after > before {

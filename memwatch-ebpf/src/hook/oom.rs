@@ -52,7 +52,10 @@ pub(crate) fn oom_raw(ctx: RawTracePointContext) -> i32 {
             domain_usage: domain.usage,
             tgid: victim.read(offset!(task_tgid)).unwrap_or(0),
             tid: victim.read(offset!(task_pid)).unwrap_or(0),
-            uid: victim.follow(offset!(task_cred)).and_then(|cred| cred.read(offset!(cred_uid))).unwrap_or(u32::MAX),
+            uid: victim
+                .follow(offset!(task_cred))
+                .and_then(|cred| cred.read(offset!(cred_uid)))
+                .unwrap_or(u32::MAX),
             oom_score_adj: i32::from(signal.read::<i16>(offset!(signal_oom_adj)).unwrap_or(0)),
             domain: if domain.id != 0 {
                 OOM_CGROUP

@@ -90,7 +90,8 @@ fn handle(target: u32, resource: u32, new: u64, old: u64, result: i64) {
                 result,
                 resource,
                 target,
-                has: if got.is_some() { RLIMIT_HAS_OLD } else { 0 } | if set.is_some() { RLIMIT_HAS_NEW } else { 0 },
+                has: if got.is_some() { RLIMIT_HAS_OLD } else { 0 }
+                    | if set.is_some() { RLIMIT_HAS_NEW } else { 0 },
                 _pad: 0,
             };
         });

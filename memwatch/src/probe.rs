@@ -1,0 +1,254 @@
+//! The hook table: what is observed, the ways to attach in order of preference, and what is lost without it.
+//!
+//! A hook is one file in `memwatch-ebpf/src/hook/` and one row of [`HOOKS`]. A difference between kernels is one more
+//! way in a row, never a condition elsewhere.
+
+pub mod attach;
+pub mod btf;
+pub mod offsets;
+pub mod tracefs;
+
+use memwatch_ebpf::abi::event::Kind;
+
+/// A perf software event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SoftwareEvent {
+    /// `page-faults-min`.
+    MinorFaults,
+    /// `page-faults-maj`.
+    MajorFaults,
+}
+
+/// One way to attach a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// BPF trampoline at a function's return.
+    Fexit {
+        /// Program in the BPF object.
+        program: &'static str,
+        /// Kernel function.
+        function: &'static str,
+    },
+    /// Raw tracepoint.
+    Raw {
+        /// Program in the BPF object.
+        program: &'static str,
+        /// Tracepoint.
+        event: &'static str,
+    },
+    /// Classic tracepoint, through a perf event.
+    Tracepoint {
+        /// Program in the BPF object.
+        program: &'static str,
+        /// Category in tracefs.
+        category: &'static str,
+        /// Event in tracefs.
+        event: &'static str,
+    },
+    /// Kernel probe at a function's return.
+    Kretprobe {
+        /// Program in the BPF object.
+        program: &'static str,
+        /// Kernel function.
+        function: &'static str,
+    },
+    /// Perf software event on every CPU.
+    Perf {
+        /// Program in the BPF object.
+        program: &'static str,
+        /// What is counted.
+        event: SoftwareEvent,
+    },
+}
+
+/// The kinds of ways, as `--attach` names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
+pub enum WayKind {
+    /// BPF trampoline (fentry, fexit).
+    Fentry,
+    /// Raw tracepoint.
+    RawTracepoint,
+    /// Classic tracepoint.
+    Tracepoint,
+    /// Kernel probe.
+    Kprobe,
+    /// Perf software event.
+    PerfEvent,
+}
+
+impl WayKind {
+    /// The name used on the command line and in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fentry => "fentry",
+            Self::RawTracepoint => "raw-tracepoint",
+            Self::Tracepoint => "tracepoint",
+            Self::Kprobe => "kprobe",
+            Self::PerfEvent => "perf-event",
+        }
+    }
+}
+
+impl Way {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> WayKind {
+        match self {
+            Self::Fexit { .. } => WayKind::Fentry,
+            Self::Raw { .. } => WayKind::RawTracepoint,
+            Self::Tracepoint { .. } => WayKind::Tracepoint,
+            Self::Kretprobe { .. } => WayKind::Kprobe,
+            Self::Perf { .. } => WayKind::PerfEvent,
+        }
+    }
+
+    /// The program it attaches.
+    #[must_use]
+    pub const fn program(&self) -> &'static str {
+        match self {
+            Self::Fexit { program, .. }
+            | Self::Raw { program, .. }
+            | Self::Tracepoint { program, .. }
+            | Self::Kretprobe { program, .. }
+            | Self::Perf { program, .. } => program,
+        }
+    }
+}
+
+/// One row: a subject of observation.
+#[derive(Debug)]
+pub struct Hook {
+    /// The subject; the same word stands in the kernel side's file or program.
+    pub name: &'static str,
+    /// Kinds of events that come from it. One that is not asked for still feeds counters and the detector.
+    pub events: &'static [Kind],
+    /// Ways to attach, the preferred first.
+    pub ways: &'static [Way],
+    /// What is lost when none attaches.
+    pub lost: &'static str,
+}
+
+/// A hook on the return of a system call: trampoline, then tracepoint (which adds a few nanoseconds to every system
+/// call), then kernel probe (which adds most to this one).
+macro_rules! syscall {
+    ($name:literal, $events:expr, $lost:literal) => {
+        Hook {
+            name: $name,
+            events: $events,
+            ways: &[
+                Way::Fexit { program: concat!($name, "_fexit"), function: concat!("__x64_sys_", $name) },
+                Way::Tracepoint {
+                    program: concat!($name, "_tracepoint"),
+                    category: "syscalls",
+                    event: concat!("sys_exit_", $name),
+                },
+                Way::Kretprobe {
+                    program: concat!($name, "_kretprobe"),
+                    function: concat!("__x64_sys_", $name),
+                },
+            ],
+            lost: $lost,
+        }
+    };
+}
+
+macro_rules! raw {
+    ($name:literal, $program:literal, $event:literal, $events:expr, $lost:literal) => {
+        Hook {
+            name: $name,
+            events: $events,
+            ways: &[Way::Raw { program: $program, event: $event }],
+            lost: $lost,
+        }
+    };
+}
+
+macro_rules! perf {
+    ($name:literal, $program:literal, $event:ident, $events:expr, $lost:literal) => {
+        Hook {
+            name: $name,
+            events: $events,
+            ways: &[Way::Perf { program: $program, event: SoftwareEvent::$event }],
+            lost: $lost,
+        }
+    };
+}
+
+const RLIMIT: &[Kind] = &[Kind::RlimitRead, Kind::RlimitSet];
+
+/// Every hook. The life of processes comes first: whatever follows is attributed with it.
+pub const HOOKS: &[Hook] = &[
+    raw!(
+        "fork",
+        "fork_raw",
+        "sched_process_fork",
+        &[Kind::Fork],
+        "children do not inherit a limit that was learned"
+    ),
+    raw!(
+        "exec",
+        "exec_raw",
+        "sched_process_exec",
+        &[Kind::Exec],
+        "what an old program learned clings to the new one"
+    ),
+    raw!(
+        "exit",
+        "exit_raw",
+        "sched_process_exit",
+        &[Kind::Exit],
+        "processes are forgotten late, their end is not told"
+    ),
+    raw!("oom", "oom_raw", "mark_victim", &[Kind::OomKill], "OOM kills are not seen"),
+    raw!("rss", "rss_raw", "rss_stat", &[Kind::Rss], "touched growth is seen at fault samples only"),
+    syscall!("prlimit64", RLIMIT, "limits read or set by prlimit64 are not learned: fd tables go unnoticed"),
+    syscall!("getrlimit", RLIMIT, "limits read by getrlimit are not learned"),
+    syscall!("setrlimit", RLIMIT, "limits set by setrlimit are not learned"),
+    syscall!(
+        "mmap",
+        &[Kind::Mmap, Kind::FdTable],
+        "mapped bytes are not counted, fd tables by mmap go unnoticed"
+    ),
+    syscall!("munmap", &[Kind::Munmap], "bytes given back are not counted"),
+    syscall!(
+        "mremap",
+        &[Kind::Mremap, Kind::FdTable],
+        "regrown regions are not counted, nor fd tables by realloc"
+    ),
+    syscall!("brk", &[Kind::Brk, Kind::FdTable], "heap growth is not counted"),
+    syscall!("close", &[Kind::CloseSweep], "close sweeps are not seen"),
+    syscall!("dup2", &[Kind::FdTableGrowth], "growth of the kernel's table by dup2 is noticed late"),
+    syscall!("dup3", &[Kind::FdTableGrowth], "growth of the kernel's table by dup3 is noticed late"),
+    syscall!("fcntl", &[Kind::FdTableGrowth], "growth of the kernel's table by fcntl is noticed late"),
+    perf!(
+        "fault_minor",
+        "fault_minor_perf",
+        MinorFaults,
+        &[Kind::Rss],
+        "minor faults and RSS are not followed"
+    ),
+    perf!("fault_major", "fault_major_perf", MajorFaults, &[Kind::Fault], "major faults are not counted"),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_but_acts_has_a_hook() {
+        let covered: BTreeSet<_> = HOOKS.iter().flat_map(|hook| hook.events.iter().copied()).collect();
+        let missing: Vec<_> = Kind::ALL.iter().filter(|kind| !covered.contains(kind)).collect();
+        assert_eq!(missing, [&Kind::Action], "acts come from rules, not from a hook");
+    }
+
+    #[test]
+    fn names_are_given_once() {
+        let mut seen = BTreeSet::new();
+        for program in HOOKS.iter().flat_map(|hook| hook.ways.iter().map(Way::program)) {
+            assert!(seen.insert(program), "{program} stands in two rows");
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! Loads the BPF object and attaches each hook by the first way that the kernel takes.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf};
+use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent as AyaEvent};
+use aya::programs::{FExit, KProbe, PerfEvent, Program, ProgramError, RawTracePoint, TracePoint};
+use aya::{Ebpf, EbpfLoader};
+use memwatch_ebpf::abi::knobs::{Knobs, RssLimit, Rule};
+use memwatch_ebpf::abi::offsets::Offsets;
+use memwatch_ebpf::abi::state::{Counters, Process};
+use zerocopy::IntoBytes;
+
+use super::btf::{self, Btf, BtfError};
+use super::tracefs::Tracefs;
+use super::{HOOKS, Hook, SoftwareEvent, Way, WayKind, offsets};
+
+/// The BPF object, built by build.rs.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/memwatch-ebpf"));
+
+/// Offset of `ret` in the record of every sys_exit event, compiled into the programs.
+const RET_FIELD: (u32, u32) = (16, 8);
+
+/// How to load.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Ways that may be used; empty: all.
+    pub ways: Vec<WayKind>,
+    /// Bytes of the ring buffer: a power of two and a multiple of the page size.
+    pub ring_bytes: u32,
+    /// Processes followed at once.
+    pub processes: u32,
+    /// Period of the minor-fault samples.
+    pub fault_period: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { ways: Vec::new(), ring_bytes: 4 << 20, processes: 32_768, fault_period: 64 }
+    }
+}
+
+/// Why nothing could be loaded at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The kernel publishes no types.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// The process lacks the right to use BPF.
+    #[error(
+        "not allowed to load BPF programs: run as root, or with the capabilities CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN \
+         (`memwatch doctor` tells which is missing): {0}"
+    )]
+    NotAllowed(String),
+    /// The object or its maps were refused.
+    #[error("cannot load the BPF object: {0}")]
+    Load(String),
+    /// Not one hook could be attached.
+    #[error("no hook could be attached; the first reason: {0} (`memwatch doctor` lists all)")]
+    NothingAttached(String),
+    /// A map could not be used.
+    #[error("cannot use the BPF map {name}: {source}")]
+    Map {
+        /// Its name.
+        name: &'static str,
+        /// Why.
+        source: MapError,
+    },
+}
+
+/// One way that was tried and refused.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The way.
+    pub way: WayKind,
+    /// Why, with the last lines of the verifier when it spoke.
+    pub reason: String,
+}
+
+/// What became of one hook.
+#[derive(Debug)]
+pub struct HookStatus {
+    /// The row.
+    pub hook: &'static Hook,
+    /// The way that attached.
+    pub attached: Option<Way>,
+    /// The ways tried before.
+    pub refused: Vec<Refusal>,
+}
+
+/// Loaded and attached programs. Dropping it detaches all of them.
+#[derive(Debug)]
+pub struct Probe {
+    ebpf: Ebpf,
+    /// Perf events of classic tracepoints; closing one detaches its program.
+    _events: Vec<OwnedFd>,
+    /// One entry per row of the hook table.
+    pub hooks: Vec<HookStatus>,
+    /// Kernel fields that were not found.
+    pub missing_fields: Vec<String>,
+}
+
+impl Probe {
+    /// Loads everything and attaches what the kernel takes. The knobs are set before the first hook attaches.
+    ///
+    /// # Errors
+    /// [`ProbeError`] when not one hook attaches, or before that when the kernel's types or BPF itself are not available.
+    pub fn load(options: &Options, knobs: &Knobs) -> Result<Self, ProbeError> {
+        crate::sys::raise_memlock();
+        let types = Btf::read(Path::new(btf::VMLINUX))?;
+        let (offsets, missing_fields) = offsets::resolve(&types);
+        let mut ebpf = load_object(options, &offsets)?;
+        set_knobs(&mut ebpf, knobs)?;
+        let mut attacher =
+            Attacher { options, types: &types, tracefs: None, trampolines: None, events: Vec::new() };
+        let hooks: Vec<_> = HOOKS.iter().map(|hook| attacher.attach(&mut ebpf, hook)).collect();
+        let Attacher { events, .. } = attacher;
+        if hooks.iter().all(|hook| hook.attached.is_none()) {
+            let first = hooks.iter().flat_map(|hook| &hook.refused).next();
+            return Err(ProbeError::NothingAttached(
+                first.map_or_else(String::new, |first| first.reason.clone()),
+            ));
+        }
+        drop(types);
+        crate::sys::trim_heap();
+        Ok(Self { ebpf, _events: events, hooks, missing_fields })
+    }
+
+    /// Takes the ring buffer; it can be taken once.
+    ///
+    /// # Errors
+    /// When it was taken before.
+    pub fn take_ring(&mut self) -> Result<RingBuf<MapData>, ProbeError> {
+        let map = self.ebpf.take_map("EVENTS").ok_or(ProbeError::Load("the ring buffer is in use".into()))?;
+        RingBuf::try_from(map).map_err(|source| ProbeError::Map { name: "EVENTS", source })
+    }
+
+    /// Changes filters and floors.
+    ///
+    /// # Errors
+    /// When the map refuses.
+    pub fn set_knobs(&mut self, knobs: &Knobs) -> Result<(), ProbeError> {
+        set_knobs(&mut self.ebpf, knobs)
+    }
+
+    /// Sets the rules; the count of valid ones is [`Knobs::rules`].
+    ///
+    /// # Errors
+    /// When the map refuses.
+    pub fn set_rules(&mut self, rules: &[Rule]) -> Result<(), ProbeError> {
+        let mut map: Array<_, Wire<Rule>> = typed(&mut self.ebpf, "RULES")?;
+        for (index, rule) in (0..).zip(rules) {
+            map.set(index, Wire(*rule), 0).map_err(|source| ProbeError::Map { name: "RULES", source })?;
+        }
+        Ok(())
+    }
+
+    /// Marks a process for filters and rules.
+    ///
+    /// # Errors
+    /// When the map is full.
+    pub fn mark(&mut self, tgid: u32, marks: u32) -> Result<(), ProbeError> {
+        let mut map: HashMap<_, u32, u32> = typed(&mut self.ebpf, "MARKS")?;
+        map.insert(tgid, marks, 0).map_err(|source| ProbeError::Map { name: "MARKS", source })
+    }
+
+    /// Sets the RSS limit of a process.
+    ///
+    /// # Errors
+    /// When the map is full.
+    pub fn limit_rss(&mut self, tgid: u32, limit: RssLimit) -> Result<(), ProbeError> {
+        let mut map: HashMap<_, u32, Wire<RssLimit>> = typed(&mut self.ebpf, "LIMITS")?;
+        map.insert(tgid, Wire(limit), 0).map_err(|source| ProbeError::Map { name: "LIMITS", source })
+    }
+
+    /// Losses and failures of the kernel side, indexed by [`memwatch_ebpf::abi::fault::FaultCode`], all CPUs summed.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn faults(&mut self) -> Result<Vec<u64>, ProbeError> {
+        let map: PerCpuArray<_, u64> = typed(&mut self.ebpf, "FAULTS")?;
+        let error = |source| ProbeError::Map { name: "FAULTS", source };
+        (0..map.len()).map(|code| Ok(map.get(&code, 0).map_err(error)?.iter().sum())).collect()
+    }
+
+    /// State of every process that the kernel side knows.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn processes(&mut self) -> Result<Vec<(u32, Process)>, ProbeError> {
+        let map: HashMap<_, u32, Wire<Process>> = typed(&mut self.ebpf, "PROCESSES")?;
+        // An entry that goes while it is read is not an error: its process has ended.
+        Ok(map.iter().filter_map(Result::ok).map(|(tgid, state)| (tgid, state.0)).collect())
+    }
+
+    /// Sums of every cgroup over processes that ended or moved on; living ones add what they have not folded yet.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn cgroups(&mut self) -> Result<Vec<(u64, Counters)>, ProbeError> {
+        let map: HashMap<_, u64, Wire<Counters>> = typed(&mut self.ebpf, "CGROUPS")?;
+        Ok(map.iter().filter_map(Result::ok).map(|(id, sums)| (id, sums.0)).collect())
+    }
+
+    /// Programs that are attached: name and kernel id.
+    #[must_use]
+    pub fn programs(&self) -> Vec<(&'static str, u32)> {
+        self.hooks
+            .iter()
+            .filter_map(|status| status.attached)
+            .filter_map(|way| {
+                let info = self.ebpf.program(way.program())?.info().ok()?;
+                Some((way.program(), info.id()))
+            })
+            .collect()
+    }
+}
+
+/// Makes a wire type usable as a map value.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Wire<T>(T);
+
+#[expect(unsafe_code, reason = "aya asks for a promise that wire types keep by construction")]
+// SAFETY: wire types are `repr(C)`, hold integers only and have no padding (`IntoBytes` refuses it).
+unsafe impl<T: IntoBytes + Copy + 'static> aya::Pod for Wire<T> {}
+
+fn typed<'a, M>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<M, ProbeError>
+where
+    M: TryFrom<&'a mut aya::maps::Map, Error = MapError>,
+{
+    let map = ebpf.map_mut(name).ok_or_else(|| ProbeError::Load(format!("the object has no map {name}")))?;
+    M::try_from(map).map_err(|source| ProbeError::Map { name, source })
+}
+
+fn set_knobs(ebpf: &mut Ebpf, knobs: &Knobs) -> Result<(), ProbeError> {
+    let mut map: Array<_, Wire<Knobs>> = typed(ebpf, "KNOBS")?;
+    map.set(0, Wire(*knobs), 0).map_err(|source| ProbeError::Map { name: "KNOBS", source })
+}
+
+fn load_object(options: &Options, offsets: &Offsets) -> Result<Ebpf, ProbeError> {
+    EbpfLoader::new()
+        // The kernel's types are needed for trampolines only, and aya's copy of them is large.
+        .btf(None)
+        .override_global("OFFSETS", offsets.as_bytes(), true)
+        .override_global("FAULT_PERIOD", options.fault_period.as_bytes(), true)
+        .map_max_entries("EVENTS", options.ring_bytes)
+        .map_max_entries("PROCESSES", options.processes)
+        .map_max_entries("MARKS", options.processes)
+        .load(OBJECT)
+        .map_err(|error| {
+            let text = chain(&error);
+            if text.contains("Operation not permitted") || text.contains("os error 1)") {
+                ProbeError::NotAllowed(text)
+            } else {
+                ProbeError::Load(text)
+            }
+        })
+}
+
+struct Attacher<'a> {
+    options: &'a Options,
+    types: &'a Btf,
+    /// Opened at the first classic tracepoint.
+    tracefs: Option<Result<Tracefs, String>>,
+    /// aya's copy of the kernel's types, read at the first trampoline; an error once a trampoline was refused as such.
+    trampolines: Option<Result<aya::Btf, String>>,
+    events: Vec<OwnedFd>,
+}
+
+impl Attacher<'_> {
+    fn attach(&mut self, ebpf: &mut Ebpf, hook: &'static Hook) -> HookStatus {
+        let mut status = HookStatus { hook, attached: None, refused: Vec::new() };
+        for way in hook.ways {
+            if !self.options.ways.is_empty() && !self.options.ways.contains(&way.kind()) {
+                continue;
+            }
+            match self.attach_way(ebpf, way) {
+                Ok(()) => {
+                    status.attached = Some(*way);
+                    break;
+                }
+                Err(reason) => status.refused.push(Refusal { way: way.kind(), reason }),
+            }
+        }
+        status
+    }
+
+    fn attach_way(&mut self, ebpf: &mut Ebpf, way: &Way) -> Result<(), String> {
+        let program = ebpf
+            .program_mut(way.program())
+            .ok_or_else(|| format!("the object has no program {}", way.program()))?;
+        match *way {
+            Way::Fexit { function, .. } => self.fexit(program, function),
+            Way::Raw { event, .. } => self.raw(program, event),
+            Way::Tracepoint { category, event, .. } => self.tracepoint(program, category, event),
+            Way::Kretprobe { function, .. } => {
+                let program: &mut KProbe = program.try_into().map_err(|e| explain(&e))?;
+                program.load().map_err(|e| explain(&e))?;
+                program.attach(function, 0).map_err(|e| explain(&e)).map(drop)
+            }
+            Way::Perf { event, .. } => self.perf(program, event),
+        }
+    }
+
+    fn fexit(&mut self, program: &mut Program, function: &str) -> Result<(), String> {
+        if self.types.function(function).is_none() {
+            return Err(format!("the kernel has no function {function}"));
+        }
+        let types = self
+            .trampolines
+            .get_or_insert_with(|| aya::Btf::from_sys_fs().map_err(|e| chain(&e)))
+            .as_ref()
+            .map_err(Clone::clone)?;
+        let program: &mut FExit = program.try_into().map_err(|e| explain(&e))?;
+        let done = program.load(function, types).and_then(|()| program.attach().map(drop));
+        done.map_err(|error| {
+            let reason = explain(&error);
+            if is_refusal(&error) {
+                // Refused as a kind, not for this function: the next hooks need not ask again.
+                self.trampolines = Some(Err(reason.clone()));
+            }
+            reason
+        })
+    }
+
+    fn raw(&self, program: &mut Program, event: &str) -> Result<(), String> {
+        if event == "mark_victim" && self.types.tracepoint_argument_is_pointer(event, 0) == Some(false) {
+            return Err("this kernel's mark_victim passes a number where the victim's task is needed".into());
+        }
+        let program: &mut RawTracePoint = program.try_into().map_err(|e| explain(&e))?;
+        program.load().map_err(|e| explain(&e))?;
+        program.attach(event).map_err(|e| explain(&e)).map(drop)
+    }
+
+    fn tracepoint(&mut self, program: &mut Program, category: &str, event: &str) -> Result<(), String> {
+        let tracefs = self
+            .tracefs
+            .get_or_insert_with(|| {
+                Tracefs::open().map_err(|e| format!("tracefs is not mounted and cannot be: {e}"))
+            })
+            .as_ref()
+            .map_err(Clone::clone)?;
+        let id =
+            tracefs.id(category, event).map_err(|e| format!("no trace event {category}:{event}: {e}"))?;
+        let field = tracefs.field(category, event, "ret").map_err(|e| e.to_string())?;
+        if field != RET_FIELD {
+            return Err(format!("{category}:{event} has its result at {field:?}, not {RET_FIELD:?}"));
+        }
+        let program: &mut TracePoint = program.try_into().map_err(|e| explain(&e))?;
+        program.load().map_err(|e| explain(&e))?;
+        let fd = program.fd().map_err(|e| explain(&e))?;
+        let opened = crate::sys::open_trace_event(id).and_then(|opened| {
+            crate::sys::attach_to_event(&opened, fd.as_fd())?;
+            Ok(opened)
+        });
+        self.events.push(opened.map_err(|e| format!("cannot attach to {category}:{event}: {e}"))?);
+        Ok(())
+    }
+
+    fn perf(&self, program: &mut Program, event: SoftwareEvent) -> Result<(), String> {
+        let program: &mut PerfEvent = program.try_into().map_err(|e| explain(&e))?;
+        program.load().map_err(|e| explain(&e))?;
+        let (event, period) = match event {
+            SoftwareEvent::MinorFaults => (AyaEvent::PageFaultsMin, self.options.fault_period),
+            SoftwareEvent::MajorFaults => (AyaEvent::PageFaultsMaj, 1),
+        };
+        let cpus = aya::util::online_cpus().map_err(|(what, e)| format!("cannot read {what}: {e}"))?;
+        for cpu in cpus {
+            program
+                .attach(
+                    PerfEventConfig::Software(event),
+                    PerfEventScope::AllProcessesOneCpu { cpu },
+                    SamplePolicy::Period(period),
+                    false,
+                )
+                .map_err(|e| format!("on CPU {cpu}: {}", explain(&e)))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the kernel refused the way itself rather than this program.
+fn is_refusal(error: &ProgramError) -> bool {
+    let code = match error {
+        ProgramError::LoadError { io_error, .. } => io_error.raw_os_error(),
+        ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
+        _ => None,
+    };
+    // ENOTSUPP (524) is the kernel's own: the architecture or configuration has no trampolines.
+    code.is_some_and(|code| [libc::EPERM, libc::EACCES, 524].contains(&code))
+}
+
+/// An error with its causes; of a verifier's log the last lines only, which hold the reason.
+fn explain(error: &ProgramError) -> String {
+    if let ProgramError::LoadError { io_error, verifier_log } = error {
+        let log = verifier_log.to_string();
+        let lines: Vec<_> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+        let last = lines.iter().rev().take(8).rev().copied().collect::<Vec<_>>().join("\n    ");
+        return if last.is_empty() {
+            format!("load: {io_error}")
+        } else {
+            format!("load: {io_error}\n    {last}")
+        };
+    }
+    chain(error)
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let more = inner.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = inner.source();
+    }
+    text
+}

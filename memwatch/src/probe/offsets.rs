@@ -1,0 +1,59 @@
+//! The offset table of the running kernel.
+
+use memwatch_ebpf::abi::offsets::{ABSENT, Offsets};
+
+use super::btf::Btf;
+
+/// x86-64 without KASAN: kernel stacks of 16 KiB with `struct pt_regs` (168 bytes) at their top
+/// (arch/x86/include/asm/page_64_types.h). Used only before 5.15, where no helper tells the place.
+const REGS_FROM_STACK: u32 = 16_384 - 168;
+
+/// Resolves every offset; a field that the kernel lacks stays [`ABSENT`] and is named in the second part.
+#[must_use]
+pub fn resolve(btf: &Btf) -> (Offsets, Vec<String>) {
+    let mut offsets = Offsets::NONE;
+    let mut missing = Vec::new();
+    for (index, (_, of, path)) in Offsets::FIELDS.iter().enumerate() {
+        match btf.member(of, path) {
+            Some(member) => offsets.set(index, member.offset),
+            None => missing.push(format!("{of}.{path}")),
+        }
+    }
+    let per_cpu = btf
+        .member("mm_struct", "rss_stat")
+        .is_some_and(|member| btf.is_array_of(member.type_id, "percpu_counter"));
+    if per_cpu {
+        offsets.rss_stride = btf.size_of("percpu_counter").unwrap_or(ABSENT);
+    } else {
+        // Before 6.2: `struct mm_rss_stat { atomic_long_t count[NR_MM_COUNTERS]; }`.
+        offsets.rss_stride = 8;
+        offsets.percpu_count = 0;
+    }
+    if btf.enum_value("bpf_func_id", "BPF_FUNC_task_pt_regs").is_none() {
+        offsets.regs_from_stack = REGS_FROM_STACK;
+    }
+    if let Some(index) = btf.enum_value("cgroup_subsys_id", "memory_cgrp_id") {
+        offsets.memory_subsys = index;
+    }
+    offsets.page_size = u32::try_from(crate::sys::page_size()).unwrap_or(4096);
+    (offsets, missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::probe::btf::VMLINUX;
+
+    #[test]
+    fn the_running_kernel_has_every_field() {
+        let Ok(btf) = Btf::read(Path::new(VMLINUX)) else {
+            eprintln!("skipped: this kernel publishes no types");
+            return;
+        };
+        let (offsets, missing) = resolve(&btf);
+        assert_eq!(missing, Vec::<String>::new());
+        assert_ne!(offsets.rss_stride, ABSENT);
+    }
+}

@@ -1,0 +1,143 @@
+//! The few system calls that no library in use wraps: perf events for tracepoints, detached mounts, BPF statistics.
+//!
+//! All unsafe code of user space that talks to the kernel stands here, each call behind a safe function.
+#![expect(unsafe_code, reason = "raw system calls; each block says why it is sound")]
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// Size of a page in bytes.
+#[must_use]
+pub fn page_size() -> u64 {
+    // SAFETY: sysconf takes no pointer.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(size).unwrap_or(4096)
+}
+
+fn owned(result: libc::c_long) -> io::Result<OwnedFd> {
+    match libc::c_int::try_from(result) {
+        // SAFETY: the system call has just returned this descriptor, and nobody else knows it.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// `struct perf_event_attr` up to `sample_regs_user` is not needed: the first 64 bytes (`PERF_ATTR_SIZE_VER0`).
+#[repr(C)]
+struct PerfAttr {
+    kind: u32,
+    size: u32,
+    config: u64,
+    sample_period: u64,
+    sample_type: u64,
+    read_format: u64,
+    flags: u64,
+    wakeup_events: u32,
+    bp_type: u32,
+    config1: u64,
+}
+
+/// Opens a perf event on a trace event, for all tasks. One CPU suffices: a BPF program attached to it runs on all
+/// of them (kernel/trace/bpf_trace.c, `perf_event_attach_bpf_prog`).
+///
+/// # Errors
+/// What `perf_event_open(2)` says.
+pub fn open_trace_event(id: u64) -> io::Result<OwnedFd> {
+    let attr = PerfAttr {
+        kind: 2, // PERF_TYPE_TRACEPOINT
+        size: 64,
+        config: id,
+        sample_period: 1,
+        sample_type: 0,
+        read_format: 0,
+        flags: 0,
+        wakeup_events: 1,
+        bp_type: 0,
+        config1: 0,
+    };
+    // SAFETY: `attr` is valid for the 64 bytes that its size field states.
+    owned(unsafe {
+        libc::syscall(libc::SYS_perf_event_open, &raw const attr, -1, 0, -1, 8 /* CLOEXEC */)
+    })
+}
+
+/// Attaches a BPF program to a perf event and enables it.
+///
+/// # Errors
+/// What `ioctl(2)` says.
+pub fn attach_to_event(event: &OwnedFd, program: BorrowedFd<'_>) -> io::Result<()> {
+    const SET_BPF: libc::c_ulong = 0x4004_2408;
+    const ENABLE: libc::c_ulong = 0x2400;
+    for (request, argument) in [(SET_BPF, program.as_raw_fd()), (ENABLE, 0)] {
+        // SAFETY: both requests take an integer.
+        if unsafe { libc::ioctl(event.as_raw_fd(), request, argument) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Mounts a file system without attaching it anywhere: it is reachable through the descriptor only and goes with it.
+///
+/// # Errors
+/// What `fsopen(2)`, `fsconfig(2)` or `fsmount(2)` says.
+pub fn detached_mount(file_system: &CStr) -> io::Result<OwnedFd> {
+    const FSCONFIG_CMD_CREATE: libc::c_int = 6;
+    // SAFETY: the name is a valid C string for the call.
+    let context = owned(unsafe {
+        libc::syscall(libc::SYS_fsopen, file_system.as_ptr(), 1 /* CLOEXEC */)
+    })?;
+    // SAFETY: this command takes no key and no value.
+    let configured = unsafe {
+        libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), FSCONFIG_CMD_CREATE, 0usize, 0usize, 0)
+    };
+    if configured < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: integers only.
+    owned(unsafe {
+        libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), 1 /* CLOEXEC */, 0)
+    })
+}
+
+/// Raises the limit of locked memory as far as allowed: before 5.11 BPF memory counts against it.
+pub fn raise_memlock() {
+    let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: both structs are valid for the calls.
+    unsafe {
+        if libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const unlimited) == 0 {
+            return;
+        }
+        let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        if libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut now) == 0 {
+            now.rlim_cur = now.rlim_max;
+            libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const now);
+        }
+    }
+}
+
+/// Boot clock, in nanoseconds.
+#[must_use]
+pub fn boot_ns() -> u64 {
+    clock_ns(libc::CLOCK_BOOTTIME)
+}
+
+/// Real-time clock, in nanoseconds since 1970.
+#[must_use]
+pub fn real_ns() -> u64 {
+    clock_ns(libc::CLOCK_REALTIME)
+}
+
+fn clock_ns(clock: libc::clockid_t) -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is valid for the call, and both clocks exist on every kernel with BPF.
+    unsafe { libc::clock_gettime(clock, &raw mut now) };
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+/// Gives memory that parsing needed back to the kernel.
+pub fn trim_heap() {
+    // SAFETY: no arguments of consequence.
+    unsafe { libc::malloc_trim(0) };
+}
