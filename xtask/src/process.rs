@@ -1,0 +1,68 @@
+//! Runs other programs: their output goes to standard error or is taken, their failure is an error.
+
+use std::{
+    ffi::OsStr,
+    io::stderr,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+/// Runs a program to its end; what it prints goes to standard error.
+///
+/// # Errors
+/// The program cannot be started, or fails.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let program = name(command);
+    let status = command
+        .stdout(stderr())
+        .status()
+        .with_context(|| format!("cannot run {program}: is it installed?"))?;
+    if !status.success() {
+        bail!("{program} failed ({status}): its own message is above");
+    }
+    Ok(())
+}
+
+/// Runs a program and gives what it printed; its complaints become part of the error.
+///
+/// # Errors
+/// The program cannot be started, or fails.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let program = name(command);
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot run {program}: is it installed?"))?;
+    if !output.status.success() {
+        bail!("{program} failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A cargo for a build of its own, free of what the cargo that runs the task has set.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(cargo_program());
+    for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "RUSTC"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// The cargo that runs the task.
+pub(crate) fn cargo_program() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// The path of a program on `PATH`.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
+}
+
+fn name(command: &Command) -> String {
+    let arguments = command.get_args().map(OsStr::to_string_lossy).take(2);
+    let words: Vec<_> = std::iter::once(command.get_program().to_string_lossy()).chain(arguments).collect();
+    format!("`{}`", words.join(" "))
+}
