@@ -1,0 +1,60 @@
+//! The command line: one file per subcommand.
+
+pub mod demo;
+pub mod doctor;
+pub mod trace;
+pub mod values;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Sees memory asked for in the kernel, names the limit that led to it, and explains what it will cost.
+#[derive(Debug, Parser)]
+#[command(name = "memwatch", version, about, max_term_width = 100, after_help = "\
+Start with `memwatch demo`: it needs no server and shows what a finding looks like.
+Then `memwatch trace` watches the whole host, and `memwatch trace -- COMMAND` one program from its first instruction.
+Exit status: 0 done, 1 failed, 2 wrong usage; `trace -- COMMAND` passes the command's own status on.")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show memory, limits and fd tables live
+    Trace(Box<trace::Args>),
+    /// Tell what this machine offers: kernel, rights, each hook and the way it attaches
+    Doctor(doctor::Args),
+    /// Start a child that allocates one slot per descriptor, and show the finding
+    Demo(demo::Args),
+    /// Print the completion script of a shell
+    Completions {
+        /// Shell to write for
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the command line; the exit status says how it went.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Trace(args) => trace::run(*args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "memwatch", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    done.unwrap_or_else(|error| {
+        complain(&error);
+        ExitCode::FAILURE
+    })
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where the command line reports a failure")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("memwatch: {error:#}");
+}

@@ -1,0 +1,7 @@
+//! The `memwatch` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    memwatch::cli::run()
+}
