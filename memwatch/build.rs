@@ -81,9 +81,18 @@ fn kernel_object(out: &Path) -> Result<PathBuf, Failure> {
         "--features",
         "bpf",
     ]);
-    match command.status() {
-        Ok(status) if status.success() => Ok(build.object("memwatch-ebpf")),
-        Ok(_) => Err(Failure::Told),
+    match command.output() {
+        Ok(output) if output.status.success() => {
+            // Cargo shows what a build script says only when it fails, or says it is a warning.
+            for line in String::from_utf8_lossy(&output.stderr).lines().filter(|line| !line.is_empty()) {
+                println!("cargo::warning={line}");
+            }
+            Ok(build.object("memwatch-ebpf"))
+        }
+        Ok(output) => {
+            eprint!("{}", String::from_utf8_lossy(&output.stderr));
+            Err(Failure::Told)
+        }
         Err(error) => Err(Failure::Say(format!("cannot run {}: {error}", command.get_program().display()))),
     }
 }

@@ -40,8 +40,7 @@ pub(crate) fn release() -> Result<PathBuf> {
                 &host,
             ])
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .env("RUSTFLAGS", static_flags())
-            .current_dir(workspace::root()),
+            .env("RUSTFLAGS", static_flags()),
     )?;
     let binary = workspace::target()?.join(&host).join("release/memwatch");
     static_file::check(&binary)?;

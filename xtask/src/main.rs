@@ -3,11 +3,14 @@
 //! One task is one module and one row in [`TASKS`].
 
 mod build;
+mod docs;
+mod lint;
 mod process;
 mod report;
 mod run;
 mod setup;
 mod static_file;
+mod test;
 mod workspace;
 
 use std::process::ExitCode;
@@ -23,7 +26,7 @@ struct Task {
 }
 
 /// Every task, in the order `--help` lists them.
-const TASKS: [Task; 3] = [run::TASK, setup::TASK, build::TASK];
+const TASKS: [Task; 6] = [run::TASK, test::TASK, setup::TASK, build::TASK, lint::TASK, docs::TASK];
 
 fn main() -> ExitCode {
     let matches = command().get_matches();

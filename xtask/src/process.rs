@@ -1,13 +1,15 @@
 //! Runs other programs: their output goes to standard error or is taken, their failure is an error.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     io::stderr,
     path::PathBuf,
     process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, bail};
+
+use crate::workspace;
 
 /// Runs a program to its end; what it prints goes to standard error.
 ///
@@ -41,17 +43,15 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A cargo for a build of its own, free of what the cargo that runs the task has set.
+/// A cargo command in the repository.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(cargo_program());
-    for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "RUSTC"] {
-        command.env_remove(name);
-    }
+    command.current_dir(workspace::root());
     command
 }
 
 /// The cargo that runs the task.
-pub(crate) fn cargo_program() -> std::ffi::OsString {
+pub(crate) fn cargo_program() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 

@@ -10,3 +10,8 @@ pub(crate) fn step(message: &str) {
 pub(crate) fn failure(error: &anyhow::Error) {
     eprintln!("xtask: error: {error:#}");
 }
+
+/// A line of another program, as it is.
+pub(crate) fn line(text: &str) {
+    eprintln!("{text}");
+}

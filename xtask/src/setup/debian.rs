@@ -16,8 +16,8 @@ use crate::{process, report};
 
 mod packages;
 
-/// Where the packages' compiler finds its library's source.
-const SOURCE: &str = "usr/lib/rustlib/src/rust/library/core";
+/// What must be there besides a compiler that runs: its library's source and its lints.
+const PARTS: [&str; 2] = ["usr/lib/rustlib/src/rust/library/core", "usr/bin/cargo-clippy"];
 
 /// Gives the folder the packages are unpacked in, fetching them first when it is not complete.
 ///
@@ -32,7 +32,7 @@ pub(crate) fn unpacked(dir: &Path) -> Result<PathBuf> {
         unpack(&archives, &root)?;
         if !is_complete(&root) {
             bail!(
-                "the compiler unpacked in {} does not run or lacks its library source: remove {} and try again; \
+                "the compiler unpacked in {} does not run or lacks parts: remove {} and try again; \
                  or {REMEDIES}",
                 root.display(),
                 dir.display()
@@ -56,10 +56,10 @@ pub(crate) fn library_dir(root: &Path) -> Result<PathBuf> {
         .with_context(|| format!("no folder of shared libraries in {}", lib.display()))
 }
 
-/// Whether the compiler runs and has its library's source: asked of the thing itself, as a folder may have been
-/// moved, cut short or emptied since.
+/// Whether the compiler runs and all parts are there: asked of the thing itself, as a folder may have been moved,
+/// cut short or emptied since.
 fn is_complete(root: &Path) -> bool {
-    root.join(SOURCE).is_dir()
+    PARTS.iter().all(|part| root.join(part).exists())
         && library_dir(root)
             .is_ok_and(|libraries| rustc::version(&root.join("usr/bin/rustc"), Some(&libraries)).is_ok())
 }

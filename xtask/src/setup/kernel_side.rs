@@ -47,15 +47,27 @@ pub(crate) struct KernelBuild<'a> {
 }
 
 impl KernelBuild<'_> {
-    /// The command; the caller adds the package's manifest, its features and its working directory.
+    /// The command; the caller adds the package, its features and the working directory.
     pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(self.cargo());
+        command.arg("build");
+        self.prepare(&mut command);
+        command
+    }
+
+    /// The cargo that builds.
+    pub(crate) fn cargo(&self) -> &OsStr {
+        self.toolchain.cargo.as_deref().map_or(self.cargo, Path::as_os_str)
+    }
+
+    /// Gives any command of cargo what it needs for the kernel side: this folder, target, profile and compiler.
+    pub(crate) fn prepare(&self, command: &mut Command) {
         let toolchain = self.toolchain;
-        let mut command = Command::new(toolchain.cargo.as_deref().map_or(self.cargo, Path::as_os_str));
         for name in FOREIGN {
             command.env_remove(name);
         }
         command
-            .args(["build", "--release", "-Z", "build-std=core", "--target", TARGET])
+            .args(["--release", "-Z", "build-std=core", "--target", TARGET])
             .arg("--target-dir")
             .arg(self.target_dir)
             .env("RUSTC", &toolchain.rustc)
@@ -69,7 +81,6 @@ impl KernelBuild<'_> {
         if let Some(libraries) = &toolchain.libraries {
             command.env("LD_LIBRARY_PATH", libraries);
         }
-        command
     }
 
     /// Where the command leaves the program named `name`.

@@ -7,11 +7,11 @@ use anyhow::Result;
 
 use crate::{process, setup::linker::LLVM_MAJORS};
 
-/// The compiler and its library's source.
-const WANTED: [&str; 2] = ["rustc-web", "rust-web-src"];
+/// The compiler, its library's source, and the lints of that very compiler for `cargo xtask lint`.
+const WANTED: [&str; 3] = ["rustc-web", "rust-web-src", "rust-web-clippy"];
 
 /// Names of the packages that are unpacked even where they are installed, so that all lies in one place.
-const OWN: [&str; 4] = ["rustc-web", "rust-web-src", "libstd-rust-web", "libllvm"];
+const OWN: [&str; 5] = ["rustc-web", "rust-web-src", "rust-web-clippy", "libstd-rust-web", "libllvm"];
 
 /// The packages apt's lists offer; `None` when they offer none with an LLVM that bpf-linker knows.
 ///
