@@ -2,11 +2,13 @@
 //!
 //! One task is one module and one row in [`TASKS`].
 
+mod archive;
 mod build;
 mod docs;
 mod lint;
 mod process;
 mod report;
+mod rootfs;
 mod run;
 mod setup;
 mod static_file;
@@ -26,7 +28,8 @@ struct Task {
 }
 
 /// Every task, in the order `--help` lists them.
-const TASKS: [Task; 6] = [run::TASK, test::TASK, setup::TASK, build::TASK, lint::TASK, docs::TASK];
+const TASKS: [Task; 7] =
+    [run::TASK, test::TASK, setup::TASK, build::TASK, lint::TASK, docs::TASK, rootfs::TASK];
 
 fn main() -> ExitCode {
     let matches = command().get_matches();

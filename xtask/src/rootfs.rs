@@ -1,0 +1,121 @@
+//! Builds the Debian root file systems of the guests; tests on the host run real programs out of them by chroot.
+//!
+//! Comes out: one folder per row of [`LAYERS`] below `target/guest/rootfs`. It is built again only when the
+//! packages, their versions or the recipe have changed. Nothing that is installed in it starts by itself.
+
+mod build;
+mod stamp;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::{Arg, builder::PossibleValuesParser};
+
+use crate::{
+    Task,
+    archive::{Suite, machine_suite},
+    report, workspace,
+};
+
+/// A root file system: its name and the packages asked for.
+pub(crate) struct Layer {
+    pub(crate) name: &'static str,
+    packages: &'static [&'static str],
+}
+
+/// What every guest has: an init of either kind, and the tools the tests' scripts use.
+macro_rules! base_packages {
+    ($($more:literal),* $(,)?) => {
+        &["systemd", "systemd-sysv", "dbus", "procps", "util-linux", "iproute2", "libcap2-bin", "python3" $(, $more)*]
+    };
+}
+
+/// Small, for tests of hooks.
+pub(crate) const BASE: Layer = Layer { name: "base", packages: base_packages!() };
+
+/// With the real programs: those that size memory by their descriptor limit, and those that only look like it.
+pub(crate) const FULL: Layer = Layer {
+    name: "full",
+    packages: base_packages![
+        "uwsgi-core",
+        "uwsgi-plugin-python3",
+        "slapd",
+        "squid",
+        "haproxy",
+        "erlang-base",
+        "rpcbind",
+        "cups-daemon",
+        "xinetd",
+        "fakeroot",
+        "default-jre-headless",
+        "prometheus-node-exporter",
+        "nodejs",
+        "postgresql",
+        "redis-server",
+        "gunicorn",
+    ],
+};
+
+/// All of them.
+const LAYERS: [&Layer; 2] = [&BASE, &FULL];
+
+pub(crate) const TASK: Task = Task {
+    name: "rootfs",
+    about: "Build the guests' Debian root file systems, for the VMs and for tests that chroot (as root)",
+    arguments: |command| {
+        command.arg(
+            Arg::new("layer")
+                .help("only this one; `base` is small, `full` has the real programs")
+                .value_name("LAYER")
+                .value_parser(PossibleValuesParser::new(LAYERS.map(|layer| layer.name))),
+        )
+    },
+    run: |matches| {
+        let wanted = matches.get_one::<String>("layer");
+        for layer in LAYERS.into_iter().filter(|layer| wanted.is_none_or(|name| name == layer.name)) {
+            ensure(layer)?;
+        }
+        Ok(())
+    },
+};
+
+/// Where everything a guest is made of is kept.
+///
+/// # Errors
+/// There is no target folder.
+pub(crate) fn guest_dir() -> Result<PathBuf> {
+    Ok(workspace::target()?.join("guest"))
+}
+
+/// Gives a layer's folder, after building it when it is missing or out of date.
+///
+/// # Errors
+/// A package cannot be had, or the build failed.
+pub(crate) fn ensure(layer: &Layer) -> Result<PathBuf> {
+    let guest = guest_dir()?;
+    let suite = Suite::open(&guest, &machine_suite()?)?;
+    let resolved = suite.resolve(layer.packages)?;
+    let dir = guest.join("rootfs").join(layer.name);
+    let stamp = stamp::text(&resolved);
+    if stamp::is_current(&dir, &stamp) {
+        report::step(&format!("root file system {}: up to date", dir.display()));
+    } else {
+        build(layer, &suite, &dir)?;
+        stamp::write(&dir, &stamp)?;
+    }
+    let versions: Vec<_> = resolved
+        .iter()
+        .filter(|package| layer.packages.contains(&package.name.as_str()))
+        .map(|package| format!("{} {}", package.name, package.version))
+        .collect();
+    report::step(&format!("{}: {}", layer.name, versions.join(", ")));
+    Ok(dir)
+}
+
+fn build(layer: &Layer, suite: &Suite, dir: &Path) -> Result<()> {
+    let started = std::time::Instant::now();
+    stamp::remove(dir)?;
+    build::from_packages(layer.packages, suite, dir)?;
+    report::step(&format!("built {} in {:.0} s", dir.display(), started.elapsed().as_secs_f64()));
+    Ok(())
+}
