@@ -2,6 +2,10 @@
 //!
 //! The flow is `source -> decode -> enrich -> core (detect) -> export`; ARCHITECTURE.md has the map.
 
+pub mod cli;
 pub mod core;
+pub mod enrich;
 pub mod probe;
+pub mod runtime;
+pub mod source;
 pub mod sys;

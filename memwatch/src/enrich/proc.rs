@@ -1,0 +1,42 @@
+//! `/proc`: parsers of its files as total functions over bytes, and [`ProcFs`], which reads them.
+//!
+//! Every parser takes any bytes and gives a value or a [`ParseError`]; none of them panics. What a process can choose
+//! (its name, its arguments, the path of its executable) is kept as bytes.
+
+mod cgroups;
+mod cmdline;
+mod exe;
+mod fs;
+mod limits;
+mod number;
+mod stat;
+mod status;
+
+pub use cgroups::{Memberships, parse_cgroups};
+pub use cmdline::parse_cmdline;
+pub use exe::{Exe, parse_exe};
+pub use fs::{ProcFs, ProcessDir, ReadError};
+pub use limits::{Limit, Limits, parse_limits};
+pub use stat::{Stat, parse_stat};
+pub use status::{Status, parse_status};
+
+/// Why the text of a `/proc` file was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// A field is not there.
+    #[error("{file}: no field {field}, the text is cut or of an unknown form")]
+    Missing {
+        /// The file, as named below `/proc/PID`.
+        file: &'static str,
+        /// The field.
+        field: &'static str,
+    },
+    /// A field is not a number in its range.
+    #[error("{file}: field {field} is not a number in its range")]
+    NotANumber {
+        /// The file, as named below `/proc/PID`.
+        file: &'static str,
+        /// The field.
+        field: &'static str,
+    },
+}

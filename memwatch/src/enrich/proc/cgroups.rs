@@ -1,0 +1,99 @@
+//! `/proc/PID/cgroup`: where a process stands in each cgroup hierarchy.
+
+use super::ParseError;
+
+/// The cgroup paths of one process, in the hierarchies that tell something about it. Each starts with `/`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memberships {
+    /// Path in the unified (v2) hierarchy.
+    pub unified: Option<Vec<u8>>,
+    /// Whether the unified cgroup has been removed (a dying process may outlive it).
+    pub unified_removed: bool,
+    /// Path in the v1 hierarchy of the memory controller.
+    pub memory: Option<Vec<u8>>,
+    /// Path in the v1 hierarchy that systemd keeps for itself.
+    pub systemd: Option<Vec<u8>>,
+}
+
+impl Memberships {
+    /// The path that says most: the unified one; when that is missing or the root, the one of the v1 memory
+    /// controller; when that is the root too, the one of systemd's own hierarchy; else the root.
+    ///
+    /// On hybrid hosts most runtimes put a container into the v1 hierarchies only and leave the process in the root of the
+    /// unified one; the root names nobody, so any other path tells more. Memory comes before systemd because the
+    /// limits that a reader asks about are the memory controller's.
+    #[must_use]
+    pub fn telling_path(&self) -> Option<&[u8]> {
+        let paths = || [&self.unified, &self.memory, &self.systemd].into_iter().flatten();
+        paths().find(|path| path.as_slice() != b"/").or_else(|| paths().next()).map(Vec::as_slice)
+    }
+}
+
+/// Reads the text of `/proc/PID/cgroup`, of v1, v2 and hybrid hosts. Unknown hierarchies are passed over.
+///
+/// A line is `id:controllers:path`. Names of cgroups cannot hold a newline (`cgroup_mkdir` of kernel/cgroup/cgroup.c
+/// refuses it), but colons and anything else. A removed cgroup of the unified hierarchy ends in ` (deleted)`.
+///
+/// # Errors
+/// When a line has no three parts or its path is not absolute.
+pub fn parse_cgroups(text: &[u8]) -> Result<Memberships, ParseError> {
+    let missing = |field| ParseError::Missing { file: "cgroup", field };
+    let mut found = Memberships::default();
+    for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        let mut parts = line.splitn(3, |&byte| byte == b':');
+        let id = parts.next().ok_or(missing("hierarchy id"))?;
+        let controllers = parts.next().ok_or(missing("controllers"))?;
+        let path = parts.next().filter(|path| path.starts_with(b"/")).ok_or(missing("path"))?;
+        if id == b"0" && controllers.is_empty() {
+            let living = path.strip_suffix(b" (deleted)");
+            found.unified_removed = living.is_some();
+            found.unified = Some(living.unwrap_or(path).to_vec());
+        } else if controllers == b"name=systemd" {
+            found.systemd = Some(path.to_vec());
+        } else if controllers.split(|&byte| byte == b',').any(|name| name == b"memory") {
+            found.memory = Some(path.to_vec());
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn telling(text: &str) -> Option<String> {
+        let path = parse_cgroups(text.as_bytes()).unwrap().telling_path().map(<[u8]>::to_vec);
+        path.map(|path| String::from_utf8(path).unwrap())
+    }
+
+    #[test]
+    fn the_most_telling_path_is_chosen() {
+        for (text, path) in [
+            ("0::/system.slice/cron.service\n", Some("/system.slice/cron.service")),
+            ("0::/\n", Some("/")),
+            ("9:name=systemd:/init.scope\n4:memory:/docker/ab\n0::/\n", Some("/docker/ab")),
+            ("9:name=systemd:/init.scope\n4:memory:/\n0::/\n", Some("/init.scope")),
+            ("9:name=systemd:/init.scope\n4:memory:/a\n0::/init.scope\n", Some("/init.scope")),
+            ("11:cpu,cpuacct:/x\n10:hugetlb,memory:/y\n1:name=elogind:/z\n", Some("/y")),
+            ("0::/a:b:c\n", Some("/a:b:c")),
+            ("1:cpu:/x\n", None),
+            ("", None),
+        ] {
+            assert_eq!(telling(text).as_deref(), path, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_removed_cgroup_keeps_its_path() {
+        let found = parse_cgroups(b"0::/system.slice/a.scope (deleted)\n").unwrap();
+        assert_eq!(found.unified.as_deref(), Some(&b"/system.slice/a.scope"[..]));
+        assert!(found.unified_removed);
+    }
+
+    #[test]
+    fn a_line_that_is_none_is_refused() {
+        for text in ["0:", "0::", "0::relative", "junk", "\u{0}"] {
+            assert!(parse_cgroups(text.as_bytes()).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Reads `/proc`. A process's folder is opened once and everything is read relative to it: the folder stays bound to
+//! the process it was opened for (fs/proc/base.c keeps its `struct pid`), so a recycled pid cannot mix two of them.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, openat, readlinkat};
+
+use super::{
+    Exe, Limits, Memberships, ParseError, Stat, Status, parse_cgroups, parse_cmdline, parse_exe,
+    parse_limits, parse_stat, parse_status,
+};
+
+/// Bytes read of a file at most: ample for all but the line `Groups` of status, behind which only NSpid is kept.
+const TEXT_MAX: u64 = 16 * 1024;
+/// Bytes read of an argument vector at most.
+const CMDLINE_MAX: u64 = 1024;
+
+/// Why nothing could be said about a process.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// No such process, or it ended while it was read.
+    #[error("process {tgid} is gone")]
+    Gone {
+        /// The process.
+        tgid: u32,
+    },
+    /// The pid belongs to a process that started at another time than the one asked for.
+    #[error("pid {tgid} belongs to another process by now")]
+    Recycled {
+        /// The pid.
+        tgid: u32,
+    },
+    /// A file could not be read.
+    #[error("cannot read /proc/{tgid}/{file}: {source}; run as root in the host's pid namespace")]
+    Io {
+        /// The process.
+        tgid: u32,
+        /// The file below its folder.
+        file: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A file was read and not understood.
+    #[error("process {tgid}: {source}")]
+    Parse {
+        /// The process.
+        tgid: u32,
+        /// What was wrong.
+        source: ParseError,
+    },
+}
+
+/// A mounted `/proc`.
+#[derive(Debug)]
+pub struct ProcFs {
+    root: OwnedFd,
+    path: PathBuf,
+}
+
+impl ProcFs {
+    /// Opens the `/proc` mounted at `root`.
+    ///
+    /// # Errors
+    /// When it is not a folder that can be opened.
+    pub fn open(root: &Path) -> io::Result<Self> {
+        let fd = rustix::fs::open(root, FOLDER, Mode::empty())?;
+        Ok(Self { root: fd, path: root.to_owned() })
+    }
+
+    /// The pids of every process now.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn pids(&self) -> io::Result<Vec<u32>> {
+        let mut pids = Vec::new();
+        for entry in std::fs::read_dir(&self.path)? {
+            pids.extend(super::number::decimal_u32(entry?.file_name().as_bytes()));
+        }
+        Ok(pids)
+    }
+
+    /// Opens the folder of a process.
+    ///
+    /// # Errors
+    /// [`ReadError::Gone`] when there is no such process.
+    pub fn process(&self, tgid: u32) -> Result<ProcessDir, ReadError> {
+        match openat(&self.root, tgid.to_string(), FOLDER, Mode::empty()) {
+            Ok(dir) => Ok(ProcessDir { dir, tgid }),
+            Err(errno) => Err(failed(tgid, "", errno.into())),
+        }
+    }
+
+    /// The mounts that this program sees: `/proc/self/mountinfo`.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn mountinfo(&self) -> io::Result<Vec<u8>> {
+        std::fs::read(self.path.join("self/mountinfo"))
+    }
+
+    /// Whether a process lives in the pid namespace of this program; `None` when that cannot be told.
+    #[must_use]
+    pub fn shares_pid_namespace(&self, tgid: u32) -> Option<bool> {
+        let namespace = |process: &str| readlinkat(&self.root, format!("{process}/ns/pid"), Vec::new()).ok();
+        Some(namespace("self")? == namespace(&tgid.to_string())?)
+    }
+}
+
+/// The folder of one process.
+#[derive(Debug)]
+pub struct ProcessDir {
+    dir: OwnedFd,
+    tgid: u32,
+}
+
+impl ProcessDir {
+    /// Name, parent and start.
+    ///
+    /// # Errors
+    /// When the process is gone or the file is not understood.
+    pub fn stat(&self) -> Result<Stat, ReadError> {
+        self.parsed("stat", parse_stat)
+    }
+
+    /// Thread group, parent, user.
+    ///
+    /// # Errors
+    /// When the process is gone or the file is not understood.
+    pub fn status(&self) -> Result<Status, ReadError> {
+        self.parsed("status", parse_status)
+    }
+
+    /// Cgroup paths.
+    ///
+    /// # Errors
+    /// When the process is gone or the file is not understood.
+    pub fn cgroups(&self) -> Result<Memberships, ReadError> {
+        self.parsed("cgroup", parse_cgroups)
+    }
+
+    /// Resource limits.
+    ///
+    /// # Errors
+    /// When the process is gone, belongs to somebody else, or the file is not understood.
+    pub fn limits(&self) -> Result<Limits, ReadError> {
+        self.parsed("limits", parse_limits)
+    }
+
+    /// The argument vector, its first 1,024 bytes; empty for a kernel thread and a zombie.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn cmdline(&self) -> Result<Vec<Vec<u8>>, ReadError> {
+        Ok(parse_cmdline(&self.read("cmdline", CMDLINE_MAX)?))
+    }
+
+    /// The executable; `None` for a kernel thread, a zombie, and when it may not be seen.
+    #[must_use]
+    pub fn exe(&self) -> Option<Exe> {
+        let link = readlinkat(&self.dir, "exe", Vec::with_capacity(256)).ok()?;
+        parse_exe(link.as_bytes())
+    }
+
+    fn parsed<T>(
+        &self,
+        file: &'static str,
+        parse: fn(&[u8]) -> Result<T, ParseError>,
+    ) -> Result<T, ReadError> {
+        let text = self.read(file, TEXT_MAX)?;
+        parse(&text).map_err(|source| ReadError::Parse { tgid: self.tgid, source })
+    }
+
+    fn read(&self, file: &'static str, max: u64) -> Result<Vec<u8>, ReadError> {
+        let read = || {
+            let fd = openat(&self.dir, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+            let mut text = Vec::with_capacity(1024);
+            File::from(fd).take(max).read_to_end(&mut text)?;
+            Ok(text)
+        };
+        read().map_err(|error| failed(self.tgid, file, error))
+    }
+}
+
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// A process that ended shows as ENOENT when a file is opened and as ESRCH when it is read.
+fn failed(tgid: u32, file: &'static str, source: io::Error) -> ReadError {
+    match source.raw_os_error() {
+        Some(libc::ENOENT | libc::ESRCH) => ReadError::Gone { tgid },
+        _ => ReadError::Io { tgid, file, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_found_as_it_is() {
+        let proc = ProcFs::open(Path::new("/proc")).unwrap();
+        let me = std::process::id();
+        assert!(proc.pids().unwrap().contains(&me));
+        let dir = proc.process(me).unwrap();
+        let (stat, status) = (dir.stat().unwrap(), dir.status().unwrap());
+        assert_eq!((stat.pid, status.tgid), (me, me));
+        assert_eq!(stat.parent_pid, status.parent_pid);
+        assert_eq!(dir.exe().unwrap().path, std::env::current_exe().unwrap().as_os_str().as_bytes());
+        assert!(!dir.cmdline().unwrap().is_empty());
+        assert!(dir.cgroups().unwrap().telling_path().is_some());
+        assert!(dir.limits().unwrap().get(libc::RLIMIT_NOFILE).is_some());
+        assert_eq!(proc.shares_pid_namespace(me), Some(true));
+    }
+
+    #[test]
+    fn a_folder_outlives_its_process_but_says_so() {
+        let proc = ProcFs::open(Path::new("/proc")).unwrap();
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let dir = proc.process(child.id()).unwrap();
+        assert!(dir.stat().is_ok());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(matches!(dir.stat(), Err(ReadError::Gone { .. })));
+        assert!(matches!(proc.process(child.id()), Err(ReadError::Gone { .. })));
+    }
+}

@@ -1,0 +1,96 @@
+//! `/proc/PID/stat`: name, parent and start of a process.
+
+use super::ParseError;
+use super::number::{decimal, decimal_u32};
+use crate::core::fact::ProcessKey;
+
+/// What is kept of `/proc/PID/stat`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Process id in the pid namespace of that `/proc`.
+    pub pid: u32,
+    /// Name of the thread: any bytes, not escaped.
+    pub comm: Vec<u8>,
+    /// State as a letter (`R`, `S`, `Z`, …).
+    pub state: u8,
+    /// The parent's process id; 0 when it is outside the pid namespace.
+    pub parent_pid: u32,
+    /// Start on the boot clock, rounded down to a clock tick, in nanoseconds.
+    pub start_ns: u64,
+}
+
+/// Reads the text of `/proc/PID/stat`.
+///
+/// The name stands between the first `(` and the last `)`: it may hold parentheses, spaces and newlines of its own
+/// (`do_task_stat` of fs/proc/array.c prints it unescaped, 6.18), and only numbers follow it.
+///
+/// # Errors
+/// When a field is missing or not a number.
+pub fn parse_stat(text: &[u8]) -> Result<Stat, ParseError> {
+    let missing = |field| ParseError::Missing { file: "stat", field };
+    let not_a_number = |field| ParseError::NotANumber { file: "stat", field };
+
+    let open = text.iter().position(|&byte| byte == b'(').ok_or(missing("comm"))?;
+    let close = text.iter().rposition(|&byte| byte == b')').ok_or(missing("comm"))?;
+    let pid = text.get(..open).unwrap_or_default().trim_ascii();
+    let comm = text.get(open + 1..close).ok_or(missing("comm"))?;
+    let rest = text.get(close + 1..).unwrap_or_default();
+
+    let mut fields = rest.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
+    let state = fields.next().and_then(|field| field.first()).copied().ok_or(missing("state"))?;
+    let parent_pid = fields.next().ok_or(missing("ppid"))?;
+    // starttime is field 22 of proc(5), ppid is field 4: 17 stand in between.
+    let start_ticks = fields.nth(17).ok_or(missing("starttime"))?;
+
+    Ok(Stat {
+        pid: decimal_u32(pid).ok_or(not_a_number("pid"))?,
+        comm: comm.to_vec(),
+        state,
+        parent_pid: decimal_u32(parent_pid).ok_or(not_a_number("ppid"))?,
+        start_ns: decimal(start_ticks)
+            .and_then(|ticks| ticks.checked_mul(ProcessKey::TICK_NS))
+            .ok_or(not_a_number("starttime"))?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NUMBERS: &str = "S 976 76 4219 0 -1 41 1 2 3 4 5 6 7 8 20 0 1 0 130977 3133440 407 1844674407370";
+
+    #[test]
+    fn a_name_may_hold_anything() {
+        let names = [
+            &b"cat"[..],
+            b"",
+            b"a b",
+            b") S 1 (",
+            b"((",
+            b"))",
+            b"a\n1 (x) R 1",
+            b"\xff\xfe\x1b[31m",
+            b"x\\",
+        ];
+        for name in names {
+            let text = [b"42 (", name, b") ", NUMBERS.as_bytes(), b"\n"].concat();
+            let stat = parse_stat(&text).unwrap();
+            assert_eq!(stat.comm, name);
+            assert_eq!((stat.pid, stat.state, stat.parent_pid), (42, b'S', 976));
+            assert_eq!(stat.start_ns, 1_309_770_000_000);
+        }
+    }
+
+    #[test]
+    fn a_cut_text_names_the_field_that_is_missing() {
+        let missing = |field| Err(ParseError::Missing { file: "stat", field });
+        assert_eq!(parse_stat(b""), missing("comm"));
+        assert_eq!(parse_stat(b"1 )x("), missing("comm"));
+        assert_eq!(parse_stat(b"1 (x)"), missing("state"));
+        assert_eq!(parse_stat(b"1 (x) S 1 2 3"), missing("starttime"));
+        assert_eq!(
+            parse_stat(format!("1 (x) {}", NUMBERS.replace("130977", "99999999999999999999")).as_bytes()),
+            Err(ParseError::NotANumber { file: "stat", field: "starttime" })
+        );
+    }
+}
