@@ -1,0 +1,88 @@
+//! Trees of ordinary folders stand in for cgroups: both have inode numbers.
+
+use super::*;
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("memwatch-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(path.join("a/b")).unwrap();
+        Self(path)
+    }
+
+    fn tree(&self) -> CgroupTree {
+        let point = self.0.display();
+        CgroupTree::new(
+            format!("1 0 0:1 / {point} rw - cgroup2 c rw\n2 0 0:1 / /v1/memory rw - cgroup c rw").as_bytes(),
+        )
+    }
+
+    fn make(&self, below: &str) -> u64 {
+        std::fs::create_dir_all(self.0.join(below)).unwrap();
+        std::fs::metadata(self.0.join(below)).unwrap().ino()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+#[test]
+fn ids_are_found_and_the_removed_remembered() {
+    let folder = Folder::new("ids");
+    let mut tree = folder.tree();
+    let id = folder.make("a/b");
+    assert_eq!(tree.path(id, 0).as_deref(), Some("/a/b"));
+    assert_eq!(tree.path(folder.make("."), 0).as_deref(), Some("/"));
+
+    let late = folder.make("a/late");
+    assert_eq!(tree.path(late, 1), None, "walked too soon");
+    let later = u64::MAX / 2;
+    assert_eq!(tree.path(late, later).as_deref(), Some("/a/late"));
+
+    std::fs::remove_dir(folder.0.join("a/late")).unwrap();
+    assert_eq!(tree.path(u64::MAX, later * 2), None);
+    assert_eq!(tree.path(late, later * 2).as_deref(), Some("/a/late"), "forgotten when it was removed");
+    assert!(tree.index.is_absent(u64::MAX));
+}
+
+#[test]
+fn a_path_is_learned_only_when_the_folder_agrees() {
+    let folder = Folder::new("learn");
+    let mut tree = folder.tree();
+    let id = folder.make("a/b");
+    assert!(!tree.learn(id, "/a"));
+    assert!(!tree.learn(id, "/../a/b"));
+    assert!(tree.learn(id, "/a/b"));
+    assert_eq!(tree.path(id, 0).as_deref(), Some("/a/b"));
+}
+
+#[test]
+fn a_path_of_either_form_is_resolved() {
+    let folder = Folder::new("resolve");
+    let tree = folder.tree();
+    let cgroup = Cgroup { id: folder.make("a/b"), level: 2 };
+    for path in ["/a/b", "a/b", "a/b/", "/a//b/.", &format!("{}/a/b", folder.0.display())] {
+        assert_eq!(tree.resolve(Path::new(path)), Ok(cgroup), "{path}");
+    }
+    assert_eq!(tree.resolve(Path::new("/")), Ok(Cgroup { id: folder.make("."), level: 0 }));
+    assert_eq!(tree.resolve(&folder.0), Ok(Cgroup { id: folder.make("."), level: 0 }));
+}
+
+#[test]
+fn a_path_that_names_nothing_is_told_apart() {
+    let folder = Folder::new("refuse");
+    let tree = folder.tree();
+    std::fs::write(folder.0.join("cgroup.procs"), "").unwrap();
+    for path in ["/x", "cgroup.procs", "/a/b/c", "\u{1b}[31m"] {
+        let error = tree.resolve(Path::new(path)).unwrap_err();
+        assert!(matches!(error, ResolveError::NotFound { .. }), "{path}: {error}");
+        assert!(!error.to_string().contains('\u{1b}'), "{error}");
+    }
+    assert!(matches!(tree.resolve(Path::new("/v1/memory/docker")), Err(ResolveError::V1 { .. })));
+    assert!(matches!(tree.resolve(Path::new("a/../b")), Err(ResolveError::LeadsUp { .. })));
+    assert_eq!(CgroupTree::new(b"").resolve(Path::new("/")), Err(ResolveError::NoHierarchy));
+}
