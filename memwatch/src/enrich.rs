@@ -3,4 +3,5 @@
 //! Invariant: bytes that a process chose (names, arguments, paths) stay bytes; escaping them is the exporter's job.
 
 pub mod cgroup;
+pub mod container;
 pub mod proc;
