@@ -1,0 +1,70 @@
+//! Exec, fork and exit: how the ledger is kept without asking `/proc`.
+
+use std::sync::Arc;
+
+use memwatch_ebpf::abi::event::{Exec, Fork};
+
+use super::seen::Seen;
+use super::{Ledger, is_one, sight};
+use crate::core::fact::{Identity, ProcessKey};
+use crate::enrich::proc::parse_cmdline;
+
+impl Ledger {
+    /// A process runs another program: what the record says at once, and what `/proc` adds if it still can.
+    pub(super) fn exec(&mut self, seen: &Seen, exec: &Exec) -> Arc<Identity> {
+        let mut identity = Identity::clone(&self.actor(seen));
+        let len = usize::try_from(exec.args_len).unwrap_or(usize::MAX);
+        identity.args = parse_cmdline(exec.args.get(..len).unwrap_or(&exec.args));
+        let filename = exec.filename.split(|&byte| byte == 0).next().unwrap_or_default();
+        identity.exe = (!filename.is_empty()).then(|| filename.to_vec());
+        identity.comm = seen.comm().to_vec();
+        let has_all_args = exec.args_len > 0 && exec.args_len >= exec.args_total;
+        sight::complete_exec(&self.proc, &mut self.places, &mut identity, has_all_args);
+
+        let identity = Arc::new(identity);
+        if let Some(known) = self.live.get_mut(&seen.tgid).filter(|known| known.key == identity.key) {
+            *known = Arc::clone(&identity);
+        }
+        identity
+    }
+
+    /// A process made another one: the child is what its parent is, until it runs another program.
+    ///
+    /// A child that is known already was read from `/proc` after it was made, which is the better source.
+    pub(super) fn fork(&mut self, seen: &Seen, parent: &Identity, fork: &Fork) -> Arc<Identity> {
+        let key = ProcessKey { tgid: fork.tgid, start_ns: fork.start_ns };
+        if let Some(known) = self.get(key) {
+            return known;
+        }
+        let child = Identity {
+            key,
+            parent_tgid: Some(seen.tgid),
+            comm: seen.comm().to_vec(),
+            ..Identity::clone(parent)
+        };
+        let is_past = self.live.get(&key.tgid).is_some_and(|holder| holder.key.start_ns > key.start_ns);
+        if key.start_ns == 0 || is_past {
+            // Without a start it could not be told from the next holder of the pid; or that one is here already.
+            return Arc::new(child);
+        }
+        self.bury(key.tgid, None);
+        self.enter(child)
+    }
+
+    /// A process ended. Later events that name it find it among the dead.
+    pub(super) fn exit(&mut self, seen: &Seen) -> Arc<Identity> {
+        let identity = self.actor(seen);
+        let ends = |known: &Arc<Identity>| {
+            if seen.start_ns == 0 {
+                // Whoever held the pid up to now holds it no more.
+                known.key.start_ns <= seen.time_ns
+            } else {
+                is_one(known.key, seen.key())
+            }
+        };
+        if self.live.get(&seen.tgid).is_some_and(ends) {
+            self.bury(seen.tgid, Some(seen.time_ns));
+        }
+        identity
+    }
+}

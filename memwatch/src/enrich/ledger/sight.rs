@@ -1,0 +1,101 @@
+//! What `/proc` shows of a process, if it is the one asked for.
+
+use super::seen::Seen;
+use crate::core::fact::{Identity, ProcessKey};
+use crate::enrich::place::{Place, Places};
+use crate::enrich::proc::{ProcFs, ProcessDir, ReadError, Stat};
+
+/// Which holder of a pid is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Holder {
+    /// The one that started then, to the clock tick.
+    Started(u64),
+    /// The one that held it at that time: today's, if it had surely started by then.
+    Before(u64),
+    /// Whoever holds it.
+    Any,
+}
+
+impl Holder {
+    const fn is_started_at(self, start_ns: u64) -> bool {
+        match self {
+            Self::Started(asked_ns) => asked_ns / ProcessKey::TICK_NS == start_ns / ProcessKey::TICK_NS,
+            // /proc rounds down: the true start lies within the tick.
+            Self::Before(time_ns) => start_ns.saturating_add(ProcessKey::TICK_NS) <= time_ns,
+            Self::Any => true,
+        }
+    }
+}
+
+/// The start of the holder, rounded down to a clock tick.
+pub(super) fn start(proc: &ProcFs, tgid: u32, holder: Holder) -> Result<u64, ReadError> {
+    checked(&proc.process(tgid)?, tgid, holder).map(|stat| stat.start_ns)
+}
+
+/// All that `/proc` tells of the holder. Its cgroup id is taken from `cgroup_id` where that is known.
+pub(super) fn identity(
+    proc: &ProcFs,
+    places: &mut Places,
+    tgid: u32,
+    holder: Holder,
+    cgroup_id: Option<u64>,
+) -> Result<Identity, ReadError> {
+    let dir = proc.process(tgid)?;
+    let stat = checked(&dir, tgid, holder)?;
+    let status = dir.status()?;
+    let mut identity = Identity {
+        key: ProcessKey { tgid, start_ns: stat.start_ns },
+        parent_tgid: Some(stat.parent_pid),
+        comm: stat.comm,
+        uid: Some(status.uid),
+        exe: dir.exe().map(|exe| exe.path),
+        args: dir.cmdline()?,
+        cgroup_id: None,
+        cgroup_path: None,
+        container: None,
+        unit: None,
+    };
+    places.by_memberships(&dir.cgroups()?, cgroup_id).put(&mut identity);
+    checked(&dir, tgid, Holder::Started(stat.start_ns))?;
+    Ok(identity)
+}
+
+/// Where a process stands that was seen in another cgroup than before.
+pub(super) fn place(proc: &ProcFs, places: &mut Places, seen: &Seen) -> Place {
+    let memberships = || {
+        let dir = proc.process(seen.tgid)?;
+        let memberships = dir.cgroups()?;
+        checked(&dir, seen.tgid, Holder::Started(seen.start_ns))?;
+        Ok::<_, ReadError>(memberships)
+    };
+    match memberships() {
+        Ok(memberships) => places.by_memberships(&memberships, seen.cgroup_id),
+        Err(_) => places.by_id(seen.cgroup_id, seen.time_ns),
+    }
+}
+
+/// Completes a process that has just run another program: the path of its executable, the arguments if the record does
+/// not hold all, and its cgroup on hosts where it can change without the id in the record changing. Where the process
+/// is gone, what the record says stands.
+pub(super) fn complete_exec(proc: &ProcFs, places: &mut Places, identity: &mut Identity, has_all_args: bool) {
+    let look = || {
+        let tgid = identity.key.tgid;
+        let dir = proc.process(tgid)?;
+        let exe = dir.exe().map(|exe| exe.path);
+        let args = if has_all_args { None } else { Some(dir.cmdline()?) };
+        let memberships = if places.tree.has_v1() { Some(dir.cgroups()?) } else { None };
+        checked(&dir, tgid, Holder::Started(identity.key.start_ns))?;
+        Ok::<_, ReadError>((exe, args, memberships))
+    };
+    let Ok((exe, args, memberships)) = look() else { return };
+    identity.exe = exe.or(identity.exe.take());
+    identity.args = args.filter(|args| !args.is_empty()).unwrap_or(std::mem::take(&mut identity.args));
+    if let Some(memberships) = memberships {
+        places.by_memberships(&memberships, identity.cgroup_id).put(identity);
+    }
+}
+
+fn checked(dir: &ProcessDir, tgid: u32, holder: Holder) -> Result<Stat, ReadError> {
+    let stat = dir.stat()?;
+    if holder.is_started_at(stat.start_ns) { Ok(stat) } else { Err(ReadError::Recycled { tgid }) }
+}

@@ -1,0 +1,84 @@
+//! Where a process stands: its cgroup and what the cgroup's path names. Paths are taken apart once, not per process.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::cgroup::CgroupTree;
+use super::container::{container_of, unit_of};
+use super::proc::Memberships;
+use crate::core::fact::{Container, Identity};
+
+/// Paths whose names are kept; beyond it they are read out anew.
+const NAMED_MAX: usize = 4_096;
+
+/// A cgroup and what its path names. Unknown is `None`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place {
+    cgroup_id: Option<u64>,
+    named: Option<Arc<Named>>,
+}
+
+#[derive(Debug)]
+struct Named {
+    path: Arc<str>,
+    container: Option<Container>,
+    unit: Option<String>,
+}
+
+impl Place {
+    /// Puts a process here.
+    pub(super) fn put(self, identity: &mut Identity) {
+        identity.cgroup_id = self.cgroup_id;
+        identity.cgroup_path = self.named.as_ref().map(|named| Arc::clone(&named.path));
+        identity.container = self.named.as_ref().and_then(|named| named.container.clone());
+        identity.unit = self.named.as_ref().and_then(|named| named.unit.clone());
+    }
+
+    pub(super) fn is_named(&self) -> bool {
+        self.named.is_some()
+    }
+}
+
+/// Finds places.
+#[derive(Debug)]
+pub(super) struct Places {
+    pub(super) tree: CgroupTree,
+    named: HashMap<Arc<str>, Arc<Named>>,
+}
+
+impl Places {
+    pub(super) fn new(tree: CgroupTree) -> Self {
+        Self { tree, named: HashMap::new() }
+    }
+
+    /// The place of a cgroup that was removed long ago, or that cannot be seen, has the id alone.
+    pub(super) fn by_id(&mut self, id: Option<u64>, now_ns: u64) -> Place {
+        let path = id.and_then(|id| self.tree.path(id, now_ns));
+        Place { cgroup_id: id, named: path.map(|path| self.named(path)) }
+    }
+
+    /// The place that `/proc/PID/cgroup` tells, of a process whose cgroup id may be known from elsewhere.
+    pub(super) fn by_memberships(&mut self, memberships: &Memberships, id: Option<u64>) -> Place {
+        let unified = memberships.unified.as_ref().filter(|_| !memberships.unified_removed);
+        let unified = unified.map(|path| String::from_utf8_lossy(path));
+        let cgroup_id = id.or_else(|| self.tree.id(unified.as_deref()?));
+        if let (Some(id), Some(path)) = (cgroup_id, unified) {
+            self.tree.learn(id, &path);
+        }
+        let telling = memberships.telling_path().map(|path| Arc::from(String::from_utf8_lossy(path)));
+        Place { cgroup_id, named: telling.map(|path| self.named(path)) }
+    }
+
+    fn named(&mut self, path: Arc<str>) -> Arc<Named> {
+        if let Some(known) = self.named.get(&path) {
+            return Arc::clone(known);
+        }
+        if self.named.len() >= NAMED_MAX {
+            self.named.clear();
+        }
+        let (container, unit) = (container_of(&path), unit_of(&path));
+        let named = Arc::new(Named { path: Arc::clone(&path), container, unit });
+        self.named.insert(path, Arc::clone(&named));
+        named
+    }
+}
