@@ -63,6 +63,10 @@ static OFFSETS: Offsets = Offsets::NONE;
 #[unsafe(no_mangle)]
 static FAULT_PERIOD: u64 = 64;
 
+/// Address of the kernel's `__per_cpu_offset[]`; 0 when it is not known.
+#[unsafe(no_mangle)]
+static PER_CPU_OFFSET: u64 = 0;
+
 /// Number of entries of [`WATCHED`]: the RSS hook returns at once while it is 0.
 #[unsafe(no_mangle)]
 static mut ARMED: u64 = 0;
@@ -83,6 +87,11 @@ pub(crate) fn offset_at(place: usize) -> u32 {
 #[inline(always)]
 pub(crate) fn fault_period() -> u64 {
     unsafe { (&raw const FAULT_PERIOD).read_volatile() }
+}
+
+#[inline(always)]
+pub(crate) fn per_cpu_offset() -> u64 {
+    unsafe { (&raw const PER_CPU_OFFSET).read_volatile() }
 }
 
 #[inline(always)]

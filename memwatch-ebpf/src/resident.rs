@@ -1,16 +1,18 @@
 //! Resident memory from the kernel's own counters, and what follows from its growth.
 //!
-//! Since 6.2 the counters are `percpu_counter`s whose central part lags by at most `max(32, 2 x CPUs)` pages per
-//! CPU that touched memory of the process (lib/percpu_counter.c); before, a task keeps up to 64 faults back
-//! (mm/memory.c). /proc/PID/statm reads the same central part.
+//! Since 6.2 the counters are `percpu_counter`s: a central part, and one of less than `max(32, 2 x CPUs)` pages for each
+//! CPU (lib/percpu_counter.c). The central part and that of the running CPU are summed, so a single-threaded process
+//! that stays where it is is seen to the page; /proc/PID/statm reads the central part only. Before 6.2 a task
+//! keeps up to 64 faults back (mm/memory.c).
 
-use aya_ebpf::helpers::generated::bpf_send_signal;
+use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_send_signal};
 use memwatch_ebpf::abi::event::{ACTION_SIGNAL_RSS, Kind, Resident, Rss};
 use memwatch_ebpf::abi::fault::FaultCode;
+use memwatch_ebpf::abi::offsets::ABSENT;
 use memwatch_ebpf::abi::state::Process;
 
 use crate::emit::{emit, knobs, wanted};
-use crate::maps::{LIMITS, count, offset};
+use crate::maps::{LIMITS, count, offset, per_cpu_offset};
 use crate::process::current_tgid;
 use crate::task::{self, Kptr};
 use crate::{rule, tables};
@@ -28,9 +30,25 @@ pub(crate) fn current_mm() -> u64 {
 
 #[inline(always)]
 fn counter(mm: Kptr, member: u32) -> u64 {
-    let at = offset!(mm_rss) + member * offset!(rss_stride) + offset!(percpu_count);
-    let pages = mm.read::<i64>(at).unwrap_or(0);
+    let at = offset!(mm_rss) + member * offset!(rss_stride);
+    let pages = mm.read::<i64>(at + offset!(percpu_count)).unwrap_or(0) + this_cpu_part(mm, at);
     if pages > 0 { pages as u64 * u64::from(offset!(page_size)) } else { 0 }
+}
+
+/// The running CPU's part of a `percpu_counter`; 0 where counters have no parts.
+#[inline(always)]
+fn this_cpu_part(mm: Kptr, at: u32) -> i64 {
+    let table = per_cpu_offset();
+    if table == 0 || offset!(percpu_parts) == ABSENT {
+        return 0;
+    }
+    let cpu = unsafe { bpf_get_smp_processor_id() } & 0xffff;
+    let part = || {
+        let parts = mm.read::<u64>(at + offset!(percpu_parts))?;
+        let base = Kptr(table).read::<u64>(cpu * 8)?;
+        Kptr(parts.wrapping_add(base)).read::<i32>(0)
+    };
+    part().map_or(0, i64::from)
 }
 
 /// Anonymous RSS of an address space, in bytes.

@@ -13,7 +13,7 @@ use crate::process::{end_sweep, watch};
 use crate::task::Kptr;
 use crate::{resident, rule};
 
-/// Touched growth is reported from here on, and again at every doubling.
+/// Touched growth is reported from here on (or from half of a smaller table), and again at every doubling.
 const FIRST_REPORT: u64 = 1 << 20;
 
 /// The limit that explains a length best: the better fit, then the one learned last.
@@ -77,7 +77,7 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
         if process.tables.total == 0 {
             process.tables.anon_before = anon;
             process.tables.touched = 0;
-            process.tables.next_report = FIRST_REPORT;
+            process.tables.next_report = if length < 2 * FIRST_REPORT { length / 2 } else { FIRST_REPORT };
         }
         process.tables.total += length;
         table.total = process.tables.total;

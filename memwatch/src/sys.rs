@@ -141,3 +141,42 @@ pub fn trim_heap() {
     // SAFETY: no arguments of consequence.
     unsafe { libc::malloc_trim(0) };
 }
+
+/// Sends a signal to a child of this process that has not been waited for: its id cannot be another's.
+pub fn signal_child(pid: u32, signal: libc::c_int) {
+    let Ok(pid) = libc::pid_t::try_from(pid) else { return };
+    // SAFETY: integers only.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// Columns of the terminal on standard output, when it is one.
+#[must_use]
+pub fn terminal_width() -> Option<usize> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: `size` is valid for the call.
+    let told = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    (told == 0 && size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
+/// Does what the servers of the incidents do: reads the descriptor limit, asks for one pointer per possible
+/// descriptor, and touches half of the region.
+///
+/// # Errors
+/// What `getrlimit(2)` or `mmap(2)` says.
+pub fn allocate_per_descriptor() -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid for the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let bytes = usize::try_from(limit.rlim_cur.saturating_mul(8)).unwrap_or(usize::MAX);
+    let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a fresh mapping placed by the kernel overlaps nothing.
+    let region = unsafe { libc::mmap(std::ptr::null_mut(), bytes, prot, flags, -1, 0) };
+    if region == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the region is writable and at least this long.
+    unsafe { std::ptr::write_bytes(region.cast::<u8>(), 1, bytes / 2) };
+    Ok(())
+}

@@ -87,6 +87,8 @@ offsets! {
     mm_pgtables: "mm_struct" "pgtables_bytes",
     /// `percpu_counter.count`, where RSS is made of them.
     percpu_count: "percpu_counter" "count",
+    /// `percpu_counter.counters`.
+    percpu_parts: "percpu_counter" "counters",
     /// `signal_struct.live`.
     signal_live: "signal_struct" "live",
     /// `signal_struct.maxrss`.

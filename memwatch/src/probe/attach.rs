@@ -165,6 +165,18 @@ impl Probe {
         map.insert(tgid, marks, 0).map_err(|source| ProbeError::Map { name: "MARKS", source })
     }
 
+    /// Takes a process's marks away; one without marks is no error.
+    ///
+    /// # Errors
+    /// When the map refuses.
+    pub fn unmark(&mut self, tgid: u32) -> Result<(), ProbeError> {
+        let mut map: HashMap<_, u32, u32> = typed(&mut self.ebpf, "MARKS")?;
+        match map.remove(&tgid) {
+            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+            Err(source) => Err(ProbeError::Map { name: "MARKS", source }),
+        }
+    }
+
     /// Sets the RSS limit of a process.
     ///
     /// # Errors
@@ -203,17 +215,10 @@ impl Probe {
         Ok(map.iter().filter_map(Result::ok).map(|(id, sums)| (id, sums.0)).collect())
     }
 
-    /// Programs that are attached: name and kernel id.
+    /// Instructions that the verifier walked through for a program, where the kernel tells (5.16).
     #[must_use]
-    pub fn programs(&self) -> Vec<(&'static str, u32)> {
-        self.hooks
-            .iter()
-            .filter_map(|status| status.attached)
-            .filter_map(|way| {
-                let info = self.ebpf.program(way.program())?.info().ok()?;
-                Some((way.program(), info.id()))
-            })
-            .collect()
+    pub fn verified_instructions(&self, program: &str) -> Option<u32> {
+        self.ebpf.program(program)?.info().ok()?.verified_instruction_count()
     }
 }
 
@@ -244,6 +249,7 @@ fn load_object(options: &Options, offsets: &Offsets) -> Result<Ebpf, ProbeError>
         // The kernel's types are needed for trampolines only, and aya's copy of them is large.
         .btf(None)
         .override_global("OFFSETS", offsets.as_bytes(), true)
+        .override_global("PER_CPU_OFFSET", offsets::per_cpu_offset().as_bytes(), true)
         .override_global("FAULT_PERIOD", options.fault_period.as_bytes(), true)
         .map_max_entries("EVENTS", options.ring_bytes)
         .map_max_entries("PROCESSES", options.processes)

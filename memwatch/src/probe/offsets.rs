@@ -1,5 +1,8 @@
 //! The offset table of the running kernel.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+
 use memwatch_ebpf::abi::offsets::{ABSENT, Offsets};
 
 use super::btf::Btf;
@@ -28,6 +31,7 @@ pub fn resolve(btf: &Btf) -> (Offsets, Vec<String>) {
         // Before 6.2: `struct mm_rss_stat { atomic_long_t count[NR_MM_COUNTERS]; }`.
         offsets.rss_stride = 8;
         offsets.percpu_count = 0;
+        offsets.percpu_parts = ABSENT;
     }
     if btf.enum_value("bpf_func_id", "BPF_FUNC_task_pt_regs").is_none() {
         offsets.regs_from_stack = REGS_FROM_STACK;
@@ -37,6 +41,22 @@ pub fn resolve(btf: &Btf) -> (Offsets, Vec<String>) {
     }
     offsets.page_size = u32::try_from(crate::sys::page_size()).unwrap_or(4096);
     (offsets, missing)
+}
+
+/// Address of the kernel's `__per_cpu_offset[]`; 0 when symbols are hidden (kptr_restrict, or no CAP_SYSLOG).
+#[must_use]
+pub fn per_cpu_offset() -> u64 {
+    let Ok(symbols) = File::open("/proc/kallsyms") else { return 0 };
+    let mut symbols = BufReader::new(symbols);
+    let mut line = Vec::new();
+    while symbols.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+        if line.ends_with(b" __per_cpu_offset\n") {
+            let address = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+            return std::str::from_utf8(address).ok().and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
+        }
+        line.clear();
+    }
+    0
 }
 
 #[cfg(test)]

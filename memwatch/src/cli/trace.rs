@@ -1,0 +1,184 @@
+//! `memwatch trace`: live events.
+
+mod act;
+mod setup;
+
+use std::io::IsTerminal;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::values::{Color, EventKind, Output, Pattern, parse_duration, parse_size};
+use crate::export::Exporter;
+use crate::export::json::Json;
+use crate::export::table::Table;
+use crate::probe::WayKind;
+use crate::runtime::{self, Ended, Ends, Outcome};
+
+/// Arguments of `memwatch trace`.
+#[derive(Debug, clap::Args)]
+#[command(
+    about = "Show memory, limits and fd tables live",
+    after_help = "\
+Examples:
+  memwatch trace                                   the whole host, until Ctrl-C
+  memwatch trace -- uwsgi --ini app.ini            one program from its first instruction
+  memwatch trace --event fd_table --output json    findings only, for a log pipeline
+  memwatch trace --tree 4711 --min-bytes 16MiB     a process and its descendants
+  memwatch trace --cgroup /kubepods.slice --event oom_kill,rss --rss-limit 2GiB
+
+Filters are applied in the kernel where they can be: pid, tree, cgroup, user, kind, bytes, and one name without
+wildcards. Several filters must all match."
+)]
+pub struct Args {
+    #[command(flatten)]
+    filters: Filters,
+    #[command(flatten)]
+    ends: EndArgs,
+    #[command(flatten)]
+    tuning: Tuning,
+    #[command(flatten)]
+    act: act::Args,
+    /// Form of the output; the default is table on a terminal, else json
+    #[arg(long, short)]
+    output: Option<Output>,
+    /// When to use colours
+    #[arg(long, default_value = "auto", value_name = "WHEN")]
+    color: Color,
+    /// Command to start and trace, with its descendants; its exit status is passed on
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Filters")]
+struct Filters {
+    /// Only these processes
+    #[arg(long, value_delimiter = ',', value_name = "PID")]
+    pid: Vec<u32>,
+    /// Only this process and its descendants, those of today and those to come
+    #[arg(long, value_name = "PID", conflicts_with = "pid")]
+    tree: Option<u32>,
+    /// Only threads with such a name (`*` any text, `?` one character)
+    #[arg(long, value_parser = Pattern::parse, value_name = "PATTERN")]
+    comm: Vec<Pattern>,
+    /// Only executables with such a path or file name
+    #[arg(long, value_parser = Pattern::parse, value_name = "PATTERN")]
+    exe: Vec<Pattern>,
+    /// Only this cgroup (of the unified hierarchy) and those below
+    #[arg(long, value_name = "PATH")]
+    cgroup: Option<PathBuf>,
+    /// Only processes of this user
+    #[arg(long, value_name = "UID")]
+    uid: Option<u32>,
+    /// Only these kinds of events; the default is all
+    #[arg(long, value_delimiter = ',', value_name = "KIND")]
+    event: Vec<EventKind>,
+    /// Smallest mapping that is an event of its own; smaller ones are counted only
+    #[arg(long, default_value = "1MiB", value_parser = parse_size, value_name = "SIZE")]
+    min_bytes: u64,
+    /// Smallest sum of a process's fd tables that is a finding
+    #[arg(long, default_value = "64MiB", value_parser = parse_size, value_name = "SIZE")]
+    min_table: u64,
+    /// Tell when a process's RSS passes this
+    #[arg(long, value_parser = parse_size, value_name = "SIZE")]
+    rss_limit: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "End")]
+struct EndArgs {
+    /// End after this time
+    #[arg(long, value_parser = parse_duration, value_name = "TIME")]
+    duration: Option<Duration>,
+    /// End after this many lines
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
+    count: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Tuning")]
+struct Tuning {
+    /// Use only these ways to attach
+    #[arg(long, value_delimiter = ',', value_name = "WAY")]
+    attach: Vec<WayKind>,
+    /// Size of the ring buffer: a power of two
+    #[arg(long, default_value = "4MiB", value_parser = parse_size, value_name = "SIZE")]
+    ring_size: u64,
+    /// Processes followed at once
+    #[arg(long, default_value_t = 32_768, value_parser = clap::value_parser!(u32).range(64..=4_194_304), value_name = "N")]
+    max_processes: u32,
+    /// Look at every Nth minor fault of a CPU, and scale the count
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1_000_000), value_name = "N")]
+    fault_period: u64,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When nothing can be attached, a filter names what does not exist, or the command cannot be started.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(trace(args))
+}
+
+async fn trace(args: Args) -> anyhow::Result<ExitCode> {
+    let form = Output::or_suitable(args.output);
+    let mut setup = setup::prepare(&args)?;
+    let exporter: Option<Box<dyn Exporter>> = match form {
+        Output::Json => Some(Box::new(Json::new())),
+        Output::Table => Some(Box::new(Table::new(width(), args.color.on_stdout()))),
+        Output::None => None,
+    };
+    let command = setup.start_command(&args.command)?;
+    say(&setup.banner(form));
+    let outcome = if form == Output::Table { Outcome::WithSummary } else { Outcome::Lines };
+    let pipeline = setup.pipeline(exporter, outcome).context("the stages were taken before")?;
+    let ends = Ends { duration: args.ends.duration, count: args.ends.count, command };
+    let ended = runtime::run(&mut setup.probe, pipeline, ends).await?;
+    if form != Output::Table && !ended.output_closed {
+        say(&summary_text(&ended));
+    }
+    Ok(status_of(&ended))
+}
+
+fn summary_text(ended: &Ended) -> String {
+    let mut text = Vec::new();
+    Table::new(width(), false).summary(&ended.summary, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// The command's own status as a shell would give it, else success.
+fn status_of(ended: &Ended) -> ExitCode {
+    let Some(status) = ended.status else { return ExitCode::SUCCESS };
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+fn width() -> usize {
+    if !std::io::stdout().is_terminal() {
+        return 160;
+    }
+    crate::sys::terminal_width().unwrap_or(100)
+}
+
+/// Tells the person at the terminal; standard output is for events.
+#[expect(clippy::print_stderr, reason = "progress and summary belong to the person, not into the stream of events")]
+fn say(text: &str) {
+    eprintln!("{}", text.trim_end());
+}
+
+impl Args {
+    fn ring_bytes(&self) -> anyhow::Result<u32> {
+        let bytes = self.tuning.ring_size;
+        anyhow::ensure!(
+            bytes.is_power_of_two() && bytes >= crate::sys::page_size(),
+            "--ring-size {bytes} is not a power of two of at least one page ({} bytes)",
+            crate::sys::page_size()
+        );
+        u32::try_from(bytes).context("--ring-size is limited to 2GiB")
+    }
+}

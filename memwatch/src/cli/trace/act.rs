@@ -1,0 +1,58 @@
+//! Rules that act in the kernel on the traced command.
+
+use anyhow::ensure;
+use memwatch_ebpf::abi::event::{ACTION_SIGNAL_MAPPED, ACTION_SIGNAL_TOUCHED};
+use memwatch_ebpf::abi::knobs::{Rule, SCOPE_MARKED};
+
+use crate::cli::values::parse_size;
+
+/// What to do about an fd table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Act {
+    /// Signal as soon as it is mapped, before its first page is touched
+    SignalMapped,
+    /// Signal when more than --act-touched of it is touched
+    SignalTouched,
+    /// Refuse the mapping with ENOMEM, where the kernel allows it
+    Refuse,
+}
+
+/// Arguments that set a rule.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Acting on the command's own fd tables (needs -- COMMAND)")]
+pub(super) struct Args {
+    /// What to do about an fd table of the command or its descendants
+    #[arg(long, requires = "command", value_name = "ACT")]
+    act: Option<Act>,
+    /// Signal to send, by number
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=64), value_name = "N")]
+    act_signal: u32,
+    /// Touched bytes at which signal-touched acts
+    #[arg(long, default_value = "64MiB", value_parser = parse_size, value_name = "SIZE")]
+    act_touched: u64,
+    /// Smallest single table to act on; the default is --min-table
+    #[arg(long, value_parser = parse_size, value_name = "SIZE")]
+    act_min: Option<u64>,
+}
+
+impl Args {
+    /// The rules for the kernel side.
+    pub(super) fn rules(&self, min_table: u64) -> anyhow::Result<Vec<Rule>> {
+        let Some(act) = self.act else { return Ok(Vec::new()) };
+        let action = match act {
+            Act::SignalMapped => ACTION_SIGNAL_MAPPED,
+            Act::SignalTouched => ACTION_SIGNAL_TOUCHED,
+            Act::Refuse => memwatch_ebpf::abi::event::ACTION_REFUSE,
+        };
+        ensure!(self.act_touched > 0, "--act-touched must be larger than 0; use signal-mapped to act at once");
+        Ok(vec![Rule {
+            min_table: self.act_min.unwrap_or(min_table),
+            touched: self.act_touched,
+            scope: SCOPE_MARKED,
+            action,
+            signal: self.act_signal,
+            id: 1,
+            ..Rule::default()
+        }])
+    }
+}

@@ -1,0 +1,163 @@
+//! From arguments to attached programs, filters in place.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use memwatch_ebpf::abi::COMM_LEN;
+use memwatch_ebpf::abi::event::Kind;
+use memwatch_ebpf::abi::knobs::{Knobs, MARK_INHERITED, MARK_RULED, MARK_SHOWN};
+use tokio::process::{Child, Command};
+
+use super::Args;
+use crate::cli::values::Output;
+use crate::core::detect::fd_table::FdTables;
+use crate::enrich::ledger::Ledger;
+use crate::enrich::proc::ProcFs;
+use crate::export::Exporter;
+use crate::probe::attach::{Options, Probe};
+use crate::runtime::{Filter, Outcome, Pipeline, mark_tree};
+
+/// One table of several is looked at in the kernel from this part of `--min-table` on.
+const SMALLEST_PART: u64 = 8;
+
+/// Everything that must stand before the loop runs.
+pub(super) struct Setup {
+    pub(super) probe: Probe,
+    ledger: Option<Ledger>,
+    filter: Filter,
+    min_table: u64,
+    took: Duration,
+    has_command: bool,
+}
+
+/// Attaches with the filters already in place, so that nothing unwanted is ever written.
+pub(super) fn prepare(args: &Args) -> anyhow::Result<Setup> {
+    let started = Instant::now();
+    let proc = ProcFs::open(Path::new("/proc")).context("cannot open /proc")?;
+    let mut ledger = Ledger::new(proc).context("cannot read the mounts of this host")?;
+    let filters = &args.filters;
+    let cgroup = filters.cgroup.as_deref().map(|path| ledger.cgroups().resolve(path)).transpose()?;
+    let has_command = !args.command.is_empty();
+    let members = has_command || filters.tree.is_some() || !filters.pid.is_empty();
+    let shown = filters.event.iter().fold(0, |bits, kind| bits | kind.0.bit());
+    let shown = if filters.event.is_empty() { u64::MAX } else { shown };
+    let rules = args.act.rules(filters.min_table)?;
+    let mut knobs = Knobs {
+        kinds: shown | needed(shown),
+        min_bytes: filters.min_bytes,
+        min_table: filters.min_table / SMALLEST_PART,
+        rss_limit: filters.rss_limit.unwrap_or(0),
+        marked_only: members.into(),
+        uid_on: filters.uid.is_some().into(),
+        uid: filters.uid.unwrap_or(0),
+        self_tgid: std::process::id(),
+        rules: u32::try_from(rules.len())?,
+        ..Knobs::default()
+    };
+    if let Some(cgroup) = cgroup {
+        (knobs.cgroup_id, knobs.cgroup_level) = (cgroup.id, cgroup.level);
+    }
+    if let [pattern] = filters.comm.as_slice()
+        && let Some(name) = pattern.exact()
+        && name.len() < COMM_LEN
+    {
+        knobs.comm_on = 1;
+        for (to, from) in knobs.comm.iter_mut().zip(name) {
+            *to = *from;
+        }
+    }
+    let options = Options {
+        ways: args.tuning.attach.clone(),
+        ring_bytes: args.ring_bytes()?,
+        processes: args.tuning.max_processes,
+        fault_period: args.tuning.fault_period,
+    };
+    let mut probe = Probe::load(&options, &knobs)?;
+    probe.set_rules(&rules)?;
+    ledger.seed().context("cannot list /proc")?;
+    let mut marked = Vec::new();
+    for (root, descendants) in
+        filters.pid.iter().map(|pid| (*pid, false)).chain(filters.tree.map(|pid| (pid, true)))
+    {
+        marked.extend(mark_tree(&mut probe, &mut ledger, root, descendants)?);
+    }
+    if !members {
+        // The kernel side needs no marks then, and tells of everybody.
+        marked.clear();
+    }
+    let filter = Filter {
+        kinds: shown,
+        comm: filters.comm.clone(),
+        exe: filters.exe.clone(),
+        members: members.then(|| marked.into_iter().collect::<HashSet<_>>()),
+        follow: has_command || filters.tree.is_some(),
+        uid: filters.uid,
+        cgroup: filters.cgroup.as_deref().map(|path| {
+            let path = path.to_string_lossy();
+            format!("/{}", path.trim_start_matches("/sys/fs/cgroup").trim_matches('/'))
+        }),
+    };
+    Ok(Setup {
+        probe,
+        ledger: Some(ledger),
+        filter,
+        min_table: filters.min_table,
+        took: started.elapsed(),
+        has_command,
+    })
+}
+
+/// Kinds that must come from the kernel though they are not shown: identities and findings follow from them.
+const fn needed(shown: u64) -> u64 {
+    let life = Kind::Exec.bit() | Kind::Fork.bit() | Kind::Exit.bit();
+    if shown & Kind::FdTable.bit() != 0 { life | Kind::CloseSweep.bit() } else { life }
+}
+
+impl Setup {
+    /// Starts the command to trace. It is marked from its fork on, so not one of its instructions is missed.
+    pub(super) fn start_command(&mut self, command: &[OsString]) -> anyhow::Result<Option<Child>> {
+        let Some((program, arguments)) = command.split_first() else { return Ok(None) };
+        let own = std::process::id();
+        self.probe.mark(own, MARK_SHOWN | MARK_INHERITED | MARK_RULED)?;
+        let started = Command::new(program).args(arguments).spawn();
+        self.probe.unmark(own)?;
+        let child = started.with_context(|| {
+            format!("cannot start {:?}: check its name and that it is executable", program.to_string_lossy())
+        })?;
+        if let (Some(members), Some(pid)) = (&mut self.filter.members, child.id()) {
+            members.insert(pid);
+        }
+        Ok(Some(child))
+    }
+
+    /// The line that says that tracing has begun.
+    pub(super) fn banner(&self, form: Output) -> String {
+        let all = self.probe.hooks.len();
+        let attached = self.probe.hooks.iter().filter(|hook| hook.attached.is_some()).count();
+        let mut text = format!("memwatch: tracing with {attached} of {all} hooks after {:.2?}", self.took);
+        if attached < all {
+            text.push_str("; `memwatch doctor` tells what is missing");
+        }
+        if !self.has_command && form != Output::Json {
+            text.push_str("; Ctrl-C ends with a summary");
+        }
+        for hook in self.probe.hooks.iter().filter(|hook| hook.attached.is_none()) {
+            let reason = hook.refused.last().map_or("no way allowed by --attach", |refused| &refused.reason);
+            text.push_str(&format!(
+                "\nmemwatch: hook {} is not attached ({}): {reason}",
+                hook.hook.name, hook.hook.lost
+            ));
+        }
+        text
+    }
+
+    /// The stages; to be called once.
+    pub(super) fn pipeline(&mut self, exporter: Option<Box<dyn Exporter>>, outcome: Outcome) -> Option<Pipeline> {
+        let ledger = self.ledger.take()?;
+        let detector = FdTables::new(self.min_table);
+        Some(Pipeline::new(ledger, detector, self.filter.clone(), exporter, outcome))
+    }
+}

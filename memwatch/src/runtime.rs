@@ -1,0 +1,113 @@
+//! The loop that joins the stages: ring buffer, decode, enrich, detect, export.
+//!
+//! One thread takes records and turns them into output; another writes it, so that a slow reader of our output makes the
+//! ring buffer overflow, which is counted, and never blocks the handling of a signal.
+
+mod filter;
+mod losses;
+mod pipeline;
+mod stop;
+mod tree;
+mod writer;
+
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::process::Child;
+use tokio::time::Instant;
+
+pub use filter::Filter;
+pub use pipeline::{Outcome, Pipeline};
+pub use tree::mark_tree;
+
+use crate::export::Summary;
+use crate::probe::attach::Probe;
+use crate::source::Source;
+use stop::Stop;
+use writer::Writer;
+
+/// Pause between looks at the loss counters.
+const LOSS_PERIOD: Duration = Duration::from_secs(1);
+
+/// When the loop ends by itself.
+#[derive(Debug, Default)]
+pub struct Ends {
+    /// After this time.
+    pub duration: Option<Duration>,
+    /// After this many lines.
+    pub count: Option<u64>,
+    /// When this command has ended; it is waited for.
+    pub command: Option<Child>,
+}
+
+/// How the loop ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Status of the command, when there was one and it ended.
+    pub status: Option<ExitStatus>,
+    /// Whether the reader of our output went away.
+    pub output_closed: bool,
+    /// What happened while it ran.
+    pub summary: Summary,
+}
+
+/// Runs until something ends it.
+///
+/// # Errors
+/// When the reactor, a signal handler or a map fails.
+pub async fn run(probe: &mut Probe, mut pipeline: Pipeline, ends: Ends) -> anyhow::Result<Ended> {
+    let started = Instant::now();
+    let mut source = Source::new(probe.take_ring()?).context("cannot watch the ring buffer")?;
+    let mut writer = Writer::start();
+    let mut stop = Stop::new(ends.command)?;
+    let deadline = ends.duration.and_then(|duration| started.checked_add(duration));
+    let mut losses = tokio::time::interval(LOSS_PERIOD);
+    losses.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    pipeline.limit_lines(ends.count);
+    let mut output_closed = false;
+    loop {
+        let taken = source.drain(|record| pipeline.take(record));
+        if pipeline.has_output() {
+            tokio::select! {
+                sent = writer.send(&mut pipeline.output) => if !sent { output_closed = true; break },
+                () = stop.told() => break,
+            }
+        }
+        if pipeline.is_full() {
+            break;
+        }
+        tokio::select! {
+            biased;
+            () = stop.told() => break,
+            () = until(deadline) => break,
+            () = writer.closed() => { output_closed = true; break }
+            _ = losses.tick() => pipeline.count_losses(probe)?,
+            () = pause(&mut source, taken) => {}
+        }
+    }
+    // What was written before the end is still told.
+    while !output_closed && !pipeline.is_full() && source.drain(|record| pipeline.take(record)) > 0 {}
+    pipeline.count_losses(probe)?;
+    let elapsed = started.elapsed();
+    let (summary, output) = pipeline.finish(probe, elapsed)?;
+    writer.finish(output).await;
+    Ok(Ended { status: stop.status(), output_closed, summary })
+}
+
+/// Nothing to wait for while there may be more; the other branches still get their look.
+async fn pause(source: &mut Source, taken: usize) {
+    if taken > 0 {
+        tokio::task::yield_now().await;
+    }
+    if taken < 64 {
+        source.wait().await;
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

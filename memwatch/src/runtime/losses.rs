@@ -1,0 +1,35 @@
+//! Every place that can shed, in one list of named counters.
+
+use std::collections::BTreeMap;
+
+use memwatch_ebpf::abi::fault::FaultCode;
+
+use crate::export::Loss;
+
+/// Counters by name, as last reported.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    reported: BTreeMap<&'static str, u64>,
+}
+
+impl Losses {
+    /// Takes a counter's value; gives what is new since it was last taken.
+    pub(super) fn take(&mut self, kind: &'static str, total: u64) -> Option<Loss> {
+        let before = self.reported.insert(kind, total).unwrap_or(0);
+        (total > before).then(|| Loss { kind, count: total - before, total })
+    }
+
+    /// Every counter that is not zero.
+    pub(super) fn all(&self) -> Vec<Loss> {
+        self.reported
+            .iter()
+            .filter(|(_, total)| **total > 0)
+            .map(|(kind, total)| Loss { kind, count: *total, total: *total })
+            .collect()
+    }
+}
+
+/// The kernel side's counters by name.
+pub(super) fn named(faults: &[u64]) -> impl Iterator<Item = (&'static str, u64)> {
+    FaultCode::ALL.iter().map(|code| code.name()).zip(faults.iter().copied())
+}

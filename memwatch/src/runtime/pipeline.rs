@@ -1,0 +1,214 @@
+//! From a record's bytes to lines of output.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use memwatch_ebpf::abi::event::Kind;
+
+use super::filter::Filter;
+use super::losses::{self, Losses};
+use crate::core::detect::fd_table::{FdTables, Finding};
+use crate::core::fact::{Body, ProcessKey};
+use crate::decode::decode;
+use crate::enrich::ledger::Ledger;
+use crate::export::{Exporter, Summary, TopProcess};
+use crate::probe::attach::{Probe, ProbeError};
+
+/// Findings kept for the summary.
+const FINDINGS_MAX: usize = 1024;
+/// Processes named in the summary.
+const TOP: usize = 10;
+
+/// What a run is asked to tell at its end besides its lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing: the summary goes elsewhere.
+    Lines,
+    /// The summary, after the lines.
+    WithSummary,
+}
+
+/// The stages between the ring buffer and the writer.
+pub struct Pipeline {
+    ledger: Ledger,
+    detector: FdTables,
+    filter: Filter,
+    exporter: Option<Box<dyn Exporter>>,
+    outcome: Outcome,
+    /// What is to be written.
+    pub(super) output: Vec<u8>,
+    found: Vec<Finding>,
+    lines: u64,
+    lines_max: Option<u64>,
+    events: Vec<(Kind, u64)>,
+    undecodable: u64,
+    findings: HashMap<u64, Finding>,
+    findings_dropped: u64,
+    losses: Losses,
+}
+
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline").field("lines", &self.lines).finish_non_exhaustive()
+    }
+}
+
+impl Pipeline {
+    /// Joins the stages. Without an exporter records are decoded, attributed and counted only.
+    #[must_use]
+    pub fn new(
+        ledger: Ledger,
+        detector: FdTables,
+        filter: Filter,
+        exporter: Option<Box<dyn Exporter>>,
+        outcome: Outcome,
+    ) -> Self {
+        Self {
+            ledger,
+            detector,
+            filter,
+            exporter,
+            outcome,
+            output: Vec::with_capacity(256 << 10),
+            found: Vec::new(),
+            lines: 0,
+            lines_max: None,
+            events: Kind::ALL.iter().map(|kind| (*kind, 0)).collect(),
+            undecodable: 0,
+            findings: HashMap::new(),
+            findings_dropped: 0,
+            losses: Losses::default(),
+        }
+    }
+
+    pub(super) fn limit_lines(&mut self, max: Option<u64>) {
+        self.lines_max = max;
+    }
+
+    pub(super) fn has_output(&self) -> bool {
+        !self.output.is_empty()
+    }
+
+    /// Whether as many lines were made as were asked for.
+    pub(super) fn is_full(&self) -> bool {
+        self.lines_max.is_some_and(|max| self.lines >= max)
+    }
+
+    /// Takes one record.
+    pub(super) fn take(&mut self, record: &[u8]) {
+        let event = match decode(record) {
+            Ok(event) => event,
+            Err(error) => {
+                self.undecodable += 1;
+                tracing::warn!("cannot decode a record of {} bytes: {error}", record.len());
+                return;
+            }
+        };
+        let kind = event.body.kind();
+        let fact = self.ledger.attribute(event);
+        self.filter.learn(&fact);
+        self.detector.take(&fact, &mut self.found);
+        let shown = self.filter.admits(&fact, kind);
+        if shown {
+            if let Some((_, count)) = self.events.iter_mut().find(|(known, _)| *known == kind) {
+                *count += 1;
+            }
+            // What the kernel side reports of tables is told by the detector's findings.
+            if !matches!(fact.event.body, Body::FdTable(_)) && !self.is_full() {
+                self.lines += 1;
+                if let Some(exporter) = &mut self.exporter {
+                    exporter.fact(&fact, &mut self.output);
+                }
+            }
+        }
+        let found = std::mem::take(&mut self.found);
+        for finding in &found {
+            self.tell(finding);
+        }
+        self.found = found;
+        self.found.clear();
+    }
+
+    fn tell(&mut self, finding: &Finding) {
+        if self.filter.kinds & Kind::FdTable.bit() == 0 || !self.filter.matches(&finding.process) {
+            return;
+        }
+        if self.findings.len() < FINDINGS_MAX || self.findings.contains_key(&finding.id) {
+            self.findings.insert(finding.id, finding.clone());
+        } else {
+            self.findings_dropped += 1;
+        }
+        if self.is_full() {
+            return;
+        }
+        self.lines += 1;
+        if let Some(exporter) = &mut self.exporter {
+            exporter.finding(finding, &mut self.output);
+        }
+    }
+
+    /// Looks at every loss counter and tells what is new.
+    pub(super) fn count_losses(&mut self, probe: &mut Probe) -> Result<(), ProbeError> {
+        let faults = probe.faults()?;
+        let own = [("undecodable", self.undecodable), ("findings_dropped", self.findings_dropped)];
+        let counters = losses::named(&faults).chain(self.ledger.losses().by_name()).chain(own);
+        let mut ring_lost = false;
+        for (kind, total) in counters {
+            if let Some(loss) = self.losses.take(kind, total) {
+                ring_lost |= kind == "ring_full";
+                if let Some(exporter) = &mut self.exporter {
+                    exporter.lost(&loss, &mut self.output);
+                }
+            }
+        }
+        if ring_lost && let Err(error) = self.ledger.reconcile() {
+            tracing::warn!("cannot look for processes whose exit record was lost: {error}");
+        }
+        Ok(())
+    }
+
+    /// Ends the run: the summary, and what is left to write.
+    pub(super) fn finish(
+        mut self,
+        probe: &mut Probe,
+        elapsed: Duration,
+    ) -> Result<(Summary, Vec<u8>), ProbeError> {
+        let mut findings: Vec<_> = self.findings.drain().map(|(_, finding)| finding).collect();
+        findings.sort_by_key(|finding| finding.id);
+        let summary = Summary {
+            duration_ns: u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX),
+            events: self.events.iter().copied().filter(|(_, count)| *count > 0).collect(),
+            findings,
+            losses: self.losses.all(),
+            top: self.top(probe)?,
+        };
+        let mut output = std::mem::take(&mut self.output);
+        if self.outcome == Outcome::WithSummary
+            && let Some(exporter) = &mut self.exporter
+        {
+            exporter.summary(&summary, &mut output);
+        }
+        Ok((summary, output))
+    }
+
+    fn top(&self, probe: &mut Probe) -> Result<Vec<TopProcess>, ProbeError> {
+        let mut states = probe.processes()?;
+        states.retain(|(tgid, _)| {
+            self.filter.members.as_ref().is_none_or(|members| members.contains(tgid))
+        });
+        states.sort_by_key(|(tgid, state)| {
+            let mapped = state.counters.mmap_bytes + state.counters.brk_grown_bytes;
+            (std::cmp::Reverse(mapped), *tgid)
+        });
+        let identified = states.into_iter().filter_map(|(tgid, state)| {
+            let identity = self.ledger.get(ProcessKey { tgid, start_ns: state.start_ns })?;
+            self.filter.matches(&identity).then_some(TopProcess {
+                identity,
+                counters: state.counters,
+                resident: state.resident,
+            })
+        });
+        Ok(identified.take(TOP).collect())
+    }
+}

@@ -1,0 +1,49 @@
+//! Marks running processes for the kernel's filters.
+
+use anyhow::bail;
+
+use crate::enrich::ledger::Ledger;
+use crate::probe::attach::Probe;
+use memwatch_ebpf::abi::knobs::{MARK_INHERITED, MARK_SHOWN};
+
+/// Rounds in which descendants are looked for: each finds those forked before their parent was marked.
+const ROUNDS: u32 = 5;
+
+/// Marks a process, and with `descendants` all below it now and later. Returns the ids marked.
+///
+/// # Errors
+/// When there is no such process, or the map is full.
+pub fn mark_tree(
+    probe: &mut Probe,
+    ledger: &mut Ledger,
+    root: u32,
+    descendants: bool,
+) -> anyhow::Result<Vec<u32>> {
+    if !std::path::Path::new(&format!("/proc/{root}")).exists() {
+        bail!("there is no process with pid {root}; `ps -e` lists those that run");
+    }
+    if !descendants {
+        probe.mark(root, MARK_SHOWN)?;
+        return Ok(vec![root]);
+    }
+    let marks = MARK_SHOWN | MARK_INHERITED;
+    probe.mark(root, marks)?;
+    let mut marked = vec![root];
+    for _ in 0..ROUNDS {
+        ledger.seed()?;
+        let fresh: Vec<_> = ledger
+            .descendants(root)
+            .into_iter()
+            .map(|key| key.tgid)
+            .filter(|tgid| !marked.contains(tgid))
+            .collect();
+        if fresh.is_empty() {
+            break;
+        }
+        for tgid in fresh {
+            probe.mark(tgid, marks)?;
+            marked.push(tgid);
+        }
+    }
+    Ok(marked)
+}
