@@ -15,9 +15,11 @@ use super::{
 };
 
 /// Bytes read of a file at most: ample for all but the line `Groups` of status, behind which only NSpid is kept.
-const TEXT_MAX: u64 = 16 * 1024;
+const TEXT_MAX: usize = 16 * 1024;
 /// Bytes read of an argument vector at most.
-const CMDLINE_MAX: u64 = 1024;
+const CMDLINE_MAX: usize = 1024;
+/// Bytes asked for at first: nearly every file fits.
+const FIRST_READ: usize = 4096;
 
 /// Why nothing could be said about a process.
 #[derive(Debug, thiserror::Error)]
@@ -174,14 +176,28 @@ impl ProcessDir {
         parse(&text).map_err(|source| ReadError::Parse { tgid: self.tgid, source })
     }
 
-    fn read(&self, file: &'static str, max: u64) -> Result<Vec<u8>, ReadError> {
+    fn read(&self, file: &'static str, max: usize) -> Result<Vec<u8>, ReadError> {
         let read = || {
             let fd = openat(&self.dir, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-            let mut text = Vec::with_capacity(1024);
-            File::from(fd).take(max).read_to_end(&mut text)?;
-            Ok(text)
+            read_whole(File::from(fd), max)
         };
         read().map_err(|error| failed(self.tgid, file, error))
+    }
+}
+
+/// Reads a file, its first `max` bytes at most. A read that leaves room in the buffer is taken for the last: the kernel
+/// makes each of these texts in one piece (`single_open` of fs/seq_file.c, `get_mm_cmdline` of fs/proc/base.c), and a
+/// second read for each file is a tenth of the time to seed the ledger.
+fn read_whole(mut file: File, max: usize) -> io::Result<Vec<u8>> {
+    let mut text = vec![0; max.min(FIRST_READ)];
+    let mut filled = 0;
+    loop {
+        filled += file.read(text.get_mut(filled..).unwrap_or_default())?;
+        if filled < text.len() || filled == max {
+            text.truncate(filled);
+            return Ok(text);
+        }
+        text.resize(max.min(filled * 2), 0);
     }
 }
 
@@ -213,6 +229,18 @@ mod tests {
         assert!(dir.cgroups().unwrap().telling_path().is_some());
         assert!(dir.limits().unwrap().get(libc::RLIMIT_NOFILE).is_some());
         assert_eq!(proc.shares_pid_namespace(me), Some(true));
+    }
+
+    #[test]
+    fn a_long_text_is_read_to_its_end_or_to_the_bound() {
+        let path = std::env::temp_dir().join(format!("memwatch-read-{}", std::process::id()));
+        for (len, max) in [(0, 10), (10, 10), (11, 10), (4096, 16_384), (9_000, 16_384), (20_000, 16_384)] {
+            let text: Vec<u8> = (0..len).map(|at| at as u8).collect();
+            std::fs::write(&path, &text).unwrap();
+            let read = read_whole(File::open(&path).unwrap(), max).unwrap();
+            assert_eq!(read, text[..len.min(max)], "{len} bytes, at most {max}");
+        }
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

@@ -1,0 +1,111 @@
+//! What holds for any input of the parsers behind attribution: they end, they do not panic, and what a process can
+//! choose comes out as it went in.
+
+use std::os::unix::ffi::OsStrExt;
+
+use memwatch::enrich::{cgroup, container, proc};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// Bytes that look like the text of `/proc` just enough to reach the far ends of the parsers.
+fn text() -> impl Strategy<Value = Vec<u8>> {
+    let word = prop_oneof![
+        Just(b"(".to_vec()),
+        Just(b")".to_vec()),
+        Just(b" ".to_vec()),
+        Just(b"\n".to_vec()),
+        Just(b"\t".to_vec()),
+        Just(b":".to_vec()),
+        Just(b"/".to_vec()),
+        Just(b"\\04".to_vec()),
+        Just(b" - cgroup2 ".to_vec()),
+        Just(b"Uid:\t".to_vec()),
+        Just(b"PPid:\t".to_vec()),
+        Just(b"Tgid:\t".to_vec()),
+        Just(b"NSpid:\t".to_vec()),
+        Just(b"Max open files ".to_vec()),
+        Just(b"unlimited ".to_vec()),
+        Just(b"0::/".to_vec()),
+        Just(b"4:memory:/".to_vec()),
+        Just(b" (deleted)".to_vec()),
+        any::<u64>().prop_map(|number| number.to_string().into_bytes()),
+        vec(any::<u8>(), 0..8),
+    ];
+    vec(word, 0..60).prop_map(|words| words.concat())
+}
+
+fn path() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        Just("/".to_owned()),
+        Just("docker".to_owned()),
+        Just("-".to_owned()),
+        Just(":cri-containerd:".to_owned()),
+        Just("kubepods-pod".to_owned()),
+        Just("pod".to_owned()),
+        Just(".scope".to_owned()),
+        Just(".slice".to_owned()),
+        Just(".service".to_owned()),
+        Just("libpod-conmon-".to_owned()),
+        "[0-9a-f]{64}",
+        "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+        "\\PC{0,4}",
+    ];
+    vec(part, 0..20).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #[test]
+    fn every_parser_takes_any_bytes(text in prop_oneof![text(), vec(any::<u8>(), 0..300)]) {
+        let _ = proc::parse_stat(&text);
+        let _ = proc::parse_status(&text);
+        let _ = proc::parse_limits(&text);
+        let _ = cgroup::parse_mounts(&text);
+        if let Some(exe) = proc::parse_exe(&text) {
+            prop_assert!(text.starts_with(&exe.path));
+        }
+        prop_assert!(proc::parse_cmdline(&text).len() <= 64);
+        if let Ok(memberships) = proc::parse_cgroups(&text) {
+            prop_assert!(memberships.telling_path().is_none_or(|path| path.starts_with(b"/")));
+        }
+        let _ = container::unit_of(&String::from_utf8_lossy(&text));
+    }
+
+    #[test]
+    fn a_name_comes_out_as_it_went_in(name in vec(any::<u8>(), 0..64), pid: u32, parent: u32, ticks in 0..1_u64 << 40) {
+        let numbers = format!(") S {parent} 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {ticks} 0\n");
+        let text = [format!("{pid} (").as_bytes(), &name, numbers.as_bytes()].concat();
+        let stat = proc::parse_stat(&text).unwrap();
+        prop_assert_eq!(stat.comm, name);
+        prop_assert_eq!((stat.pid, stat.parent_pid, stat.start_ns), (pid, parent, ticks * 10_000_000));
+    }
+
+    #[test]
+    fn arguments_come_out_as_they_went_in(args in vec(vec(1_u8.., 1..20), 0..64)) {
+        let text: Vec<u8> = args.iter().flat_map(|arg| arg.iter().copied().chain([0])).collect();
+        prop_assert_eq!(proc::parse_cmdline(&text), args);
+    }
+
+    #[test]
+    fn a_mount_point_comes_out_as_it_went_in(point in vec(1_u8.., 1..30)) {
+        let escaped = |byte: &u8| match byte {
+            b' ' | b'\t' | b'\n' | b'\\' => format!("\\{byte:03o}").into_bytes(),
+            byte => vec![*byte],
+        };
+        let escaped: Vec<u8> = point.iter().flat_map(escaped).collect();
+        let line = [&b"1 0 0:26 / "[..], &escaped, b" rw - cgroup2 c rw\n"].concat();
+        let mounts = cgroup::parse_mounts(&line);
+        prop_assert_eq!(mounts.first().unwrap().point.as_os_str().as_bytes(), point);
+    }
+
+    #[test]
+    fn a_container_s_id_is_one_and_stands_in_the_path(path in path()) {
+        if let Some(container) = container::container_of(&path) {
+            prop_assert!(path.contains(&container.id));
+            prop_assert!(container.id.len() == 64 && container.id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+            prop_assert!(container.pod_uid.is_none_or(|uid| uid.len() == 36 || uid.len() == 32));
+        }
+        if let Some(unit) = container::unit_of(&path) {
+            prop_assert!(path.contains(&unit) && !unit.contains('/'));
+        }
+    }
+}
