@@ -5,47 +5,48 @@ use std::fmt::Debug;
 use std::fs;
 use std::path::Path;
 
+use anyhow::{Context, Result, ensure};
 use memwatch::enrich::{cgroup, container, proc};
 
 #[test]
-fn proc_stat() {
-    replay("proc_stat", |text| outcome(proc::parse_stat(text)));
+fn proc_stat() -> Result<()> {
+    replay("proc_stat", |text| outcome(proc::parse_stat(text)))
 }
 
 #[test]
-fn proc_status() {
-    replay("proc_status", |text| outcome(proc::parse_status(text)));
+fn proc_status() -> Result<()> {
+    replay("proc_status", |text| outcome(proc::parse_status(text)))
 }
 
 #[test]
-fn proc_cgroup() {
-    replay("proc_cgroup", |text| outcome(proc::parse_cgroups(text)));
+fn proc_cgroup() -> Result<()> {
+    replay("proc_cgroup", |text| outcome(proc::parse_cgroups(text)))
 }
 
 #[test]
-fn proc_limits() {
+fn proc_limits() -> Result<()> {
     replay("proc_limits", |text| {
         let listed = |limits: proc::Limits| {
             (0..16).filter_map(|resource| Some((resource, limits.get(resource)?))).collect::<Vec<_>>()
         };
         outcome(proc::parse_limits(text).map(listed))
-    });
+    })
 }
 
 #[test]
-fn cgroup_path() {
+fn cgroup_path() -> Result<()> {
     replay("cgroup_path", |text| {
         let path = String::from_utf8_lossy(text);
         format!("{:#?}\nunit: {:?}\n", container::container_of(&path), container::unit_of(&path))
-    });
+    })
 }
 
 #[test]
-fn mountinfo() {
+fn mountinfo() -> Result<()> {
     replay("mountinfo", |text| {
         let mounts = cgroup::parse_mounts(text);
         format!("{mounts:#?}\nwidest: {:?}\n", cgroup::widest_unified(&mounts))
-    });
+    })
 }
 
 fn outcome<T: Debug>(parsed: Result<T, proc::ParseError>) -> String {
@@ -55,22 +56,28 @@ fn outcome<T: Debug>(parsed: Result<T, proc::ParseError>) -> String {
     }
 }
 
-fn replay(folder: &str, read: impl Fn(&[u8]) -> String) {
+fn replay(folder: &str, read: impl Fn(&[u8]) -> String) -> Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(folder);
     let mut count = 0;
-    for entry in fs::read_dir(&folder).unwrap() {
-        let sample = entry.unwrap().path();
+    for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let sample = entry?.path();
         if sample.extension().is_some_and(|ending| ending == "expect") {
             continue;
         }
-        let got = read(&fs::read(&sample).unwrap());
+        let name = || sample.display();
+        let got = read(&fs::read(&sample).with_context(|| format!("cannot read {}", name()))?);
         let expect = sample.with_extension("expect");
         if std::env::var_os("UPDATE").is_some() {
-            fs::write(&expect, &got).unwrap();
+            fs::write(&expect, &got).with_context(|| format!("cannot write {}", expect.display()))?;
         }
         let expected = fs::read_to_string(&expect).unwrap_or_default();
-        assert_eq!(got, expected, "{}; run again with UPDATE=1 and read the difference", sample.display());
+        ensure!(
+            got == expected,
+            "{}: read\n{got}instead of\n{expected}run again with UPDATE=1 and look at the difference",
+            name()
+        );
         count += 1;
     }
-    assert!(count >= 9, "{}: {count} samples, the corpus is not whole", folder.display());
+    ensure!(count >= 9, "{}: {count} samples, the corpus is not whole", folder.display());
+    Ok(())
 }

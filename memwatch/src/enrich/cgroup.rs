@@ -82,7 +82,10 @@ impl CgroupTree {
 
     /// Notes that `path` is the cgroup `id`, if its folder says so; so a walk is saved.
     pub fn learn(&mut self, id: u64, path: &str) -> bool {
-        let is_so = self.index.path(id).is_some_and(|known| **known == *path) || self.id(path) == Some(id);
+        if self.index.path(id).is_some_and(|known| **known == *path) {
+            return true;
+        }
+        let is_so = self.id(path) == Some(id);
         if is_so {
             self.index.insert(id, path);
         }

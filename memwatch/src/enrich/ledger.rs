@@ -11,9 +11,13 @@
 //! - Memory is bounded: the living by the kernel's own limit of pids, the dead by number and bytes.
 //! - What cannot be told is left out and counted in [`Losses`].
 //!
-//! Cost of an event of a known process whose name, user and cgroup did not change: one hash look-up and the clone of an
-//! `Arc`. `/proc` is only as exact as a clock tick (10 ms): two holders of one pid within one tick, which takes a
-//! process that may choose pids (`CAP_CHECKPOINT_RESTORE`), cannot be told apart by it.
+//! Cost, of a release build on two shared cores of a machine with kernel 6.18, as `tests/cost.rs` measures it: 75 ns for an
+//! event of a known process whose name, user and cgroup did not change (one hash look-up and the clone of an `Arc`;
+//! the event itself included), 0.7 us for a fork with its exit, 45 us for a process read from `/proc`, so that 3,000
+//! processes are entered in 140 ms (210 ms when the kernel meets the folders for the first time).
+//!
+//! `/proc` is only as exact as a clock tick (10 ms): two holders of one pid within one tick, which takes a process that
+//! may choose pids (`CAP_CHECKPOINT_RESTORE`), cannot be told apart by it.
 
 mod dead;
 mod life;

@@ -8,7 +8,7 @@ use crate::core::fact::{Identity, ProcessKey};
 
 /// Dead processes kept at most.
 const DEAD_MAX: usize = 16_384;
-/// Bytes that their identities take at most. An identity takes some 500 bytes; one with hostile arguments takes 6 KiB.
+/// Bytes that their identities take at most. An identity takes some 600 bytes, one with hostile arguments 4 KiB.
 const BYTES_MAX: usize = 8 << 20;
 
 #[derive(Debug, Default)]
@@ -69,9 +69,9 @@ impl Dead {
     }
 }
 
-/// What an identity takes in memory, about: its own fields and what they own, an allocation counted as 16 bytes.
+/// What an identity takes in memory, about: its own fields and what they own, no allocation being under 32 bytes.
 fn bytes_of(identity: &Identity) -> usize {
-    let args: usize = identity.args.iter().map(|arg| arg.capacity() + 16 + size_of_val(arg)).sum();
+    let args: usize = identity.args.iter().map(|arg| allocated(arg.capacity()) + size_of_val(arg)).sum();
     let container = identity.container.as_ref();
     let names = [
         container.map(|container| container.id.capacity()),
@@ -80,6 +80,10 @@ fn bytes_of(identity: &Identity) -> usize {
         identity.exe.as_ref().map(Vec::capacity),
         Some(identity.comm.capacity()),
     ];
-    let names: usize = names.into_iter().flatten().map(|bytes| bytes + 16).sum();
+    let names: usize = names.into_iter().flatten().map(allocated).sum();
     size_of::<Identity>() + size_of::<Grave>() + 3 * size_of::<ProcessKey>() + args + names
+}
+
+fn allocated(bytes: usize) -> usize {
+    bytes.max(16) + 16
 }
