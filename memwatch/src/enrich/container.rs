@@ -7,7 +7,7 @@
 //! - nerdctl: `/NAMESPACE/ID` and `nerdctl-ID.scope` – nerdctl, pkg/cmd/container/run_cgroup_linux.go.
 //! - CRI-O: `crio-ID.scope` or `crio-ID`, its monitor `crio-conmon-ID.scope` – cri-o, internal/config/cgmgr.
 //! - Podman: `libpod-ID.scope`, `libpod-ID` or, with split cgroups, `libpod-payload-ID`, its monitor
-//!   `libpod-conmon-ID.scope` – podman, libpod/container_internal_linux.go and oci_conmon_linux.go.
+//!   `libpod-conmon-ID.scope` – podman, libpod/container_internal_common.go and oci_conmon_linux.go.
 //! - Kubernetes: `kubepods[-QOS]-podUID.slice` with `_` for `-` (systemd) and `/kubepods[/QOS]/podUID` (cgroupfs), a
 //!   static pod's UID being a hash without dashes – kubernetes, pkg/kubelet/cm/cgroup_manager_linux.go.
 //!
@@ -38,9 +38,9 @@ pub fn container_of(path: &str) -> Option<Container> {
     let mut found = None;
     for segment in path.split('/') {
         // `SLICE:cri-containerd:ID` is a pod and a container in one segment.
-        let (slice, name) = segment.split_once(':').map_or((segment, segment), |(slice, name)| (slice, name));
+        let slice = segment.split_once(':').map_or(segment, |(slice, _)| slice);
         pod = pod_uid(slice).or(pod);
-        if let Some((id, runtime)) = container_in(name, parent) {
+        if let Some((id, runtime)) = container_in(segment, parent) {
             found = Some((id, runtime, pod.clone()));
         }
         parent = segment;
@@ -49,7 +49,8 @@ pub fn container_of(path: &str) -> Option<Container> {
 }
 
 fn container_in<'a>(segment: &'a str, parent: &str) -> Option<(&'a str, Option<&'static str>)> {
-    let name = segment.strip_suffix(".scope").unwrap_or(segment);
+    let name = segment.split_once(':').map_or(segment, |(_, name)| name);
+    let name = name.strip_suffix(".scope").unwrap_or(name);
     let Some((prefix, id)) = name.rsplit_once(['-', ':']) else {
         let runtime = (parent == "docker").then_some("docker");
         return is_id(name).then_some((name, runtime));
