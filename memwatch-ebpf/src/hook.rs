@@ -45,5 +45,6 @@ mod mmap;
 mod mremap;
 mod munmap;
 mod oom;
+mod refuse;
 mod rlimit;
 mod rss;

@@ -5,6 +5,7 @@
 
 pub mod attach;
 pub mod btf;
+mod modify_return;
 pub mod offsets;
 pub mod tracefs;
 
@@ -24,6 +25,13 @@ pub enum SoftwareEvent {
 pub enum Way {
     /// BPF trampoline at a function's return.
     Fexit {
+        /// Program in the BPF object.
+        program: &'static str,
+        /// Kernel function.
+        function: &'static str,
+    },
+    /// BPF trampoline that replaces a function's result.
+    ModifyReturn {
         /// Program in the BPF object.
         program: &'static str,
         /// Kernel function.
@@ -95,7 +103,7 @@ impl Way {
     #[must_use]
     pub const fn kind(&self) -> WayKind {
         match self {
-            Self::Fexit { .. } => WayKind::Fentry,
+            Self::Fexit { .. } | Self::ModifyReturn { .. } => WayKind::Fentry,
             Self::Raw { .. } => WayKind::RawTracepoint,
             Self::Tracepoint { .. } => WayKind::Tracepoint,
             Self::Kretprobe { .. } => WayKind::Kprobe,
@@ -108,6 +116,7 @@ impl Way {
     pub const fn program(&self) -> &'static str {
         match self {
             Self::Fexit { program, .. }
+            | Self::ModifyReturn { program, .. }
             | Self::Raw { program, .. }
             | Self::Tracepoint { program, .. }
             | Self::Kretprobe { program, .. }
@@ -177,7 +186,7 @@ macro_rules! perf {
 
 const RLIMIT: &[Kind] = &[Kind::RlimitRead, Kind::RlimitSet];
 
-/// Every hook. The life of processes comes first: whatever follows is attributed with it.
+/// Every hook that observes. The life of processes comes first: whatever follows is attributed with it.
 pub const HOOKS: &[Hook] = &[
     raw!(
         "fork",
@@ -230,6 +239,14 @@ pub const HOOKS: &[Hook] = &[
     ),
     perf!("fault_major", "fault_major_perf", MajorFaults, &[Kind::Fault], "major faults are not counted"),
 ];
+
+/// The hook that refuses fd tables: attached only when a rule asks for it.
+pub const REFUSE: Hook = Hook {
+    name: "refuse",
+    events: &[Kind::Action],
+    ways: &[Way::ModifyReturn { program: "refuse_modify_return", function: "security_vm_enough_memory_mm" }],
+    lost: "rules that refuse a table with ENOMEM do nothing",
+};
 
 #[cfg(test)]
 mod tests {

@@ -180,3 +180,107 @@ pub fn allocate_per_descriptor() -> io::Result<()> {
     unsafe { std::ptr::write_bytes(region.cast::<u8>(), 1, bytes / 2) };
     Ok(())
 }
+
+/// `struct bpf_insn`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Instruction {
+    /// Opcode.
+    pub code: u8,
+    /// Destination register in the low half, source in the high.
+    pub registers: u8,
+    /// Signed offset.
+    pub offset: i16,
+    /// Signed immediate.
+    pub immediate: i32,
+}
+
+/// The first fields of `union bpf_attr` for `BPF_PROG_LOAD`, up to `attach_btf_id`.
+#[repr(C)]
+struct LoadAttr {
+    kind: u32,
+    instruction_count: u32,
+    instructions: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+    name: [u8; 16],
+    interface: u32,
+    expected_attach_type: u32,
+    btf_fd: u32,
+    func_info_size: u32,
+    func_info: u64,
+    func_info_count: u32,
+    line_info_size: u32,
+    line_info: u64,
+    line_info_count: u32,
+    attach_btf_id: u32,
+}
+
+/// Bytes kept of a verifier's log.
+const LOG_BYTES: usize = 256 << 10;
+
+/// Loads a program that modifies the return of the function with this BTF id.
+///
+/// # Errors
+/// What `bpf(2)` says, with the verifier's last lines.
+pub fn load_modify_return(instructions: &[Instruction], function: u32) -> Result<OwnedFd, String> {
+    let mut log = vec![0u8; LOG_BYTES];
+    let mut attr = LoadAttr {
+        kind: 26, // BPF_PROG_TYPE_TRACING
+        instruction_count: u32::try_from(instructions.len()).unwrap_or(u32::MAX),
+        instructions: instructions.as_ptr() as u64,
+        license: c"GPL".as_ptr() as u64,
+        log_level: 0,
+        log_size: 0,
+        log: 0,
+        kernel_version: 0,
+        flags: 0,
+        name: *b"refuse_modify_r\0",
+        interface: 0,
+        expected_attach_type: 26, // BPF_MODIFY_RETURN
+        btf_fd: 0,
+        func_info_size: 0,
+        func_info: 0,
+        func_info_count: 0,
+        line_info_size: 0,
+        line_info: 0,
+        line_info_count: 0,
+        attach_btf_id: function,
+    };
+    let load = |attr: &LoadAttr| {
+        // SAFETY: every pointer in `attr` is valid for the call and the lengths given with them.
+        owned(unsafe { libc::syscall(libc::SYS_bpf, 5, std::ptr::from_ref(attr), size_of::<LoadAttr>()) })
+    };
+    let first = match load(&attr) {
+        Ok(program) => return Ok(program),
+        Err(first) => first,
+    };
+    // Once more with the log, which the kernel does not write unless asked.
+    (attr.log_level, attr.log_size, attr.log) = (1, LOG_BYTES as u32, log.as_mut_ptr() as u64);
+    load(&attr).map_err(|_| {
+        let text = String::from_utf8_lossy(&log);
+        let lines: Vec<_> = text.trim_end_matches('\0').lines().collect();
+        let last = lines.iter().rev().take(8).rev().copied().collect::<Vec<_>>().join("\n    ");
+        if last.is_empty() { format!("load: {first}") } else { format!("load: {first}\n    {last}") }
+    })
+}
+
+/// Attaches a tracing program to the function it was loaded for; the link ends with the descriptor.
+///
+/// # Errors
+/// What `bpf(2)` says.
+pub fn attach_tracing(program: &OwnedFd) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct OpenAttr {
+        name: u64,
+        program: u32,
+        pad: u32,
+    }
+    let attr = OpenAttr { name: 0, program: program.as_raw_fd().cast_unsigned(), pad: 0 };
+    // SAFETY: `attr` is valid for the call; BPF_RAW_TRACEPOINT_OPEN (17) without a name attaches to the BTF id.
+    owned(unsafe { libc::syscall(libc::SYS_bpf, 17, &raw const attr, size_of::<OpenAttr>()) })
+}

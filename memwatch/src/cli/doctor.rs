@@ -40,7 +40,7 @@ const DEGRADED: u8 = 3;
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Other instances first: what they cost so far is not to be mixed with programs loaded here.
     let running = host::running_programs();
-    let options = Options { ways: args.attach.clone(), ring_bytes: 1 << 16, processes: 64, ..Options::default() };
+    let options = Options { ways: args.attach.clone(), ring_bytes: 1 << 16, processes: 64, refuse: true, ..Options::default() };
     let probed = Probe::load(&options, &Knobs::default());
     let (hooks, missing_fields, failure) = match &probed {
         Ok(probe) => (

@@ -14,7 +14,7 @@ use zerocopy::IntoBytes;
 
 use super::btf::{self, Btf, BtfError};
 use super::tracefs::Tracefs;
-use super::{HOOKS, Hook, SoftwareEvent, Way, WayKind, offsets};
+use super::{HOOKS, Hook, REFUSE, SoftwareEvent, Way, WayKind, modify_return, offsets};
 
 /// The BPF object, built by build.rs.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/memwatch-ebpf"));
@@ -33,11 +33,13 @@ pub struct Options {
     pub processes: u32,
     /// Period of the minor-fault samples.
     pub fault_period: u64,
+    /// Whether to attach the hook that refuses fd tables.
+    pub refuse: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { ways: Vec::new(), ring_bytes: 4 << 20, processes: 32_768, fault_period: 64 }
+        Self { ways: Vec::new(), ring_bytes: 4 << 20, processes: 32_768, fault_period: 64, refuse: false }
     }
 }
 
@@ -93,7 +95,7 @@ pub struct HookStatus {
 #[derive(Debug)]
 pub struct Probe {
     ebpf: Ebpf,
-    /// Perf events of classic tracepoints; closing one detaches its program.
+    /// What is attached without aya: perf events of classic tracepoints, links. Closing one detaches its program.
     _events: Vec<OwnedFd>,
     /// One entry per row of the hook table.
     pub hooks: Vec<HookStatus>,
@@ -114,7 +116,8 @@ impl Probe {
         set_knobs(&mut ebpf, knobs)?;
         let mut attacher =
             Attacher { options, types: &types, tracefs: None, trampolines: None, events: Vec::new() };
-        let hooks: Vec<_> = HOOKS.iter().map(|hook| attacher.attach(&mut ebpf, hook)).collect();
+        let wanted = HOOKS.iter().chain(options.refuse.then_some(&REFUSE));
+        let hooks: Vec<_> = wanted.map(|hook| attacher.attach(&mut ebpf, hook)).collect();
         let Attacher { events, .. } = attacher;
         if hooks.iter().all(|hook| hook.attached.is_none()) {
             let first = hooks.iter().flat_map(|hook| &hook.refused).next();
@@ -294,19 +297,24 @@ impl Attacher<'_> {
     }
 
     fn attach_way(&mut self, ebpf: &mut Ebpf, way: &Way) -> Result<(), String> {
-        let program = ebpf
-            .program_mut(way.program())
-            .ok_or_else(|| format!("the object has no program {}", way.program()))?;
         match *way {
-            Way::Fexit { function, .. } => self.fexit(program, function),
-            Way::Raw { event, .. } => self.raw(program, event),
-            Way::Tracepoint { category, event, .. } => self.tracepoint(program, category, event),
-            Way::Kretprobe { function, .. } => {
-                let program: &mut KProbe = program.try_into().map_err(|e| explain(&e))?;
+            Way::Fexit { program, function } => self.fexit(find(ebpf, program)?, function),
+            Way::ModifyReturn { program, function } => {
+                let id = self.types.function(function);
+                let id = id.ok_or_else(|| format!("the kernel has no function {function}"))?;
+                self.events.extend(modify_return::attach(OBJECT, ebpf, program, id)?);
+                Ok(())
+            }
+            Way::Raw { program, event } => self.raw(find(ebpf, program)?, event),
+            Way::Tracepoint { program, category, event } => {
+                self.tracepoint(find(ebpf, program)?, category, event)
+            }
+            Way::Kretprobe { program, function } => {
+                let program: &mut KProbe = find(ebpf, program)?.try_into().map_err(|e| explain(&e))?;
                 program.load().map_err(|e| explain(&e))?;
                 program.attach(function, 0).map_err(|e| explain(&e)).map(drop)
             }
-            Way::Perf { event, .. } => self.perf(program, event),
+            Way::Perf { program, event } => self.perf(find(ebpf, program)?, event),
         }
     }
 
@@ -385,6 +393,10 @@ impl Attacher<'_> {
         }
         Ok(())
     }
+}
+
+fn find<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut Program, String> {
+    ebpf.program_mut(program).ok_or_else(|| format!("the object has no program {program}"))
 }
 
 /// Whether the kernel refused the way itself rather than this program.

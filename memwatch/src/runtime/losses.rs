@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use memwatch_ebpf::abi::fault::FaultCode;
 
 use crate::export::Loss;
+use crate::sys::boot_ns;
 
 /// Counters by name, as last reported.
 #[derive(Debug, Default)]
@@ -16,7 +17,7 @@ impl Losses {
     /// Takes a counter's value; gives what is new since it was last taken.
     pub(super) fn take(&mut self, kind: &'static str, total: u64) -> Option<Loss> {
         let before = self.reported.insert(kind, total).unwrap_or(0);
-        (total > before).then(|| Loss { kind, count: total - before, total })
+        (total > before).then(|| Loss { time_ns: boot_ns(), kind, count: total - before, total })
     }
 
     /// Every counter that is not zero.
@@ -24,7 +25,7 @@ impl Losses {
         self.reported
             .iter()
             .filter(|(_, total)| **total > 0)
-            .map(|(kind, total)| Loss { kind, count: *total, total: *total })
+            .map(|(kind, total)| Loss { time_ns: boot_ns(), kind, count: *total, total: *total })
             .collect()
     }
 }

@@ -203,9 +203,12 @@ impl Pipeline {
         });
         let identified = states.into_iter().filter_map(|(tgid, state)| {
             let identity = self.ledger.get(ProcessKey { tgid, start_ns: state.start_ns })?;
+            let counters = state.counters;
             self.filter.matches(&identity).then_some(TopProcess {
                 identity,
-                counters: state.counters,
+                mapped_bytes: counters.mmap_bytes + counters.mremap_grown_bytes + counters.brk_grown_bytes,
+                minor_faults: counters.minor_faults,
+                major_faults: counters.major_faults,
                 resident: state.resident,
             })
         });

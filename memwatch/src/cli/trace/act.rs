@@ -1,7 +1,7 @@
 //! Rules that act in the kernel on the traced command.
 
 use anyhow::ensure;
-use memwatch_ebpf::abi::event::{ACTION_SIGNAL_MAPPED, ACTION_SIGNAL_TOUCHED};
+use memwatch_ebpf::abi::event::{ACTION_REFUSE, ACTION_SIGNAL_MAPPED, ACTION_SIGNAL_TOUCHED};
 use memwatch_ebpf::abi::knobs::{Rule, SCOPE_MARKED};
 
 use crate::cli::values::parse_size;
@@ -42,7 +42,7 @@ impl Args {
         let action = match act {
             Act::SignalMapped => ACTION_SIGNAL_MAPPED,
             Act::SignalTouched => ACTION_SIGNAL_TOUCHED,
-            Act::Refuse => memwatch_ebpf::abi::event::ACTION_REFUSE,
+            Act::Refuse => ACTION_REFUSE,
         };
         ensure!(self.act_touched > 0, "--act-touched must be larger than 0; use signal-mapped to act at once");
         Ok(vec![Rule {

@@ -7,21 +7,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use memwatch_ebpf::abi::COMM_LEN;
-use memwatch_ebpf::abi::event::Kind;
+use memwatch_ebpf::abi::event::{ACTION_REFUSE, Kind};
 use memwatch_ebpf::abi::knobs::{Knobs, MARK_INHERITED, MARK_RULED, MARK_SHOWN};
 use tokio::process::{Child, Command};
 
 use super::Args;
 use crate::cli::values::Output;
-use crate::core::detect::fd_table::FdTables;
+use crate::core::detect::fd_table::{FdTables, region_floor};
 use crate::enrich::ledger::Ledger;
 use crate::enrich::proc::ProcFs;
 use crate::export::Exporter;
 use crate::probe::attach::{Options, Probe};
 use crate::runtime::{Filter, Outcome, Pipeline, mark_tree};
-
-/// One table of several is looked at in the kernel from this part of `--min-table` on.
-const SMALLEST_PART: u64 = 8;
 
 /// Everything that must stand before the loop runs.
 pub(super) struct Setup {
@@ -48,7 +45,7 @@ pub(super) fn prepare(args: &Args) -> anyhow::Result<Setup> {
     let mut knobs = Knobs {
         kinds: shown | needed(shown),
         min_bytes: filters.min_bytes,
-        min_table: filters.min_table / SMALLEST_PART,
+        min_table: region_floor(filters.min_table),
         rss_limit: filters.rss_limit.unwrap_or(0),
         marked_only: members.into(),
         uid_on: filters.uid.is_some().into(),
@@ -74,6 +71,7 @@ pub(super) fn prepare(args: &Args) -> anyhow::Result<Setup> {
         ring_bytes: args.ring_bytes()?,
         processes: args.tuning.max_processes,
         fault_period: args.tuning.fault_period,
+        refuse: rules.iter().any(|rule| rule.action == ACTION_REFUSE),
     };
     let mut probe = Probe::load(&options, &knobs)?;
     probe.set_rules(&rules)?;

@@ -1,0 +1,37 @@
+//! Refusal of an fd table with ENOMEM, before it is mapped.
+//!
+//! Way: modify-return on `security_vm_enough_memory_mm(mm, pages)`, which every accounted mapping passes (mm/util.c,
+//! mm/mmap.c): writable and private, so the flags that the detector asks for need no second look here. No other
+//! place that may be made to fail knows the length. Attached only when a rule refuses. Lane: the ring, on a refusal.
+//! Without it: rules that refuse do nothing.
+//!
+//! aya knows no modify-return programs: this one is written as an entry trampoline and loaded by
+//! `memwatch/src/probe/modify_return.rs`.
+
+use aya_ebpf::macros::fentry;
+use aya_ebpf::programs::FEntryContext;
+use memwatch_ebpf::abi::event::{ACTION_REFUSE, SOURCE_MMAP};
+
+use crate::emit::knobs;
+use crate::maps::{PROCESSES, offset};
+use crate::{process, resident, rule, tables};
+
+const ENOMEM: i32 = 12;
+
+#[fentry(function = "security_vm_enough_memory_mm")]
+pub(crate) fn refuse_modify_return(ctx: FEntryContext) -> i32 {
+    let Some(knobs) = knobs() else { return 0 };
+    if knobs.rules == 0 {
+        return 0;
+    }
+    let length = (ctx.arg::<i64>(1) as u64).wrapping_mul(u64::from(offset!(page_size)));
+    let Some((_, rule)) = rule::find(knobs, ACTION_REFUSE, length) else { return 0 };
+    let Some(process) = PROCESSES.get_ptr_mut(process::current_tgid()) else { return 0 };
+    let process = unsafe { &mut *process };
+    // Memory charged to another address space is not this process's request.
+    if ctx.arg::<u64>(0) != resident::current_mm() || tables::explain(process, SOURCE_MMAP, length).is_none() {
+        return 0;
+    }
+    rule::report(process, rule.id, ACTION_REFUSE, 0, length, rule.min_table, 0);
+    -ENOMEM
+}
