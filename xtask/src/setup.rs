@@ -48,19 +48,32 @@ pub(crate) fn ensure() -> Result<Toolchain> {
     let target = workspace::target()?;
     let facts = facts::gather();
     let toolchain = match choice::choose(&facts) {
-        Choice::Present(toolchain) => match probe::check(&toolchain, &target) {
-            Ok(()) => toolchain,
-            Err(error) if facts.can_unpack() => {
-                report::step(&format!("the installed toolchain does not serve, fetching another: {error:#}"));
-                fetch(&target)?
-            }
-            Err(error) => return Err(error.context("the installed eBPF toolchain does not serve")),
-        },
+        Choice::Present(toolchain) if facts.has_apt => present_or_fetched(toolchain, &target)?,
+        Choice::Present(toolchain) => {
+            probe::check(&toolchain, &target).context(
+                "the installed nightly and bpf-linker do not fit: build bpf-linker for the nightly's LLVM",
+            )?;
+            toolchain
+        }
         Choice::Unpack => fetch(&target)?,
         Choice::Nothing(missing) => bail!("no eBPF toolchain: {missing}"),
     };
     keep(&toolchain, &target)?;
     Ok(toolchain)
+}
+
+/// Gives the installed toolchain, or where it does not serve the fetched one; remembers which, so that a misfit is
+/// told of once.
+fn present_or_fetched(present: Toolchain, target: &Path) -> Result<Toolchain> {
+    if probe::has_refused(&present, target) {
+        return fetch(target);
+    }
+    let Err(error) = probe::check(&present, target) else { return Ok(present) };
+    report::step(&format!("the installed nightly and bpf-linker do not fit, fetching others: {error:#}"));
+    let fetched = fetch(target)?;
+    // Only now: what failed for want of a network would have failed here as well.
+    probe::refuse(&present, target)?;
+    Ok(fetched)
 }
 
 /// Fetches compiler, library source and linker below the target folder.

@@ -35,13 +35,6 @@ pub(crate) enum Choice {
     Nothing(String),
 }
 
-impl Facts {
-    /// Whether Debian's packages can be fetched here.
-    pub(crate) fn can_unpack(&self) -> bool {
-        self.has_apt
-    }
-}
-
 /// Chooses the toolchain.
 pub(crate) fn choose(facts: &Facts) -> Choice {
     let nightly = facts.nightlies.iter().find(|nightly| nightly.has_source);
@@ -53,7 +46,7 @@ pub(crate) fn choose(facts: &Facts) -> Choice {
             bpf_linker: bpf_linker.clone(),
             libraries: None,
         }),
-        _ if facts.can_unpack() => Choice::Unpack,
+        _ if facts.has_apt => Choice::Unpack,
         (nightly, linker) => Choice::Nothing(missing(facts, nightly.is_some(), linker.is_some())),
     }
 }

@@ -11,6 +11,11 @@ use anyhow::{Context as _, Result, bail};
 use super::{kernel_side::KernelBuild, record::Toolchain};
 use crate::{process, report};
 
+/// Where the program lies and the verdicts are kept.
+const DIR: &str = "toolchain/probe";
+const PASSED: &str = "passed";
+const REFUSED: &str = "refused";
+
 const MANIFEST: &str = "[package]\nname = \"toolchain-probe\"\nedition = \"2024\"\n[workspace]\n";
 
 const PROGRAM: &str = "#![no_std]\n#![no_main]\n#[panic_handler]\n\
@@ -21,10 +26,8 @@ const PROGRAM: &str = "#![no_std]\n#![no_main]\n#[panic_handler]\n\
 /// # Errors
 /// It does not build.
 pub(crate) fn check(toolchain: &Toolchain, target: &Path) -> Result<()> {
-    let dir = target.join("toolchain/probe");
-    let passed = dir.join("passed");
-    let tried = identity(toolchain)?;
-    if read_to_string(&passed).is_ok_and(|text| text == tried) {
+    let dir = target.join(DIR);
+    if is_noted(toolchain, target, PASSED) {
         return Ok(());
     }
     report::step("trying the eBPF toolchain on an empty program (compiler and linker must agree on LLVM)");
@@ -41,7 +44,30 @@ pub(crate) fn check(toolchain: &Toolchain, target: &Path) -> Result<()> {
     if !object.is_file() {
         bail!("the build left no {}: is the bpf-linker on PATH a wrapper?", object.display());
     }
-    fs::write(&passed, tried).with_context(|| format!("cannot write {}", passed.display()))
+    note(toolchain, target, PASSED)
+}
+
+/// Whether a toolchain was tried before and did not build.
+pub(crate) fn has_refused(toolchain: &Toolchain, target: &Path) -> bool {
+    is_noted(toolchain, target, REFUSED)
+}
+
+/// Remembers that a toolchain does not build, until it is another version.
+///
+/// # Errors
+/// The note cannot be written.
+pub(crate) fn refuse(toolchain: &Toolchain, target: &Path) -> Result<()> {
+    note(toolchain, target, REFUSED)
+}
+
+fn is_noted(toolchain: &Toolchain, target: &Path, verdict: &str) -> bool {
+    let noted = read_to_string(target.join(DIR).join(verdict));
+    matches!((noted, identity(toolchain)), (Ok(noted), Ok(identity)) if noted == identity)
+}
+
+fn note(toolchain: &Toolchain, target: &Path, verdict: &str) -> Result<()> {
+    let path = target.join(DIR).join(verdict);
+    fs::write(&path, identity(toolchain)?).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// What a passed trial holds for: the programs and their versions.
