@@ -1,4 +1,4 @@
-//! Builds the kernel side and leaves its object in `OUT_DIR/memwatch.bpf.o`, where the crate embeds it.
+//! Builds the kernel side and leaves its object in `OUT_DIR/memwatch-ebpf`, where the crate embeds it.
 //!
 //! The compiler and linker are those `cargo xtask setup` recorded. `MEMWATCH_BPF_OBJECT` names a finished
 //! object instead, for packagers who build the kernel side on their own.
@@ -46,7 +46,7 @@ fn object() -> Result<(), Failure> {
         None => kernel_object(&out)?,
     };
     println!("cargo::rerun-if-changed={}", built.display());
-    fs::copy(&built, out.join("memwatch.bpf.o"))
+    fs::copy(&built, out.join("memwatch-ebpf"))
         .map(drop)
         .map_err(|error| Failure::Say(format!("cannot take the BPF object {}: {error}", built.display())))
 }
