@@ -7,6 +7,7 @@ use std::{
     env,
     ffi::OsString,
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -15,6 +16,8 @@ use std::{
 mod kernel_side;
 #[path = "../xtask/src/setup/record.rs"]
 mod record;
+#[path = "build/stripped.rs"]
+mod stripped;
 
 use kernel_side::KernelBuild;
 use record::{Toolchain, record_path, target_dir};
@@ -42,13 +45,19 @@ fn object() -> Result<(), Failure> {
     let out = PathBuf::from(variable("OUT_DIR")?);
     println!("cargo::rerun-if-env-changed=MEMWATCH_BPF_OBJECT");
     let built = match env::var_os("MEMWATCH_BPF_OBJECT") {
-        Some(object) => object.into(),
+        Some(object) => {
+            let object = PathBuf::from(object);
+            println!("cargo::rerun-if-changed={}", object.display());
+            object
+        }
         None => kernel_object(&out)?,
     };
-    println!("cargo::rerun-if-changed={}", built.display());
-    fs::copy(&built, out.join("memwatch-ebpf"))
-        .map(drop)
-        .map_err(|error| Failure::Say(format!("cannot take the BPF object {}: {error}", built.display())))
+    let say = |error: &dyn std::fmt::Display| {
+        Failure::Say(format!("cannot take the BPF object {}: {error}", built.display()))
+    };
+    let elf = fs::read(&built).map_err(|error| say(&error))?;
+    let object = stripped::stripped(&elf).ok_or_else(|| say(&"it is no whole ELF file"))?;
+    fs::write(out.join("memwatch-ebpf"), object).map_err(|error| say(&error))
 }
 
 /// Builds the kernel side and gives the path of its object.
@@ -90,7 +99,8 @@ fn kernel_object(out: &Path) -> Result<PathBuf, Failure> {
             Ok(build.object("memwatch-ebpf"))
         }
         Ok(output) => {
-            eprint!("{}", String::from_utf8_lossy(&output.stderr));
+            // A closed standard error changes nothing about the failure.
+            let _written = std::io::stderr().write_all(&output.stderr);
             Err(Failure::Told)
         }
         Err(error) => Err(Failure::Say(format!("cannot run {}: {error}", command.get_program().display()))),
