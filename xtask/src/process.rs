@@ -3,7 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     io::stderr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -61,8 +61,11 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
+/// A command as a message names it: the program without its folder, and the words that say what it does.
 fn name(command: &Command) -> String {
-    let arguments = command.get_args().map(OsStr::to_string_lossy).take(2);
-    let words: Vec<_> = std::iter::once(command.get_program().to_string_lossy()).chain(arguments).collect();
+    let program = Path::new(command.get_program());
+    let program = program.file_name().unwrap_or(program.as_os_str());
+    let words: Vec<_> =
+        std::iter::once(program).chain(command.get_args().take(2)).map(OsStr::to_string_lossy).collect();
     format!("`{}`", words.join(" "))
 }
