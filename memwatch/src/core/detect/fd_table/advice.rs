@@ -1,0 +1,66 @@
+//! What a person can do: the program's own setting where one is known, else the limit, where it came from.
+
+use memwatch_ebpf::abi::state::{LEARNED_SET, Learned};
+
+use super::programs::Program;
+use super::signs::bytes;
+use crate::core::fact::Identity;
+
+/// Limits worth proposing: the kernel's own default ceiling, what a busy server may need, what anything else needs.
+const PROPOSALS: [u64; 3] = [1 << 20, 1 << 16, 1024];
+
+/// Advice in one or two sentences for a process whose tables take `total` bytes at this limit.
+pub(super) fn advise(process: &Identity, program: Option<&Program>, learned: &Learned, total: u64) -> String {
+    let limit = learned.limit;
+    let Some(proposal) = PROPOSALS.into_iter().find(|proposal| *proposal < limit) else {
+        return format!("nothing to lower: a limit of {limit} is low already");
+    };
+    let after = u64::try_from(u128::from(total) * u128::from(proposal) / u128::from(limit)).unwrap_or(total);
+    let gain = format!("{} instead of {}", bytes(after), bytes(total));
+    let lower = place(process, proposal);
+    let hard = if learned.how == LEARNED_SET {
+        " The program sets its limit by itself: lower the hard limit as well as the soft one."
+    } else {
+        ""
+    };
+    let setting = program.and_then(|program| program.setting.as_ref().map(|setting| (program, setting)));
+    if let Some((program, setting)) = setting {
+        return format!(
+            "bound the table with {}'s {}: `{}` in {}; or lower the limit: {lower} ({gain}).{hard}",
+            program.name, setting.name, setting.example, setting.place
+        );
+    }
+    let note = program
+        .and_then(|program| program.note.as_ref().map(|note| format!(" {}: {note}.", program.name)))
+        .unwrap_or_default();
+    format!("lower the limit: {lower} ({gain}).{note}{hard}")
+}
+
+/// Where the limit of a process comes from, and how to lower it there.
+fn place(process: &Identity, limit: u64) -> String {
+    if let Some(container) = &process.container {
+        let flag = format!("`--ulimit nofile={limit}:{limit}`");
+        return match container.runtime {
+            Some("docker") => {
+                format!("start the container with {flag}, or set default-ulimits in Docker's daemon.json")
+            }
+            Some("podman") => {
+                format!("start the container with {flag}, or set default_ulimits in containers.conf")
+            }
+            Some("cri-o") => format!(
+                "`default_ulimits = [\"nofile={limit}:{limit}\"]` in crio.conf, for all pods of the node"
+            ),
+            Some("containerd") => format!(
+                "`systemctl edit containerd.service` with LimitNOFILE={limit} under [Service], for all containers started after its restart"
+            ),
+            _ => format!("the container runtime's nofile ulimit, to {limit}"),
+        };
+    }
+    match process.unit.as_deref() {
+        // Scopes and slices hold processes that something else started: they have no limits of their own.
+        Some(unit) if unit.ends_with(".service") && !unit.starts_with("user@") => {
+            format!("`systemctl edit {unit}` with LimitNOFILE={limit} under [Service], then restart it")
+        }
+        _ => format!("`ulimit -n {limit}` in the shell or script that starts it"),
+    }
+}

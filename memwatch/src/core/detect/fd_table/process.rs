@@ -1,0 +1,113 @@
+//! What is kept of one process between its first table and its end.
+
+use memwatch_ebpf::abi::event::{CloseSweep, Exit, FdTable, TABLE_TOUCHED};
+
+use super::finding::{Finding, State};
+use super::signs;
+use crate::core::fact::Fact;
+
+/// Regions remembered per process. A program has a handful of tables; one with more has none.
+const REGIONS_MAX: usize = 32;
+
+/// A region as it was asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Region {
+    /// Number among the tables of the process.
+    pub(super) ordinal: u32,
+    /// Bytes per descriptor.
+    pub(super) element: u32,
+    /// Bytes asked for.
+    pub(super) length: u64,
+    /// Nanoseconds from the limit's look-up to the request.
+    pub(super) lag_ns: u64,
+    /// Number of its findings, or 0 when there was none.
+    id: u64,
+}
+
+/// What is kept of one process.
+#[derive(Debug, Default)]
+pub(super) struct Process {
+    /// When it was last heard of.
+    pub(super) heard_ns: u64,
+    /// Its latest run of closes.
+    pub(super) sweep: Option<CloseSweep>,
+    /// Whether the kernel chose it as an OOM victim.
+    pub(super) oom_killed: bool,
+    regions: Vec<Region>,
+    chief: Option<Finding>,
+}
+
+impl Process {
+    /// Remembers a region when it is asked for, and finds it again when it is touched.
+    pub(super) fn note(&mut self, time_ns: u64, table: &FdTable) -> Region {
+        let known = self.regions.iter().find(|region| region.ordinal == table.ordinal);
+        if let Some(known) = known.filter(|_| table.state == TABLE_TOUCHED) {
+            return *known;
+        }
+        let region = Region {
+            ordinal: table.ordinal,
+            element: table.element,
+            length: table.length,
+            lag_ns: time_ns.saturating_sub(table.learned.time_ns),
+            id: 0,
+        };
+        if self.regions.len() < REGIONS_MAX {
+            self.regions.push(region);
+        }
+        region
+    }
+
+    /// The number of a region's findings; `next` when there is none yet.
+    pub(super) fn id(&mut self, ordinal: u32, next: u64) -> u64 {
+        match self.regions.iter_mut().find(|region| region.ordinal == ordinal) {
+            Some(region) if region.id != 0 => region.id,
+            Some(region) => {
+                region.id = next;
+                next
+            }
+            None => next,
+        }
+    }
+
+    /// Regions of the same length as `region`, itself included.
+    pub(super) fn alike(&self, region: &Region) -> usize {
+        self.regions.iter().filter(|other| other.length == region.length).count().max(1)
+    }
+
+    /// Sizes of the elements of all tables, each once, in order of appearance.
+    pub(super) fn elements(&self) -> Vec<u32> {
+        let mut elements = Vec::new();
+        for region in &self.regions {
+            if !elements.contains(&region.element) {
+                elements.push(region.element);
+            }
+        }
+        elements
+    }
+
+    /// Keeps the finding that the last report will repeat: a refused request, else the largest region.
+    pub(super) fn keep(&mut self, finding: &Finding) {
+        let rank = |finding: &Finding| (finding.state == State::Failed, finding.bytes);
+        if self.chief.as_ref().is_none_or(|chief| rank(finding) >= rank(chief)) {
+            self.chief = Some(finding.clone());
+        }
+    }
+
+    /// The last report, when there was one before.
+    pub(super) fn end(self, fact: &Fact, exit: &Exit) -> Option<Finding> {
+        let mut finding = self.chief?;
+        let lived_ns = fact.event.header.time_ns.saturating_sub(finding.time_ns);
+        finding.time_ns = fact.event.header.time_ns;
+        finding.total_bytes = finding.total_bytes.max(exit.table_total);
+        finding.touched_bytes = finding.touched_bytes.max(exit.table_touched);
+        if finding.state == State::Mapped
+            && finding.touched_bytes != 0
+            && finding.touched_bytes >= finding.total_bytes / 16
+        {
+            finding.state = State::Touched;
+        }
+        finding.reasons.push(signs::end(finding.state, self.oom_killed, exit.status, lived_ns));
+        finding.last = true;
+        Some(finding)
+    }
+}
