@@ -4,7 +4,9 @@
 
 pub mod cli;
 pub mod core;
+pub mod decode;
 pub mod enrich;
+pub mod export;
 pub mod probe;
 pub mod runtime;
 pub mod source;

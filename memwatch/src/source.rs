@@ -5,6 +5,7 @@
 //! the next long look: no record is lost by it, only late.
 
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
@@ -34,9 +35,15 @@ impl std::fmt::Debug for Ring {
     }
 }
 
-impl std::os::fd::AsRawFd for Ring {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+impl AsRawFd for Ring {
+    fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
+    }
+}
+
+impl AsFd for Ring {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -46,7 +53,10 @@ impl Source {
     /// # Errors
     /// When the reactor refuses the descriptor.
     pub fn new(ring: RingBuf<MapData>) -> io::Result<Self> {
-        Ok(Self { ring: AsyncFd::new(Ring(ring))?, empty_looks: 0 })
+        #[expect(unsafe_code, reason = "the reactor asks for a promise about the descriptor")]
+        // SAFETY: the map owns the descriptor, keeps it open as long as the ring lives, and never exchanges it.
+        let ring = unsafe { AsyncFd::register(Ring(ring)) }?;
+        Ok(Self { ring, empty_looks: 0 })
     }
 
     /// Hands what is there to `take`, at most one batch; returns how many records that were.

@@ -80,6 +80,31 @@ pub enum Body {
     Exit(event::Exit),
 }
 
+impl Body {
+    /// The kind of the record it came from.
+    #[must_use]
+    pub const fn kind(&self) -> event::Kind {
+        match self {
+            Self::Mmap(_) => event::Kind::Mmap,
+            Self::Munmap(_) => event::Kind::Munmap,
+            Self::Mremap(_) => event::Kind::Mremap,
+            Self::Brk(_) => event::Kind::Brk,
+            Self::Fault(_) => event::Kind::Fault,
+            Self::Rss(_) => event::Kind::Rss,
+            Self::RlimitRead(_) => event::Kind::RlimitRead,
+            Self::RlimitSet(_) => event::Kind::RlimitSet,
+            Self::FdTableGrowth(_) => event::Kind::FdTableGrowth,
+            Self::CloseSweep(_) => event::Kind::CloseSweep,
+            Self::FdTable(_) => event::Kind::FdTable,
+            Self::Action(_) => event::Kind::Action,
+            Self::OomKill(_) => event::Kind::OomKill,
+            Self::Exec(_) => event::Kind::Exec,
+            Self::Fork(_) => event::Kind::Fork,
+            Self::Exit(_) => event::Kind::Exit,
+        }
+    }
+}
+
 /// Where a container's identity was read from a cgroup path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {
