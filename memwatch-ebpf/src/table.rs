@@ -83,6 +83,23 @@ pub struct Match {
     pub fit: Fit,
 }
 
+impl Match {
+    /// Fit and element size in one number that is never 0: the fit above bit 16, the element size below.
+    #[must_use]
+    #[inline(always)]
+    pub const fn pack(&self) -> u32 {
+        (self.fit as u32) << 16 | self.element
+    }
+
+    /// The bytes of `length` that the table does not need, for a packed explanation.
+    #[must_use]
+    #[inline(always)]
+    pub const fn overhead_of(packed: u32, limit: u64, length: u64) -> u64 {
+        let slots = if packed >> 16 == Fit::Capped as u32 { CAP } else { limit };
+        length.wrapping_sub(slots.wrapping_mul((packed & 0xffff) as u64))
+    }
+}
+
 /// Explains the length of a mapping (`mmap`, `mremap`) by a descriptor limit.
 #[must_use]
 #[inline(always)]
@@ -120,7 +137,7 @@ pub fn explain_heap(limit: u64, growth: u64) -> Option<Match> {
 
 #[inline(always)]
 fn multiple(count: u64, length: u64, slack: u64, fit: Fit) -> Option<Match> {
-    let element = (length / count) & !(ELEMENT_MIN - 1);
+    let element = length.checked_div(count)? & !(ELEMENT_MIN - 1);
     if !(ELEMENT_MIN..=ELEMENT_MAX).contains(&element) {
         return None;
     }
@@ -140,7 +157,7 @@ fn size_class(limit: u64, length: u64) -> Option<Match> {
         return None;
     }
     let below = length - if length == step << 2 { step >> 1 } else { step };
-    let element = (length / limit) & !7;
+    let element = length.checked_div(limit)? & !7;
     if !(8..=ELEMENT_MAX).contains(&element) {
         return None;
     }
@@ -216,6 +233,16 @@ mod tests {
         let found =
             explain_mapping(1_300_000, 10 << 20).or(explain_mapping(1_300_000, 12 << 20)).expect("a match");
         assert_eq!((found.element, found.fit), (8, Fit::SizeClass));
+    }
+
+    #[test]
+    fn packing_loses_nothing() {
+        for (limit, length) in [(HUGE, malloc(HUGE * 8)), (HUGE, 16 << 27), (1_000_003, malloc((1 << 20) * 16))] {
+            let found = explain_mapping(limit, length).expect("a match");
+            let packed = found.pack();
+            assert_eq!(Fit::from_number(packed >> 16), Some(found.fit));
+            assert_eq!((packed & 0xffff, Match::overhead_of(packed, limit, length)), (found.element, found.overhead));
+        }
     }
 
     #[test]

@@ -223,11 +223,21 @@ struct LoadAttr {
 /// Bytes kept of a verifier's log.
 const LOG_BYTES: usize = 256 << 10;
 
-/// Loads a program that modifies the return of the function with this BTF id.
+/// What a tracing program does at its function; the numbers are those of `enum bpf_attach_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Trampoline {
+    /// Runs at the return.
+    Exit = 25,
+    /// Runs before, and may replace the result.
+    ModifyReturn = 26,
+}
+
+/// Loads a tracing program for the function with this BTF id.
 ///
 /// # Errors
 /// What `bpf(2)` says, with the verifier's last lines.
-pub fn load_modify_return(instructions: &[Instruction], function: u32) -> Result<OwnedFd, String> {
+pub fn load_tracing(instructions: &[Instruction], kind: Trampoline, function: u32) -> Result<OwnedFd, String> {
     let mut log = vec![0u8; LOG_BYTES];
     let mut attr = LoadAttr {
         kind: 26, // BPF_PROG_TYPE_TRACING
@@ -239,9 +249,9 @@ pub fn load_modify_return(instructions: &[Instruction], function: u32) -> Result
         log: 0,
         kernel_version: 0,
         flags: 0,
-        name: *b"refuse_modify_r\0",
+        name: *b"memwatch_tramp\0\0",
         interface: 0,
-        expected_attach_type: 26, // BPF_MODIFY_RETURN
+        expected_attach_type: kind as u32,
         btf_fd: 0,
         func_info_size: 0,
         func_info: 0,
@@ -267,6 +277,19 @@ pub fn load_modify_return(instructions: &[Instruction], function: u32) -> Result
         let last = lines.iter().rev().take(8).rev().copied().collect::<Vec<_>>().join("\n    ");
         if last.is_empty() { format!("load: {first}") } else { format!("load: {first}\n    {last}") }
     })
+}
+
+/// Whether the kernel takes trampolines at all: loads and attaches a program that does nothing to this function.
+///
+/// # Errors
+/// What `bpf(2)` says.
+pub fn try_trampoline(function: u32) -> Result<(), String> {
+    let nothing = [
+        Instruction { code: 0xb7, registers: 0, offset: 0, immediate: 0 }, // r0 = 0
+        Instruction { code: 0x95, registers: 0, offset: 0, immediate: 0 }, // exit
+    ];
+    let program = load_tracing(&nothing, Trampoline::Exit, function)?;
+    attach_tracing(&program).map(drop).map_err(|e| format!("attach: {e}"))
 }
 
 /// Attaches a tracing program to the function it was loaded for; the link ends with the descriptor.

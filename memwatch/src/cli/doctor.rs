@@ -8,15 +8,15 @@ use std::process::ExitCode;
 use memwatch_ebpf::abi::knobs::Knobs;
 
 use super::values::{Color, Output};
-use crate::probe::WayKind;
+use crate::probe::{REFUSE, WayKind};
 use crate::probe::attach::{Options, Probe};
 use report::{HookReport, Report};
 
 /// Arguments of `memwatch doctor`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Attaches every hook for a moment and detaches it again. Exit status: 0 every hook attaches, 3 tracing works but
-some hook does not attach, 1 tracing is not possible.")]
+Attaches every hook for a moment and detaches it again. Exit status: 0 every hook that observes attaches, 3 tracing
+works but some hook does not attach, 1 tracing is not possible.")]
 pub struct Args {
     /// Form of the output; the default is table on a terminal, else json
     #[arg(long, short)]
@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     Ok(if report.failure.is_some() {
         ExitCode::FAILURE
-    } else if report.hooks.iter().any(|hook| hook.attached.is_none()) {
+    } else if report.hooks.iter().any(|hook| hook.attached.is_none() && hook.name != REFUSE.name) {
         ExitCode::from(DEGRADED)
     } else {
         ExitCode::SUCCESS

@@ -273,7 +273,7 @@ struct Attacher<'a> {
     types: &'a Btf,
     /// Opened at the first classic tracepoint.
     tracefs: Option<Result<Tracefs, String>>,
-    /// aya's copy of the kernel's types, read at the first trampoline; an error once a trampoline was refused as such.
+    /// aya's copy of the kernel's types, read at the first trampoline; an error where the kernel takes none.
     trampolines: Option<Result<aya::Btf, String>>,
     events: Vec<OwnedFd>,
 }
@@ -319,24 +319,19 @@ impl Attacher<'_> {
     }
 
     fn fexit(&mut self, program: &mut Program, function: &str) -> Result<(), String> {
-        if self.types.function(function).is_none() {
-            return Err(format!("the kernel has no function {function}"));
-        }
+        let id = self.types.function(function);
+        let id = id.ok_or_else(|| format!("the kernel has no function {function}"))?;
+        // Asked once with an empty program: reading aya's copy of the types only to be refused takes longer than all else.
         let types = self
             .trampolines
-            .get_or_insert_with(|| aya::Btf::from_sys_fs().map_err(|e| chain(&e)))
+            .get_or_insert_with(|| {
+                crate::sys::try_trampoline(id)?;
+                aya::Btf::from_sys_fs().map_err(|e| chain(&e))
+            })
             .as_ref()
             .map_err(Clone::clone)?;
         let program: &mut FExit = program.try_into().map_err(|e| explain(&e))?;
-        let done = program.load(function, types).and_then(|()| program.attach().map(drop));
-        done.map_err(|error| {
-            let reason = explain(&error);
-            if is_refusal(&error) {
-                // Refused as a kind, not for this function: the next hooks need not ask again.
-                self.trampolines = Some(Err(reason.clone()));
-            }
-            reason
-        })
+        program.load(function, types).and_then(|()| program.attach().map(drop)).map_err(|e| explain(&e))
     }
 
     fn raw(&self, program: &mut Program, event: &str) -> Result<(), String> {
@@ -397,17 +392,6 @@ impl Attacher<'_> {
 
 fn find<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut Program, String> {
     ebpf.program_mut(program).ok_or_else(|| format!("the object has no program {program}"))
-}
-
-/// Whether the kernel refused the way itself rather than this program.
-fn is_refusal(error: &ProgramError) -> bool {
-    let code = match error {
-        ProgramError::LoadError { io_error, .. } => io_error.raw_os_error(),
-        ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
-        _ => None,
-    };
-    // ENOTSUPP (524) is the kernel's own: the architecture or configuration has no trampolines.
-    code.is_some_and(|code| [libc::EPERM, libc::EACCES, 524].contains(&code))
 }
 
 /// An error with its causes; of a verifier's log the last lines only, which hold the reason.

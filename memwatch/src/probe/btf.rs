@@ -142,13 +142,22 @@ impl Btf {
         rest.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 
+    /// Place of a string in the string section, where each stands once.
+    fn string(&self, text: &str) -> Option<u32> {
+        let strings = self.bytes.get(self.strings..self.strings_end)?;
+        let framed = [b"\0", text.as_bytes(), b"\0"].concat();
+        u32::try_from(memchr::memmem::find(strings, &framed)? + 1).ok()
+    }
+
     /// Id of the first type with this name and one of these kinds.
     fn find(&self, name: &str, kinds: &[u32]) -> Option<u32> {
-        (1..=u32::try_from(self.places.len()).ok()?).find(|id| {
-            self.get(*id).is_some_and(|found| {
-                kinds.contains(&found.kind) && found.name != 0 && self.name(found.name) == name.as_bytes()
-            })
-        })
+        let wanted = self.string(name)?;
+        let at = self.places.iter().position(|place| {
+            let place = *place as usize;
+            read_u32(&self.bytes, place) == Some(wanted)
+                && read_u32(&self.bytes, place + 4).is_some_and(|info| kinds.contains(&(info >> 24 & 0x1f)))
+        })?;
+        u32::try_from(at + 1).ok()
     }
 
     /// Follows typedefs and qualifiers.

@@ -40,7 +40,7 @@ pub(super) fn attach(object: &[u8], ebpf: &Ebpf, program: &str, function: u32) -
             immediate: code.imm,
         })
         .collect();
-    let loaded = sys::load_modify_return(&instructions, function)?;
+    let loaded = sys::load_tracing(&instructions, sys::Trampoline::ModifyReturn, function)?;
     let link = sys::attach_tracing(&loaded).map_err(|e| format!("attach: {e}"))?;
     Ok(vec![loaded, link])
 }
