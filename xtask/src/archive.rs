@@ -4,6 +4,7 @@
 //! Each suite has lists and a package database of its own below the target folder; the machine's are only read,
 //! and nothing is installed.
 
+mod program;
 mod sources;
 
 use std::{
@@ -15,7 +16,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-pub(crate) use self::sources::machine_suite;
+pub(crate) use self::{program::Program, sources::machine_suite};
 use crate::{process, report};
 
 /// How long a suite's lists count as fresh.
@@ -72,6 +73,22 @@ impl Suite {
             }
         }
         Ok(suite)
+    }
+
+    /// The same suite without its security and updates parts: those of a suite whose support has ended can
+    /// still name packages that are gone.
+    ///
+    /// # Errors
+    /// It is without them already, or cannot be reached.
+    pub(crate) fn reduced(&self) -> Result<Self> {
+        let sources = fs::read_to_string(self.sources()).context("cannot read the suite's sources")?;
+        let mut lines = sources.lines().rev();
+        let archive = lines.next().with_context(|| format!("no sources for {}", self.name))?;
+        if lines.next().is_none() {
+            bail!("{} has no other source", self.name);
+        }
+        self.update(&[format!("{archive}\n")])?;
+        Ok(Self { name: self.name.clone(), dir: self.dir.clone() })
     }
 
     /// The packages asked for and all they depend on, as apt resolves them for an empty system.
@@ -143,7 +160,8 @@ impl Suite {
         let conf = format!(
             "Dir::State \"{dir}\";\nDir::State::lists \"{dir}/lists\";\nDir::State::status \"{dir}/status\";\n\
              Dir::Cache \"{dir}/cache\";\nDir::Etc::sourcelist \"{dir}/sources.list\";\n\
-             Dir::Etc::sourceparts \"-\";\nDir::Etc::preferences \"-\";\nDir::Etc::preferencesparts \"-\";\n\
+             Dir::Etc::sourceparts \"/dev/null\";\nDir::Etc::preferences \"/dev/null\";\n\
+             Dir::Etc::preferencesparts \"/dev/null\";\n\
              Acquire::Languages \"none\";\nAcquire::Retries \"3\";\nAPT::Sandbox::User \"root\";\n\
              APT::Update::Error-Mode \"any\";\n"
         );

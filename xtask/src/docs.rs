@@ -1,13 +1,14 @@
 //! Writes the generated documents anew.
 //!
 //! Each is kept true by a test that compares the committed file with what the code says, and writes it under
-//! `UPDATE=1`. Such a test has `docs` in its path.
+//! `UPDATE=1`. Such a test has `docs` in its path. The exception is docs/compatibility.md: it tells of a run of
+//! the guests, which the code alone does not know.
 
 use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{Task, process, report, setup, workspace};
+use crate::{Task, process, report, setup, vm, workspace};
 
 pub(crate) const TASK: Task = Task {
     name: "docs",
@@ -22,6 +23,7 @@ fn update() -> Result<()> {
     process::run(
         process::cargo().args(["test", "--quiet", "--workspace", "--locked", "docs"]).env("UPDATE", "1"),
     )?;
+    vm::write_compatibility()?;
     process::run(
         Command::new("git")
             .args(["diff", "--stat", "--", "docs", "README.md"])

@@ -13,6 +13,7 @@ mod run;
 mod setup;
 mod static_file;
 mod test;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -28,8 +29,8 @@ struct Task {
 }
 
 /// Every task, in the order `--help` lists them.
-const TASKS: [Task; 7] =
-    [run::TASK, test::TASK, setup::TASK, build::TASK, lint::TASK, docs::TASK, rootfs::TASK];
+const TASKS: [Task; 8] =
+    [run::TASK, test::TASK, setup::TASK, build::TASK, lint::TASK, docs::TASK, rootfs::TASK, vm::TASK];
 
 fn main() -> ExitCode {
     let matches = command().get_matches();

@@ -18,6 +18,7 @@ use crate::{
 };
 
 /// A root file system: its name and the packages asked for.
+#[derive(Debug)]
 pub(crate) struct Layer {
     pub(crate) name: &'static str,
     packages: &'static [&'static str],
@@ -57,7 +58,7 @@ pub(crate) const FULL: Layer = Layer {
 };
 
 /// All of them.
-const LAYERS: [&Layer; 2] = [&BASE, &FULL];
+pub(crate) const LAYERS: [&Layer; 2] = [&BASE, &FULL];
 
 pub(crate) const TASK: Task = Task {
     name: "rootfs",

@@ -1,0 +1,197 @@
+//! Boots guests on the kernels of the matrix, runs a command or the tests in them, and brings back what came of it.
+//!
+//! Goes in: a row of the kernel table, a root file system, a job. Comes out: the job's output, exit status and
+//! files. One guest runs at a time. A guest that gives no verdict has failed.
+
+mod acceleration;
+mod boot;
+mod compatibility;
+mod console;
+mod emulator;
+mod image;
+mod initrd;
+mod job;
+mod kernel;
+mod matrix;
+mod modules;
+mod options;
+mod output;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+pub(crate) use self::compatibility::write as write_compatibility;
+use self::{
+    boot::{Boot, Patience, Verdict},
+    emulator::{Emulator, Parts, Processor},
+    job::Job,
+    kernel::Kernel,
+    options::{Options, What},
+};
+use crate::{Task, process, report, rootfs};
+
+pub(crate) const TASK: Task = Task {
+    name: "vm",
+    about: "Boot the kernels of the matrix in QEMU and run a command, or the tests, as root in each",
+    arguments: options::arguments,
+    run: |matches| {
+        let options = Options::parse(matches)?;
+        match &options.what {
+            What::Shell => shell(&options),
+            What::Command(job) => commands(&options, job),
+            What::Tests(programs) => matrix::run(&options, programs),
+        }
+    },
+};
+
+/// The first process of a guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Init {
+    /// A script that mounts what tests look at: seconds.
+    Minimal,
+    /// systemd, with cgroup v2 and journald.
+    Systemd,
+}
+
+/// A guest to start.
+#[derive(Debug)]
+struct Guest {
+    kernel: &'static Kernel,
+    init: Init,
+    layer: &'static rootfs::Layer,
+    memory_mib: u32,
+    processor: Processor,
+    patience: Patience,
+}
+
+/// What came of a guest.
+#[derive(Debug)]
+struct Outcome {
+    /// The kernel's release and package version.
+    release: String,
+    version: String,
+    boot: Boot,
+    /// The folder of the files it gave back.
+    files: PathBuf,
+}
+
+/// Starts a guest and watches it to its end; `show` gets each line of its job.
+fn start(guest: &Guest, job: &Job, dir: &Path, show: impl FnMut(&str)) -> Result<Outcome> {
+    let run = run_dir(dir, guest.kernel)?;
+    let (command, kernel, token) = prepare(guest, job, dir, &run)?;
+    let boot = boot::watch(command, &run, &token, guest.patience, show)?;
+    let files = run.join("files");
+    fs::create_dir_all(&files).with_context(|| format!("cannot create {}", files.display()))?;
+    if matches!(boot.verdict, Verdict::Ended(_)) {
+        let archive = run.join(emulator::RESULTS);
+        process::run(Command::new("tar").arg("-xf").arg(archive).arg("-C").arg(&files))?;
+    }
+    Ok(Outcome { release: kernel.release, version: kernel.version, boot, files })
+}
+
+/// Puts together all that a guest is started from.
+fn prepare(guest: &Guest, job: &Job, dir: &Path, run: &Path) -> Result<(Command, kernel::Unpacked, String)> {
+    let kernel = guest.kernel.unpacked(dir)?;
+    let image = image::ensure(guest.layer, dir)?;
+    let packed = job.pack(guest.init, run)?;
+    let parts = Parts {
+        processor: guest.processor,
+        memory_mib: guest.memory_mib,
+        kernel: kernel.image.clone(),
+        initrd: initrd::write(&kernel, dir, run)?,
+        image,
+        job: packed.disk,
+        is_interactive: job.is_interactive,
+    };
+    Ok((Emulator::find(dir)?.command(&parts, run)?, kernel, packed.token))
+}
+
+/// An empty folder for one guest's files.
+fn run_dir(dir: &Path, kernel: &Kernel) -> Result<PathBuf> {
+    let run = dir.join("run").join(kernel.name);
+    if run.exists() {
+        fs::remove_dir_all(&run).with_context(|| format!("cannot remove {}", run.display()))?;
+    }
+    fs::create_dir_all(&run).with_context(|| format!("cannot create {}", run.display()))?;
+    Ok(run)
+}
+
+/// Runs a command on each kernel; the task fails when it does on one.
+fn commands(options: &Options, job: &Job) -> Result<()> {
+    let dir = rootfs::guest_dir()?;
+    let mut failed = Vec::new();
+    for kernel in options.kernels.iter().copied() {
+        match on_kernel(options, kernel, job, &dir) {
+            Ok(outcome) => match outcome.boot.verdict {
+                Verdict::Ended(0) => (),
+                // With one kernel, the task stands for the command.
+                Verdict::Ended(status) if options.kernels.len() == 1 => std::process::exit(status.into()),
+                Verdict::Ended(status) => failed.push(format!("{}: exit status {status}", kernel.name)),
+                Verdict::Failed(reason, _) => failed.push(format!("{}: {reason}", kernel.name)),
+            },
+            Err(error) if options.allows_missing => {
+                report::step(&format!("{}: skipped: {error:#}", kernel.name))
+            }
+            Err(error) => failed.push(format!("{}: {error:#}", kernel.name)),
+        }
+    }
+    if !failed.is_empty() {
+        bail!("{}", failed.join("; "));
+    }
+    Ok(())
+}
+
+/// Runs a job on one kernel and tells the person at the terminal how it goes.
+fn on_kernel(options: &Options, kernel: &'static Kernel, job: &Job, dir: &Path) -> Result<Outcome> {
+    let guest = options.guest(kernel, dir)?;
+    let mut job = job.clone();
+    job.environment.extend([
+        ("MEMWATCH_IN_GUEST", "1".to_owned()),
+        ("MEMWATCH_KERNEL", kernel.name.to_owned()),
+        ("MEMWATCH_WAYS", kernel.ways().join(",")),
+        ("MEMWATCH_FEATURES", kernel.features().join(",")),
+        ("MEMWATCH_OUT", "/srv/job/out".to_owned()),
+        ("HOME", "/root".to_owned()),
+    ]);
+    let outcome = start(&guest, &job, dir, |line| report::line(&format!("{:>6} | {line}", kernel.name)))?;
+    let seconds = |time: std::time::Duration| format!("{:.1} s", time.as_secs_f64());
+    let first = outcome.boot.to_first_command.map_or_else(|| "never reached".to_owned(), seconds);
+    let verdict = match &outcome.boot.verdict {
+        Verdict::Ended(status) => format!("exit status {status}"),
+        Verdict::Failed(reason, console) => {
+            report::step(&format!("{}: the console's last lines:", kernel.name));
+            report::line(console);
+            format!("failed: {reason}")
+        }
+    };
+    report::step(&format!(
+        "{} ({}, package {}): {verdict}; first command {first}, in all {}; files in {}",
+        kernel.name,
+        outcome.release,
+        outcome.version,
+        seconds(outcome.boot.total),
+        outcome.files.display()
+    ));
+    Ok(outcome)
+}
+
+/// Gives the terminal to a shell in a guest.
+fn shell(options: &Options) -> Result<()> {
+    let dir = rootfs::guest_dir()?;
+    let kernel = options.kernels.first().copied().context("no kernel to start")?;
+    let guest = options.guest(kernel, &dir)?;
+    let run = run_dir(&dir, kernel)?;
+    let job = Job { command: vec!["exec bash -l".into()], is_interactive: true, ..options.job() };
+    let (mut command, unpacked, _) = prepare(&guest, &job, &dir, &run)?;
+    report::step(&format!("{} ({}): the guest goes when the shell ends", kernel.name, unpacked.release));
+    let status = command.status().context("cannot start the emulator")?;
+    if !status.success() {
+        bail!("the emulator failed ({status})");
+    }
+    Ok(())
+}

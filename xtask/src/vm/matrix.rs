@@ -1,0 +1,94 @@
+//! The matrix's tests: the programs that test the host, run in a guest of each kernel.
+//!
+//! Comes out: a table on the terminal and `target/guest/results.json`. A guest without a verdict has failed.
+
+mod programs;
+pub(crate) mod results;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+pub(super) use self::programs::Programs;
+use self::results::{KernelResults, Results};
+use super::{Outcome, boot::Verdict, on_kernel, options::Options};
+use crate::{report, rootfs};
+
+/// The file a test program writes, in the folder that is brought back.
+const REPORT: &str = "results.json";
+
+/// Runs the tests on every kernel asked for.
+///
+/// # Errors
+/// A test failed on a kernel, a guest gave no verdict, or a kernel could not be had.
+pub(super) fn run(options: &Options, programs: &Programs) -> Result<()> {
+    let files = programs.built()?;
+    let dir = rootfs::guest_dir()?;
+    let mut job = options.job();
+    job.command = vec![format!("./{}", file_name(&files.tests)?)];
+    job.environment = vec![
+        ("MEMWATCH_BIN", format!("/srv/job/files/{}", file_name(&files.memwatch)?)),
+        ("MEMWATCH_TEST_RESULTS", format!("/srv/job/out/{REPORT}")),
+        ("MEMWATCH_ROOTFS", "/".to_owned()),
+    ];
+    job.files.extend([files.tests, files.memwatch]);
+    job.files.extend(files.beside);
+    let mut results = Results::default();
+    for kernel in options.kernels.iter().copied() {
+        let row = match on_kernel(options, kernel, &job, &dir) {
+            Ok(outcome) => of_guest(kernel.name, &outcome),
+            Err(error) => KernelResults {
+                is_absent: true,
+                is_excused: options.allows_missing,
+                fault: Some(format!("{error:#}")),
+                ..KernelResults::new(kernel.name)
+            },
+        };
+        results.kernels.push(row);
+        // Written each time, so that what is known outlives a task that is cut short.
+        results.write(&results_path()?)?;
+    }
+    report::line(&results.table());
+    let failed = results.failures();
+    if !failed.is_empty() {
+        bail!("the tests did not pass: {}", failed.join("; "));
+    }
+    Ok(())
+}
+
+/// Where the last run's results are.
+///
+/// # Errors
+/// There is no target folder.
+pub(crate) fn results_path() -> Result<PathBuf> {
+    Ok(rootfs::guest_dir()?.join(REPORT))
+}
+
+/// What a guest's outcome comes to.
+fn of_guest(name: &str, outcome: &Outcome) -> KernelResults {
+    let mut row = KernelResults {
+        release: outcome.release.clone(),
+        version: outcome.version.clone(),
+        seconds_to_first_command: outcome.boot.to_first_command.map(|time| time.as_secs_f64()),
+        seconds: outcome.boot.total.as_secs_f64(),
+        ..KernelResults::new(name)
+    };
+    match &outcome.boot.verdict {
+        Verdict::Failed(reason, _) => row.fault = Some(reason.clone()),
+        Verdict::Ended(status) => match results::read_tests(&outcome.files.join(REPORT)) {
+            Ok(tests) => {
+                row.tests = tests;
+                // A test program that fails without a failed test has not told all.
+                if *status != 0 && !row.tests.iter().any(results::Test::has_failed) {
+                    row.fault = Some(format!("exit status {status} of the test program"));
+                }
+            }
+            Err(error) => row.fault = Some(format!("exit status {status}; {error:#}")),
+        },
+    }
+    row
+}
+
+fn file_name(path: &Path) -> Result<&str> {
+    path.file_name().and_then(|name| name.to_str()).with_context(|| format!("{} is no file", path.display()))
+}

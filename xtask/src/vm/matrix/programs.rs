@@ -1,0 +1,71 @@
+//! The programs the guests get: the test program, its companions, and the memwatch that is released.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::{build, process, workspace};
+
+/// The package of the tests, and the one test program of it that needs nothing of the repository.
+const PACKAGE: &str = "memwatch-tests";
+const TEST: &str = "behaviour";
+
+/// Programs that are given and not built.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs {
+    pub(crate) tests: Option<PathBuf>,
+    pub(crate) memwatch: Option<PathBuf>,
+}
+
+/// What is brought into a guest.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub(super) tests: PathBuf,
+    pub(super) memwatch: PathBuf,
+    /// What the tests start besides; they look for it in their own folder.
+    pub(super) beside: Vec<PathBuf>,
+}
+
+impl Programs {
+    /// Gives the programs, built where they were not given.
+    ///
+    /// # Errors
+    /// The build failed, or there is no such test program.
+    pub(super) fn built(&self) -> Result<Built> {
+        let memwatch = self.memwatch.clone().map_or_else(build::release, Ok)?;
+        if let Some(tests) = self.tests.clone() {
+            return Ok(Built { tests, memwatch, beside: Vec::new() });
+        }
+        let mut cargo = process::cargo();
+        cargo.args(["test", "--locked", "--package", PACKAGE, "--test", TEST, "--no-run"]);
+        cargo.args(["--message-format", "json-render-diagnostics"]).current_dir(workspace::root());
+        let messages = process::output(&mut cargo)?;
+        let (tests, others): (Vec<_>, Vec<_>) =
+            messages.lines().filter_map(executable).partition(|(name, _)| name == TEST);
+        let (_, tests) =
+            tests.into_iter().next().with_context(|| format!("{PACKAGE} has no test program {TEST}"))?;
+        Ok(Built { tests, memwatch, beside: others.into_iter().map(|(_, path)| path).collect() })
+    }
+}
+
+/// The target and the path of a program, in one of cargo's messages.
+fn executable(message: &str) -> Option<(String, PathBuf)> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let path = message.get("executable")?.as_str()?;
+    let name = message.get("target")?.get("name")?.as_str()?;
+    Some((name.to_owned(), Path::new(path).to_path_buf()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_in_cargos_messages() {
+        let message = r#"{"reason":"compiler-artifact","target":{"name":"behaviour"},"executable":"/t/b-1"}"#;
+        assert_eq!(executable(message), Some(("behaviour".into(), "/t/b-1".into())));
+        assert_eq!(executable(r#"{"target":{"name":"lib"},"executable":null}"#), None);
+        assert_eq!(executable("not json"), None);
+    }
+}

@@ -1,0 +1,211 @@
+//! The command line of `cargo xtask vm`.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Result, bail};
+use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser, value_parser};
+
+use super::{
+    Guest, Init, acceleration,
+    boot::Patience,
+    emulator::Processor,
+    job::Job,
+    kernel::{KERNELS, Kernel},
+    matrix::Programs,
+};
+use crate::rootfs;
+
+/// The most memory guests may have together; they run one after the other.
+const MEMORY_LIMIT_MIB: u32 = 4096;
+
+/// How long a guest may take to its first command: several times what it takes on a busy machine.
+const TO_START: Duration = Duration::from_secs(120);
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) struct Options {
+    pub(super) kernels: Vec<&'static Kernel>,
+    pub(super) what: What,
+    /// Whether a kernel that cannot be had is passed over.
+    pub(super) allows_missing: bool,
+    init: Init,
+    layer: &'static rootfs::Layer,
+    memory_mib: u32,
+    has_cx16: bool,
+    timeout: Duration,
+    files: Vec<PathBuf>,
+}
+
+/// What runs in the guests.
+#[derive(Debug)]
+pub(super) enum What {
+    /// A shell on the terminal.
+    Shell,
+    /// A command.
+    Command(Job),
+    /// The tests, of these programs where they are not to be built.
+    Tests(Programs),
+}
+
+/// The task's arguments.
+pub(super) fn arguments(command: Command) -> Command {
+    let path = |name, help| {
+        Arg::new(name).long(name).help(help).value_name("PATH").value_parser(value_parser!(PathBuf))
+    };
+    let flag = |name, help| Arg::new(name).long(name).help(help).action(ArgAction::SetTrue);
+    let names = KERNELS.iter().map(|kernel| kernel.name);
+    let layers = rootfs::LAYERS.map(|layer| layer.name);
+    command
+        .arg(
+            Arg::new("kernel")
+                .long("kernel")
+                .help("Only on this kernel; may be repeated")
+                .value_name("VERSION")
+                .action(ArgAction::Append)
+                .value_parser(PossibleValuesParser::new(names)),
+        )
+        .arg(flag("systemd", "Start systemd in the guest, not a minimal init"))
+        .arg(flag("shell", "Give a shell on the guest's console").conflicts_with("command"))
+        .arg(
+            Arg::new("layer")
+                .long("layer")
+                .help(
+                    "The root file system; `full` has the real programs [default: base, full for the tests]",
+                )
+                .value_name("LAYER")
+                .value_parser(PossibleValuesParser::new(layers)),
+        )
+        .arg(
+            Arg::new("memory")
+                .long("memory")
+                .help("The guest's memory in MiB, 4096 at most")
+                .value_name("MIB")
+                .default_value("3072")
+                .value_parser(value_parser!(u32).range(256..=i64::from(MEMORY_LIMIT_MIB))),
+        )
+        .arg(
+            Arg::new("timeout")
+                .long("timeout")
+                .help("Seconds a guest may take in all")
+                .value_name("SECONDS")
+                .default_value("900")
+                .value_parser(value_parser!(u64).range(1..)),
+        )
+        .arg(flag(
+            "cx16",
+            "One processor with cmpxchg16b, which HAProxy needs (QEMU emulates it badly on two)",
+        ))
+        .arg(flag("allow-missing", "Pass over a kernel whose packages cannot be fetched"))
+        .arg(
+            path("bring", "A file to put into the command's folder; may be repeated")
+                .action(ArgAction::Append),
+        )
+        .arg(path("tests", "The test program to run, instead of the one built here"))
+        .arg(path("memwatch", "The memwatch to test, instead of the one built here"))
+        .arg(
+            Arg::new("command")
+                .help("What to run, as root; one word alone is a line for the shell; nothing: the tests")
+                .value_name("COMMAND")
+                .num_args(..)
+                .last(true),
+        )
+}
+
+impl Options {
+    /// Reads the task's arguments.
+    ///
+    /// # Errors
+    /// They contradict each other.
+    pub(super) fn parse(matches: &ArgMatches) -> Result<Self> {
+        let wanted: Vec<&String> = matches.get_many("kernel").into_iter().flatten().collect();
+        let kernels: Vec<_> = KERNELS
+            .iter()
+            .filter(|it| wanted.is_empty() || wanted.iter().any(|name| *name == it.name))
+            .collect();
+        let files: Vec<PathBuf> = matches.get_many("bring").into_iter().flatten().cloned().collect();
+        let words: Vec<String> = matches.get_many("command").into_iter().flatten().cloned().collect();
+        let what = if matches.get_flag("shell") {
+            if kernels.len() != 1 {
+                bail!(
+                    "a shell is on one kernel: say which, as in --kernel {}",
+                    KERNELS.last().map_or("", |it| it.name)
+                );
+            }
+            What::Shell
+        } else if words.is_empty() {
+            What::Tests(Programs {
+                tests: matches.get_one("tests").cloned(),
+                memwatch: matches.get_one("memwatch").cloned(),
+            })
+        } else {
+            What::Command(Job { command: words, files: files.clone(), ..Job::default() })
+        };
+        let layer = matches
+            .get_one::<String>("layer")
+            .map_or(if matches!(what, What::Tests(_)) { "full" } else { "base" }, String::as_str);
+        Ok(Self {
+            kernels,
+            what,
+            allows_missing: matches.get_flag("allow-missing"),
+            init: if matches.get_flag("systemd") { Init::Systemd } else { Init::Minimal },
+            layer: rootfs::LAYERS.into_iter().find(|it| it.name == layer).unwrap_or(&rootfs::BASE),
+            memory_mib: matches.get_one("memory").copied().unwrap_or(MEMORY_LIMIT_MIB),
+            has_cx16: matches.get_flag("cx16"),
+            timeout: Duration::from_secs(matches.get_one("timeout").copied().unwrap_or_default()),
+            files,
+        })
+    }
+
+    /// A job of the given files and no command.
+    pub(super) fn job(&self) -> Job {
+        Job { files: self.files.clone(), ..Job::default() }
+    }
+
+    /// The guest for one kernel.
+    ///
+    /// # Errors
+    /// KVM is there and cannot be tried.
+    pub(super) fn guest(&self, kernel: &'static Kernel, dir: &Path) -> Result<Guest> {
+        let mut processor = acceleration::processor(dir, kernel)?;
+        if self.has_cx16 && processor == Processor::Emulated {
+            processor = Processor::EmulatedWithCx16;
+        }
+        let patience = Patience { to_start: TO_START, in_all: self.timeout };
+        let Self { init, layer, memory_mib, .. } = *self;
+        Ok(Guest { kernel, init, layer, memory_mib, processor, patience })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Options> {
+        let words = std::iter::once("vm").chain(arguments.iter().copied());
+        Options::parse(&super::arguments(Command::new("vm")).get_matches_from(words))
+    }
+
+    #[test]
+    fn all_kernels_unless_some_are_named() {
+        let names = |options: Options| options.kernels.iter().map(|kernel| kernel.name).collect::<Vec<_>>();
+        assert_eq!(names(parse(&[]).unwrap()).len(), KERNELS.len());
+        assert_eq!(names(parse(&["--kernel", "6.12", "--kernel", "5.10"]).unwrap()), ["5.10", "6.12"]);
+    }
+
+    #[test]
+    fn tests_run_on_the_full_layer_and_commands_on_the_small_one() {
+        assert_eq!(parse(&[]).unwrap().layer.name, "full");
+        let options = parse(&["--", "uname", "-a"]).unwrap();
+        assert_eq!(options.layer.name, "base");
+        assert!(matches!(options.what, What::Command(job) if job.command == ["uname", "-a"]));
+    }
+
+    #[test]
+    fn a_shell_is_on_one_kernel() {
+        assert!(parse(&["--shell"]).is_err());
+        assert!(parse(&["--shell", "--kernel", "6.1"]).is_ok());
+    }
+}
