@@ -137,7 +137,7 @@ impl Guest<'_> {
             // The lines that follow the first sign say what led to it.
             std::thread::sleep(CONSOLE_TAIL);
             self.said.push_str(&String::from_utf8_lossy(&rest_of(&mut self.console)?));
-            return Ok(State::Failed(grief.to_owned()));
+            return Ok(State::Failed(grief));
         }
         let Some((status, bytes)) = end else {
             let reason = |status| format!("the guest went without a verdict (the emulator: {status})");
@@ -226,7 +226,7 @@ mod tests {
     fn a_panic_counts_more_than_a_verdict() {
         let script =
             "echo 'Kernel panic - not syncing: x' >> console.log; echo 't end 0 0' >> output; exec sleep 60";
-        assert_eq!(reason(&run("panic", script).0), "kernel panic");
+        assert!(reason(&run("panic", script).0).starts_with("kernel panic"));
     }
 
     #[test]

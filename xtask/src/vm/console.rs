@@ -12,9 +12,12 @@ const SIGNS: [(&str, &str); 5] = [
     ("BUG: unable to handle", "kernel oops"),
 ];
 
-/// What the kernel came to, if it did; the first sign counts.
-pub(super) fn grief(console: &str) -> Option<&'static str> {
-    console.lines().find_map(|line| SIGNS.iter().find(|(sign, _)| line.contains(sign)).map(|(_, name)| *name))
+/// What the kernel came to, if it did, with its own words; the first sign counts.
+pub(super) fn grief(console: &str) -> Option<String> {
+    console.lines().find_map(|line| {
+        let (_, name) = SIGNS.iter().find(|(sign, _)| line.contains(sign))?;
+        Some(format!("{name} ({})", printable(line).trim()))
+    })
 }
 
 /// The console's last lines, without the control characters that would play with the terminal.
@@ -26,14 +29,20 @@ pub(super) fn last_lines(console: &str) -> String {
     shown.iter().map(printable).collect::<Vec<_>>().join("\n")
 }
 
+fn printable(line: &str) -> String {
+    line.chars().filter(|character| !character.is_control()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn grief_is_seen_and_named() {
-        assert_eq!(grief("[ 1.0] Kernel panic - not syncing: sysrq triggered crash\n"), Some("kernel panic"));
-        assert_eq!(grief("[ 9.9] watchdog: BUG: soft lockup - CPU#1 stuck for 22s!\n"), Some("soft lock-up"));
+        let panic = "[ 1.0] Kernel panic - not syncing: sysrq triggered crash";
+        assert_eq!(grief(&format!("x\n{panic}\r\n")), Some(format!("kernel panic ({panic})")));
+        let lock_up = "[ 9.9] watchdog: BUG: soft lockup - CPU#1 stuck for 22s!";
+        assert_eq!(grief(lock_up), Some(format!("soft lock-up ({lock_up})")));
         assert_eq!(grief("[ 1.0] Out of memory: Killed process 7 (x)\n"), None);
     }
 
