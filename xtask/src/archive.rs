@@ -109,24 +109,24 @@ impl Suite {
     /// A package cannot be fetched or unpacked.
     pub(crate) fn unpack(&self, packages: &[Package], into: &Path) -> Result<()> {
         let archives = self.dir.join("archives");
-        let partial = into.with_extension("partial");
-        for dir in [&archives, &partial, &into.to_path_buf()] {
-            if dir.exists() {
-                fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
-            }
-        }
-        for dir in [&archives, &partial] {
-            fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        }
+        recreate(&archives)?;
         let versions = packages.iter().map(|package| format!("{}={}", package.name, package.version));
         process::output(self.apt("apt-get").arg("download").args(versions).current_dir(&archives))
             .with_context(|| format!("cannot download packages of {}", self.name))?;
+        // Not `with_extension`, as a version has dots of its own.
+        let mut partial = into.as_os_str().to_owned();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        recreate(&partial)?;
         let entries =
             fs::read_dir(&archives).with_context(|| format!("cannot list {}", archives.display()))?;
         for archive in entries.flatten().map(|entry| entry.path()) {
             process::run(Command::new("dpkg-deb").arg("-x").arg(&archive).arg(&partial))?;
         }
         fs::remove_dir_all(&archives).with_context(|| format!("cannot remove {}", archives.display()))?;
+        if into.exists() {
+            fs::remove_dir_all(into).with_context(|| format!("cannot remove {}", into.display()))?;
+        }
         fs::rename(&partial, into).with_context(|| format!("cannot create {}", into.display()))
     }
 
@@ -177,6 +177,14 @@ impl Suite {
         fs::write(&path, sources.concat()).with_context(|| format!("cannot write {}", path.display()))?;
         process::output(self.apt("apt-get").args(["-q", "update"])).map(drop)
     }
+}
+
+/// Makes an empty folder, whatever was there.
+fn recreate(dir: &Path) -> Result<()> {
+    if dir.exists() {
+        fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    }
+    fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))
 }
 
 /// The packages in the output of `apt-get --simulate install` on an empty system: `Inst name (version …`.

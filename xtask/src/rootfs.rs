@@ -6,9 +6,12 @@
 mod build;
 mod stamp;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Arg, builder::PossibleValuesParser};
 
 use crate::{
@@ -72,9 +75,12 @@ pub(crate) const TASK: Task = Task {
         )
     },
     run: |matches| {
+        let _lock = lock()?;
         let wanted = matches.get_one::<String>("layer");
         for layer in LAYERS.into_iter().filter(|layer| wanted.is_none_or(|name| name == layer.name)) {
-            ensure(layer)?;
+            let dir = ensure(layer)?;
+            let stamp = stamp::read(&dir).unwrap_or_default();
+            report::step(&format!("{}: {}", dir.display(), versions(layer, &stamp)));
         }
         Ok(())
     },
@@ -88,6 +94,22 @@ pub(crate) fn guest_dir() -> Result<PathBuf> {
     Ok(workspace::target()?.join("guest"))
 }
 
+/// Keeps other tasks from the guests' files as long as what it gives lives: guests run one after the other.
+///
+/// # Errors
+/// The file cannot be locked.
+pub(crate) fn lock() -> Result<File> {
+    let guest = guest_dir()?;
+    let path = guest.join("lock");
+    fs::create_dir_all(&guest).with_context(|| format!("cannot create {}", guest.display()))?;
+    let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    if file.try_lock().is_err() {
+        report::step("waiting for another task that uses the guests' files");
+        file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+    }
+    Ok(file)
+}
+
 /// Gives a layer's folder, after building it when it is missing or out of date.
 ///
 /// # Errors
@@ -98,19 +120,17 @@ pub(crate) fn ensure(layer: &Layer) -> Result<PathBuf> {
     let resolved = suite.resolve(layer.packages)?;
     let dir = guest.join("rootfs").join(layer.name);
     let stamp = stamp::text(&resolved);
-    if stamp::is_current(&dir, &stamp) {
-        report::step(&format!("root file system {}: up to date", dir.display()));
-    } else {
+    if !stamp::is_current(&dir, &stamp) {
         build(layer, &suite, &dir)?;
         stamp::write(&dir, &stamp)?;
     }
-    let versions: Vec<_> = resolved
-        .iter()
-        .filter(|package| layer.packages.contains(&package.name.as_str()))
-        .map(|package| format!("{} {}", package.name, package.version))
-        .collect();
-    report::step(&format!("{}: {}", layer.name, versions.join(", ")));
     Ok(dir)
+}
+
+/// The versions of the packages asked for, from a layer's record.
+fn versions(layer: &Layer, stamp: &str) -> String {
+    let asked = |line: &&str| line.split(' ').next().is_some_and(|name| layer.packages.contains(&name));
+    stamp.lines().filter(asked).collect::<Vec<_>>().join(", ")
 }
 
 fn build(layer: &Layer, suite: &Suite, dir: &Path) -> Result<()> {

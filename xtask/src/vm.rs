@@ -41,6 +41,7 @@ pub(crate) const TASK: Task = Task {
     arguments: options::arguments,
     run: |matches| {
         let options = Options::parse(matches)?;
+        let _lock = rootfs::lock()?;
         match &options.what {
             What::Shell => shell(&options),
             What::Command(job) => commands(&options, job),

@@ -32,15 +32,12 @@ pub(super) const FEATURES: [&str; 5] =
     ["fentry_do_mmap", "fmod_ret_security", "task_storage", "memory_peak", "cgroup_kill"];
 
 /// Every kernel, the oldest first: one line each.
+#[rustfmt::skip]
 pub(crate) const KERNELS: [Kernel; 4] = [
-    Kernel {
-        name: "5.10",
-        suite: "bullseye",
-        absent: &["lsm", "fentry_do_mmap", "task_storage", "memory_peak", "cgroup_kill"],
-    },
-    Kernel { name: "6.1", suite: "bookworm", absent: &["fentry_do_mmap"] },
-    Kernel { name: "6.12", suite: "trixie", absent: &[] },
-    Kernel { name: "newest", suite: "sid", absent: &[] },
+    Kernel { name: "5.10",   suite: "bullseye", absent: &["lsm", "fentry_do_mmap", "task_storage", "memory_peak", "cgroup_kill"] },
+    Kernel { name: "6.1",    suite: "bookworm", absent: &["fentry_do_mmap"] },
+    Kernel { name: "6.12",   suite: "trixie",   absent: &[] },
+    Kernel { name: "newest", suite: "sid",      absent: &[] },
 ];
 
 /// The package that stands for a suite's newest kernel for virtual machines.
@@ -103,7 +100,24 @@ impl Kernel {
             report::step(&format!("kernel {}: unpacking {version} in {}", self.name, dir.display()));
             suite.unpack(&packages, &dir)?;
         }
+        self.remove_others(&dir)?;
         Ok((version, dir))
+    }
+
+    /// Removes what is unpacked of this kernel's other versions.
+    fn remove_others(&self, current: &Path) -> Result<()> {
+        let kernels = current.parent().context("a kernel's folder has a parent")?;
+        let entries = fs::read_dir(kernels).with_context(|| format!("cannot list {}", kernels.display()))?;
+        let prefix = format!("{}_", self.name);
+        for entry in
+            entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
+        {
+            if entry.path() != current {
+                fs::remove_dir_all(entry.path())
+                    .with_context(|| format!("cannot remove {}", entry.path().display()))?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod programs;
 pub(crate) mod results;
+mod table;
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +26,8 @@ pub(super) fn run(options: &Options, programs: &Programs) -> Result<()> {
     let files = programs.built()?;
     let dir = rootfs::guest_dir()?;
     let mut job = options.job();
-    job.command = vec![format!("./{}", file_name(&files.tests)?)];
+    job.command = vec!["env".to_owned(), format!("./{}", file_name(&files.tests)?)];
+    job.command.extend(programs.only.iter().cloned());
     job.environment = vec![
         ("MEMWATCH_BIN", format!("/srv/job/files/{}", file_name(&files.memwatch)?)),
         ("MEMWATCH_TEST_RESULTS", format!("/srv/job/out/{REPORT}")),

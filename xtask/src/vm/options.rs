@@ -103,6 +103,13 @@ pub(super) fn arguments(command: Command) -> Command {
             path("bring", "A file to put into the command's folder; may be repeated")
                 .action(ArgAction::Append),
         )
+        .arg(
+            Arg::new("only")
+                .long("only")
+                .help("Only the tests with this in their name; may be repeated")
+                .value_name("NAME")
+                .action(ArgAction::Append),
+        )
         .arg(path("tests", "The test program to run, instead of the one built here"))
         .arg(path("memwatch", "The memwatch to test, instead of the one built here"))
         .arg(
@@ -139,6 +146,7 @@ impl Options {
             What::Tests(Programs {
                 tests: matches.get_one("tests").cloned(),
                 memwatch: matches.get_one("memwatch").cloned(),
+                only: matches.get_many("only").into_iter().flatten().cloned().collect(),
             })
         } else {
             What::Command(Job { command: words, files: files.clone(), ..Job::default() })

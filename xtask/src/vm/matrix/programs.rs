@@ -11,11 +11,13 @@ use crate::{build, process, workspace};
 const PACKAGE: &str = "memwatch-tests";
 const TEST: &str = "behaviour";
 
-/// Programs that are given and not built.
+/// Which programs and tests to run: those that are not given are built.
 #[derive(Debug, Clone)]
 pub(crate) struct Programs {
     pub(crate) tests: Option<PathBuf>,
     pub(crate) memwatch: Option<PathBuf>,
+    /// Parts of the names of the tests to run; all when there are none.
+    pub(crate) only: Vec<String>,
 }
 
 /// What is brought into a guest.

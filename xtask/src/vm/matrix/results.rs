@@ -1,6 +1,6 @@
-//! What came of the tests on each kernel: kept as JSON, shown as a table.
+//! What came of the tests on each kernel, kept as JSON.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -58,36 +58,11 @@ impl Test {
     pub(crate) fn has_failed(&self) -> bool {
         !matches!(self.outcome.as_str(), "passed" | "skipped")
     }
-
-    fn cell(&self) -> String {
-        match &self.reason {
-            Some(reason) => format!("{}: {}", self.outcome, reason.lines().next().unwrap_or_default()),
-            None => self.outcome.clone(),
-        }
-    }
 }
 
 impl KernelResults {
     pub(crate) fn new(name: &str) -> Self {
         Self { name: name.to_owned(), ..Self::default() }
-    }
-
-    fn count(&self, outcome: &str) -> usize {
-        self.tests.iter().filter(|test| test.outcome == outcome).count()
-    }
-
-    /// One line of the kernel's figures.
-    fn summary(&self) -> String {
-        let fault = self.fault.as_ref().map(|fault| format!("; {fault}")).unwrap_or_default();
-        let (passed, failed, skipped) = (self.count("passed"), self.count("failed"), self.count("skipped"));
-        let boot = self.seconds_to_first_command.map(|time| format!(", first command {time:.1} s"));
-        format!(
-            "{} ({}): {passed} passed, {failed} failed, {skipped} skipped in {:.0} s{}{fault}",
-            self.name,
-            self.release,
-            self.seconds,
-            boot.unwrap_or_default()
-        )
     }
 }
 
@@ -118,68 +93,42 @@ impl Results {
         };
         self.kernels.iter().filter(failed).map(KernelResults::summary).collect()
     }
+}
 
-    /// Each test with its outcome on each kernel, in Markdown, then each kernel's figures, then the reasons.
-    pub(crate) fn table(&self) -> String {
-        let mut rows: BTreeMap<&str, Vec<Option<&Test>>> = BTreeMap::new();
-        for (column, kernel) in self.kernels.iter().enumerate() {
-            for test in &kernel.tests {
-                let row = rows.entry(&test.name).or_insert_with(|| vec![None; self.kernels.len()]);
-                if let Some(cell) = row.get_mut(column) {
-                    *cell = Some(test);
-                }
-            }
-        }
-        let heads: String = self.kernels.iter().map(|kernel| format!(" {} |", kernel.name)).collect();
-        let mut text = format!("| test |{heads}\n|---|{}\n", "---|".repeat(self.kernels.len()));
-        for (name, cells) in &rows {
-            let cells: String =
-                cells.iter().map(|cell| format!(" {} |", cell.map_or("-".to_owned(), Test::cell))).collect();
-            text.push_str(&format!("| {name} |{cells}\n"));
-        }
-        for kernel in &self.kernels {
-            text.push_str(&format!("\n- {}", kernel.summary()));
-        }
-        text
-    }
+/// Results of two kernels, for tests.
+#[cfg(test)]
+pub(super) fn fixture() -> Results {
+    let test = |name: &str, outcome: &str, reason: Option<&str>| Test {
+        name: name.into(),
+        outcome: outcome.into(),
+        reason: reason.map(str::to_owned),
+    };
+    let old = KernelResults {
+        release: "5.10.0".into(),
+        seconds_to_first_command: Some(7.04),
+        seconds: 60.4,
+        tests: vec![
+            test("a", "passed", None),
+            test("b", "skipped", Some("no lsm\nsecond line")),
+            test("c", "skipped", Some("no lsm")),
+        ],
+        ..KernelResults::new("5.10")
+    };
+    let new = KernelResults {
+        fault: Some("kernel panic".into()),
+        tests: vec![test("b", "failed", Some("x"))],
+        ..KernelResults::new("newest")
+    };
+    Results { kernels: vec![old, new] }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn test(name: &str, outcome: &str, reason: Option<&str>) -> Test {
-        Test { name: name.into(), outcome: outcome.into(), reason: reason.map(str::to_owned) }
-    }
-
-    fn results() -> Results {
-        let old = KernelResults {
-            release: "5.10.0".into(),
-            seconds_to_first_command: Some(7.04),
-            seconds: 60.4,
-            tests: vec![test("a", "passed", None), test("b", "skipped", Some("no lsm\nsecond line"))],
-            ..KernelResults::new("5.10")
-        };
-        let new = KernelResults {
-            fault: Some("kernel panic".into()),
-            tests: vec![test("b", "failed", Some("x"))],
-            ..KernelResults::new("newest")
-        };
-        Results { kernels: vec![old, new] }
-    }
-
-    #[test]
-    fn the_table_has_a_row_for_each_test_and_a_column_for_each_kernel() {
-        let expected = "| test | 5.10 | newest |\n|---|---|---|\n| a | passed | - |\n\
-                        | b | skipped: no lsm | failed: x |\n\n\
-                        - 5.10 (5.10.0): 1 passed, 0 failed, 1 skipped in 60 s, first command 7.0 s\n\
-                        - newest (): 0 passed, 1 failed, 0 skipped in 0 s; kernel panic";
-        assert_eq!(results().table(), expected);
-    }
-
     #[test]
     fn a_fault_is_a_failure_unless_it_is_excused() {
-        let mut results = results();
+        let mut results = fixture();
         assert_eq!(results.failures().len(), 1);
         results.kernels[1].tests.clear();
         results.kernels[1].is_excused = true;
@@ -188,7 +137,7 @@ mod tests {
 
     #[test]
     fn results_read_back_as_written() {
-        let text = serde_json::to_string(&results()).unwrap();
-        assert_eq!(serde_json::from_str::<Results>(&text).unwrap(), results());
+        let text = serde_json::to_string(&fixture()).unwrap();
+        assert_eq!(serde_json::from_str::<Results>(&text).unwrap(), fixture());
     }
 }
