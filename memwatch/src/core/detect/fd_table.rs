@@ -10,6 +10,7 @@ mod finding;
 mod process;
 mod programs;
 mod signs;
+mod wording;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -193,7 +194,7 @@ fn ancestor(fact: &Fact, table: &event::FdTable) -> Option<Arc<Identity>> {
 const fn state_of(table: &event::FdTable) -> State {
     match table.state {
         TABLE_FAILED => State::Failed,
-        TABLE_TOUCHED if table.touched >= table.total / 16 => State::Touched,
+        TABLE_TOUCHED if signs::is_touched(table.touched, table.total) => State::Touched,
         _ => State::Mapped,
     }
 }

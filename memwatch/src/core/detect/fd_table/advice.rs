@@ -3,7 +3,7 @@
 use memwatch_ebpf::abi::state::{LEARNED_SET, Learned};
 
 use super::programs::Program;
-use super::signs::bytes;
+use super::wording::bytes;
 use crate::core::fact::Identity;
 
 /// Limits worth proposing: the kernel's own default ceiling, what a busy server may need, what anything else needs.

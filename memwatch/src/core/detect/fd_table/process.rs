@@ -100,11 +100,13 @@ impl Process {
         finding.time_ns = fact.event.header.time_ns;
         finding.total_bytes = finding.total_bytes.max(exit.table_total);
         finding.touched_bytes = finding.touched_bytes.max(exit.table_touched);
-        if finding.state == State::Mapped
-            && finding.touched_bytes != 0
-            && finding.touched_bytes >= finding.total_bytes / 16
-        {
-            finding.state = State::Touched;
+        if finding.state != State::Failed {
+            let (touched, total) = (finding.touched_bytes, finding.total_bytes);
+            finding.state = if signs::is_touched(touched, total) { State::Touched } else { State::Mapped };
+            // Bytes touched after the last step that was reported are known only now.
+            if let Some(reason) = finding.reasons.last_mut() {
+                *reason = signs::progress(touched, total);
+            }
         }
         finding.reasons.push(signs::end(finding.state, self.oom_killed, exit.status, lived_ns));
         finding.last = true;

@@ -3,6 +3,8 @@
 //! A point is worth about a factor of three in odds. The weights are those at which the corpus of scenarios comes
 //! out right; docs/detection.md explains them to users. What is not known weighs nothing.
 
+mod length;
+
 use std::fmt::Write as _;
 
 use memwatch_ebpf::abi::event::{CloseSweep, FdTable};
@@ -12,6 +14,7 @@ use memwatch_ebpf::table::Fit;
 use super::finding::{Confidence, Reason, State};
 use super::process::{Process, Region};
 use super::programs::Program;
+use super::wording::{bytes, duration, errno, signal_name};
 
 /// `MAP_NORESERVE` (include/uapi/asm-generic/mman-common.h).
 const MAP_NORESERVE: u32 = 0x4000;
@@ -56,7 +59,7 @@ impl Scale {
 /// Weighs the evidence.
 pub(super) fn weigh(evidence: &Evidence<'_>) -> (Confidence, Vec<Reason>) {
     let mut scale = Scale { points: 0, cap: Confidence::High, reasons: Vec::new() };
-    length(evidence, &mut scale);
+    length::weigh(evidence, &mut scale);
     element(evidence, &mut scale);
     knowledge(evidence, &mut scale);
     time(evidence, &mut scale);
@@ -73,96 +76,12 @@ pub(super) fn weigh(evidence: &Evidence<'_>) -> (Confidence, Vec<Reason>) {
     (confidence.min(scale.cap), scale.reasons)
 }
 
-/// How surprising is it that this length fits this limit at all?
-fn length(evidence: &Evidence<'_>, scale: &mut Scale) {
-    let (limit, table) = (evidence.table.learned.limit, evidence.table);
-    match evidence.fit {
-        Fit::Exact => scale.add(
-            0,
-            "fit_exact",
-            format!("{} is {limit} x {} bytes, rounded up to a page", bytes(table.length), table.element),
-        ),
-        Fit::PowerOfTwo => scale.add(
-            0,
-            "fit_power_of_two",
-            format!(
-                "{} is {} bytes for each of the power of two above {limit}",
-                bytes(table.length),
-                table.element
-            ),
-        ),
-        Fit::Capped => scale.add(
-            1,
-            "fit_capped",
-            format!(
-                "{} is 16 bytes for each of 2^27, to which Erlang's run-time system caps a limit of {limit}",
-                bytes(table.length)
-            ),
-        ),
-        Fit::SizeClass => {
-            scale.add(-3, "fit_size_class", format!("{} is the size class into which jemalloc rounds {limit} x {} bytes, as it does many other sizes", bytes(table.length), table.element));
-            scale.cap(Confidence::Medium);
-        }
-        Fit::Heap => {
-            scale.add(
-                -1,
-                "fit_heap",
-                format!(
-                    "the heap grew by {}: {limit} x {} bytes and malloc's padding",
-                    bytes(table.length),
-                    table.element
-                ),
-            );
-            scale.cap(Confidence::Medium);
-        }
-    }
-    // A step of 4 x N bytes holds this many lengths (in pages), of which one or two fit.
-    let steps = limit / 1024;
-    match steps {
-        0..8 => {
-            scale.add(
-                -6,
-                "any_length_fits",
-                format!(
-                    "with a limit of {limit} nearly every length is a multiple of it once rounded to pages"
-                ),
-            );
-            scale.cap(Confidence::Low);
-        }
-        8..512 => scale.add(
-            0,
-            "chance_considerable",
-            format!("about one length in {steps} fits a limit of {limit} by accident"),
-        ),
-        _ if is_round(table.length) => {
-            scale.add(
-                1,
-                "length_round",
-                format!(
-                    "{} is a power of two (or three times one), as programs choose for many reasons",
-                    bytes(table.length)
-                ),
-            );
-            if evidence.program.is_none() && !swept(evidence) {
-                scale.cap(Confidence::Medium);
-            }
-        }
-        512..16_384 => scale.add(
-            3,
-            "chance_small",
-            format!("only one length in {steps} fits a limit of {limit} by accident"),
-        ),
-        _ => scale.add(
-            4,
-            "chance_tiny",
-            format!("only one length in {steps} fits a limit of {limit} by accident"),
-        ),
-    }
-}
-
 /// Which element sizes do tables have?
 fn element(evidence: &Evidence<'_>, scale: &mut Scale) {
     let size = evidence.table.element;
+    if is_known_table(evidence) && size > 64 {
+        return;
+    }
     match size {
         8 => scale.add(
             2,
@@ -174,13 +93,18 @@ fn element(evidence: &Evidence<'_>, scale: &mut Scale) {
             "element_common",
             format!("{size} bytes per descriptor: a common size of a table's element"),
         ),
-        _ if size.is_multiple_of(8) => scale.add(
-            0,
-            "element_struct",
-            format!("{size} bytes per descriptor: the size a structure may have"),
-        ),
+        _ if size.is_multiple_of(8) && size < 64 => {
+            scale.add(0, "element_struct", format!("{size} bytes per descriptor: a small structure"));
+        }
+        _ if size.is_multiple_of(8) => {
+            scale.add(
+                -1,
+                "element_large",
+                format!("{size} bytes per descriptor: a large structure, which few tables hold"),
+            );
+        }
         _ => scale.add(
-            -1,
+            -2,
             "element_odd",
             format!("{size} bytes per descriptor: an unusual size for a structure"),
         ),
@@ -304,57 +228,60 @@ fn neighbours(evidence: &Evidence<'_>, scale: &mut Scale) {
 }
 
 fn program(evidence: &Evidence<'_>, scale: &mut Scale) {
-    let Some(program) = evidence.program else { return };
-    if program.element_bytes.contains(&evidence.table.element) {
+    let Some(program) = evidence.program.filter(|program| !program.element_bytes.is_empty()) else { return };
+    if is_known_table(evidence) {
+        let size = evidence.table.element;
         scale.add(
-            3,
+            4,
             "program_known",
-            format!(
-                "{} is known to keep tables with {} bytes per descriptor",
-                program.name, evidence.table.element
-            ),
+            format!("{} is known to keep a table with {size} bytes per descriptor", program.name),
         );
     } else {
         scale.add(
             1,
-            "program_known",
+            "program_family",
             format!("{} is known to size memory by the descriptor limit", program.name),
         );
     }
 }
 
+/// Whether the program is known to keep a table of just this element size.
+fn is_known_table(evidence: &Evidence<'_>) -> bool {
+    evidence.program.is_some_and(|program| program.element_bytes.contains(&evidence.table.element))
+}
+
 fn state(evidence: &Evidence<'_>, scale: &mut Scale) {
     let table = evidence.table;
-    match evidence.state {
-        State::Failed => scale.add(
-            0,
-            "refused",
-            format!(
+    // Whoever asks for a region of an unlikely shape touches it as well.
+    let proves = evidence.state == State::Touched && table.element <= 64 && table.touched >= table.total / 2;
+    scale.points += i32::from(proves);
+    scale.reasons.push(match evidence.state {
+        State::Failed => Reason {
+            code: "refused",
+            text: format!(
                 "the kernel refused {} ({}): most programs exit or abort now, with no OOM kill anywhere",
                 bytes(table.length),
                 errno(table.result)
             ),
-        ),
-        State::Touched if table.touched >= table.total / 2 => scale.add(
-            1,
-            "touched",
-            format!("the process's memory grew by {} of the {}", bytes(table.touched), bytes(table.total)),
-        ),
-        State::Touched => scale.add(
-            0,
-            "touched_partly",
-            format!("the process's memory grew by {} of the {}", bytes(table.touched), bytes(table.total)),
-        ),
-        State::Mapped => scale.add(
-            0,
-            "mapped_only",
-            format!(
-                "{} mapped, {} of it touched so far: untouched memory costs nothing",
-                bytes(table.total),
-                bytes(table.touched)
-            ),
-        ),
+        },
+        State::Mapped | State::Touched => progress(table.touched, table.total),
+    });
+}
+
+/// Whether a good part of the tables is resident.
+pub(super) const fn is_touched(touched: u64, total: u64) -> bool {
+    touched != 0 && touched >= total / 16
+}
+
+/// How much of the tables is resident.
+pub(super) fn progress(touched: u64, total: u64) -> Reason {
+    let (have, whole) = (bytes(touched), bytes(total));
+    if !is_touched(touched, total) {
+        let text = format!("{whole} mapped, {have} of it touched so far: untouched memory costs nothing");
+        return Reason { code: "mapped_only", text };
     }
+    let code = if touched >= total / 2 { "touched" } else { "touched_partly" };
+    Reason { code, text: format!("the process's memory grew by {have} of the {whole}") }
 }
 
 /// How the process ended, as a reason of its last report.
@@ -378,62 +305,5 @@ pub(super) fn end(state: State, oom_killed: bool, status: u32, lived_ns: u64) ->
         }
     } else {
         Reason { code: "ended", text: format!("the process {how} {after} after the last report") }
-    }
-}
-
-/// Powers of two and three times those, with or without an allocator's page.
-const fn is_round(length: u64) -> bool {
-    const fn round(length: u64) -> bool {
-        length != 0 && matches!(length >> length.trailing_zeros(), 1 | 3)
-    }
-    round(length) || round(length.saturating_sub(4096))
-}
-
-const fn signal_name(signal: u32) -> &'static str {
-    match signal {
-        6 => " (SIGABRT)",
-        9 => " (SIGKILL)",
-        11 => " (SIGSEGV)",
-        15 => " (SIGTERM)",
-        _ => "",
-    }
-}
-
-fn errno(result: i64) -> String {
-    match result {
-        -12 => "ENOMEM".to_owned(),
-        -11 => "EAGAIN".to_owned(),
-        other => format!("errno {}", other.unsigned_abs()),
-    }
-}
-
-/// Bytes for people: three digits and a binary unit.
-#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-pub(super) fn bytes(count: u64) -> String {
-    let mut unit = "B";
-    let mut scaled = count as f64;
-    for larger in ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] {
-        if scaled < 1024.0 {
-            break;
-        }
-        scaled /= 1024.0;
-        unit = larger;
-    }
-    let digits = if unit == "B" || scaled >= 100.0 {
-        0
-    } else if scaled >= 10.0 {
-        1
-    } else {
-        2
-    };
-    format!("{scaled:.digits$} {unit}")
-}
-
-fn duration(ns: u64) -> String {
-    match ns {
-        0..1_000 => format!("{ns} ns"),
-        1_000..1_000_000 => format!("{} us", ns / 1_000),
-        1_000_000..10_000_000_000 => format!("{} ms", ns / 1_000_000),
-        _ => format!("{} s", ns / 1_000_000_000),
     }
 }
