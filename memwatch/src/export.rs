@@ -1,0 +1,80 @@
+//! What leaves the program: facts, findings, losses and the summary, as text in a buffer that the caller writes.
+//!
+//! An exporter appends whole lines and never fails, waits or writes by itself; names of processes and files are any
+//! bytes and leave escaped.
+
+pub mod clock;
+pub mod escape;
+mod exit_status;
+pub mod json;
+pub mod kernel_names;
+mod quantity;
+#[cfg(test)]
+mod samples;
+pub mod schema;
+mod subject;
+pub mod summary;
+pub mod table;
+mod words;
+
+use std::sync::Arc;
+
+use memwatch_ebpf::abi::event::{Kind, Resident};
+
+use crate::core::detect::fd_table::Finding;
+use crate::core::fact::{Fact, Identity};
+
+/// One form of output. Facts of [`Kind::FdTable`] are not written: the detector turns them into findings.
+pub trait Exporter {
+    /// Appends an event.
+    fn fact(&mut self, fact: &Fact, out: &mut Vec<u8>);
+    /// Appends a finding, or the update of one.
+    fn finding(&mut self, finding: &Finding, out: &mut Vec<u8>);
+    /// Appends what was lost since the last report.
+    fn lost(&mut self, loss: &Loss, out: &mut Vec<u8>);
+    /// Appends what is said at the end.
+    fn summary(&mut self, summary: &Summary, out: &mut Vec<u8>);
+}
+
+/// Something that was shed or could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// When it was noticed, on the boot clock, in nanoseconds.
+    pub time_ns: u64,
+    /// What was lost, by its name in reports and metrics.
+    pub kind: &'static str,
+    /// How much since the last report.
+    pub count: u64,
+    /// How much since the start.
+    pub total: u64,
+}
+
+/// A whole run, looked back at.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// How long it took, in nanoseconds.
+    pub duration_ns: u64,
+    /// Events by kind; kinds that did not occur may be left out.
+    pub events: Vec<(Kind, u64)>,
+    /// The last state of each finding.
+    pub findings: Vec<Finding>,
+    /// What was lost, over the whole run.
+    pub losses: Vec<Loss>,
+    /// Processes that asked for the most memory, the largest first.
+    pub top: Vec<TopProcess>,
+}
+
+/// What one process did and holds.
+#[derive(Clone, Debug)]
+pub struct TopProcess {
+    /// The process.
+    pub identity: Arc<Identity>,
+    /// Bytes it mapped or grew by.
+    pub mapped_bytes: u64,
+    /// Its minor page faults, sampled and scaled.
+    pub minor_faults: u64,
+    /// Its major page faults.
+    pub major_faults: u64,
+    /// What it holds resident, when last seen.
+    pub resident: Resident,
+}

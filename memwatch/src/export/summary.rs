@@ -1,0 +1,150 @@
+//! A run looked back at, for a person.
+
+use std::io::Write;
+
+use memwatch_ebpf::abi::event::{Resident, UNKNOWN};
+
+use super::quantity::{Bytes, Nanos};
+use super::schema::Name;
+use super::{Summary, TopProcess, escape, table};
+use crate::core::detect::fd_table::Finding;
+
+/// Appends a formatted line. Writing to a Vec cannot fail.
+macro_rules! line {
+    ($out:expr, $($text:tt)*) => {{ let _ = writeln!($out, $($text)*); }};
+}
+
+/// Appends the summary.
+pub fn push(summary: &Summary, out: &mut Vec<u8>) {
+    let total: u64 = summary.events.iter().map(|(_, count)| count).sum();
+    line!(out, "\n{total} events in {}", Nanos(summary.duration_ns));
+    for (kind, count) in &summary.events {
+        let name = Name::Of(*kind).as_str();
+        line!(out, "  {:<14} {count:>10}", name.strip_prefix("memwatch.").unwrap_or(name));
+    }
+    losses(summary, out);
+    top(&summary.top, out);
+    findings(&summary.findings, out);
+}
+
+/// Losses are stated even when there are none: silence could mean that nobody counted.
+fn losses(summary: &Summary, out: &mut Vec<u8>) {
+    let mut lost = summary.losses.iter().filter(|loss| loss.total > 0).peekable();
+    if lost.peek().is_none() {
+        line!(out, "nothing lost");
+        return;
+    }
+    line!(out, "lost");
+    for loss in lost {
+        line!(out, "  {:<22} {:>10}", loss.kind, loss.total);
+    }
+}
+
+fn top(processes: &[TopProcess], out: &mut Vec<u8>) {
+    if processes.is_empty() {
+        return;
+    }
+    line!(
+        out,
+        "processes by memory asked for\n  {:>7} {:<15} {:>10} {:>10} {:>10} {:>10} {:>9} {:>8}",
+        "PID",
+        "COMM",
+        "MAPPED",
+        "ANON",
+        "FILE",
+        "SHMEM",
+        "MINOR",
+        "MAJOR"
+    );
+    for process in processes {
+        let Resident { anon, file, shmem, swap: _ } = process.resident;
+        let [anon, file, shmem] = [anon, file, shmem].map(size);
+        line!(
+            out,
+            "  {:>7} {:<15} {:>10} {anon:>10} {file:>10} {shmem:>10} {:>9} {:>8}",
+            process.identity.key.tgid,
+            name(&process.identity.comm),
+            size(process.mapped_bytes),
+            process.minor_faults,
+            process.major_faults
+        );
+    }
+}
+
+fn findings(findings: &[Finding], out: &mut Vec<u8>) {
+    if findings.is_empty() {
+        line!(out, "no fd table found");
+        return;
+    }
+    line!(out, "fd tables");
+    for finding in findings {
+        let _ = write!(out, "  {:>7} {:<15} ", finding.process.key.tgid, name(&finding.process.comm));
+        table::push_headline(finding, out);
+        out.extend_from_slice(b"\n          advice: ");
+        escape::terminal(finding.advice.as_bytes(), out);
+        out.push(b'\n');
+    }
+}
+
+fn size(bytes: u64) -> String {
+    if bytes == UNKNOWN { "-".to_owned() } else { Bytes(bytes).to_string() }
+}
+
+fn name(comm: &[u8]) -> String {
+    let mut text = Vec::new();
+    escape::terminal(comm, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use memwatch_ebpf::abi::event::Kind;
+
+    use super::*;
+    use crate::export::{Loss, samples};
+
+    #[test]
+    fn tells_all_parts() {
+        let summary = Summary {
+            duration_ns: 2_500_000_000,
+            events: vec![(Kind::Mmap, 12), (Kind::Exit, 3)],
+            findings: vec![samples::finding()],
+            losses: vec![Loss { time_ns: 0, kind: "ring_full", count: 0, total: 5 }],
+            top: vec![TopProcess {
+                identity: Arc::new(samples::stranger(42, b"evil\x1b[31m")),
+                mapped_bytes: 8 << 30,
+                minor_faults: 640,
+                major_faults: 3,
+                resident: Resident { swap: UNKNOWN, file: UNKNOWN, ..samples::RESIDENT },
+            }],
+        };
+        let mut out = Vec::new();
+        push(&summary, &mut out);
+        let text = String::from_utf8(out).expect("UTF-8");
+        assert_eq!(
+            text,
+            "
+15 events in 2.5 s
+  mmap                   12
+  exit                    3
+lost
+  ring_full                       5
+processes by memory asked for
+      PID COMM                MAPPED       ANON       FILE      SHMEM     MINOR    MAJOR
+       42 evil\\x1b[31m       8.0 GiB    3.0 MiB          -    1.0 MiB       640        3
+fd tables
+       42 uwsgi           8.0 GiB mapped, 0 B touched (high confidence)
+          advice: set max-fd = 1048576 in the uWSGI configuration
+"
+        );
+    }
+
+    #[test]
+    fn says_that_nothing_happened() {
+        let mut out = Vec::new();
+        push(&Summary::default(), &mut out);
+        assert_eq!(out, b"\n0 events in 0 ns\nnothing lost\nno fd table found\n");
+    }
+}

@@ -1,0 +1,134 @@
+//! Columns, truncation, wrapping and colours.
+
+use std::io::Write;
+
+use crate::export::escape;
+use crate::export::schema::Name;
+
+/// Columns in front of the details: time, pid, name, event, and the spaces after them.
+const LEAD: usize = 12 + 1 + 7 + 1 + COMM + 1 + EVENT + 1;
+const COMM: usize = 15;
+const EVENT: usize = 14;
+/// Details are never narrower than this; a terminal that has less wraps.
+const DETAILS_MIN: usize = 20;
+/// Width of the labels in a block under a line, with their indent.
+const LABEL: usize = 13;
+
+/// How the name of an event stands out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Paint {
+    /// Not at all.
+    Plain,
+    /// Yellow.
+    Notice,
+    /// Red and bold.
+    Alarm,
+}
+
+impl Paint {
+    const fn code(self) -> Option<&'static [u8]> {
+        match self {
+            Self::Plain => None,
+            Self::Notice => Some(b"\x1b[33m"),
+            Self::Alarm => Some(b"\x1b[1;31m"),
+        }
+    }
+}
+
+/// Where things stand on a line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    width: usize,
+    coloured: bool,
+}
+
+impl Layout {
+    pub(super) const fn new(width: usize, coloured: bool) -> Self {
+        Self { width, coloured }
+    }
+
+    /// The line above all others.
+    pub(super) fn titles(self, out: &mut Vec<u8>) {
+        // Writing to a Vec cannot fail, here as below.
+        let _ =
+            writeln!(out, "{:<12} {:>7} {:<COMM$} {:<EVENT$} DETAILS", "TIME (UTC)", "PID", "COMM", "EVENT");
+    }
+
+    pub(super) fn process(self, process: Option<(u32, &[u8])>, out: &mut Vec<u8>) {
+        let Some((tgid, comm)) = process else {
+            let _ = write!(out, " {:>7} {:<COMM$} ", "", "");
+            return;
+        };
+        let mut name = Vec::with_capacity(COMM);
+        escape::terminal(comm, &mut name);
+        let name = String::from_utf8_lossy(&name);
+        let _ = write!(out, " {tgid:>7} {:<COMM$} ", cut(&name, COMM));
+    }
+
+    pub(super) fn event(self, name: Name, paint: Paint, out: &mut Vec<u8>) {
+        let name = name.as_str().strip_prefix("memwatch.").unwrap_or(name.as_str());
+        match paint.code().filter(|_| self.coloured) {
+            Some(code) => {
+                out.extend_from_slice(code);
+                let _ = write!(out, "{name:<EVENT$}\x1b[0m ");
+            }
+            None => {
+                let _ = write!(out, "{name:<EVENT$} ");
+            }
+        }
+    }
+
+    /// The last column; text that does not fit ends in an ellipsis.
+    pub(super) fn details(self, details: &[u8], out: &mut Vec<u8>) {
+        let room = self.width.saturating_sub(LEAD).max(DETAILS_MIN);
+        let _ = writeln!(out, "{}", cut(&String::from_utf8_lossy(details), room));
+    }
+
+    /// A labelled paragraph under a line, wrapped at words.
+    pub(super) fn paragraph(self, label: &str, text: &str, out: &mut Vec<u8>) {
+        let room = self.width.saturating_sub(LABEL).max(DETAILS_MIN);
+        let mut column = 0;
+        let _ = write!(out, "    {label:<8} ");
+        for word in text.split(' ') {
+            let length = word.chars().count();
+            if column > 0 && column + 1 + length > room {
+                let _ = write!(out, "\n{:LABEL$}", "");
+                column = 0;
+            } else if column > 0 {
+                out.push(b' ');
+                column += 1;
+            }
+            out.extend_from_slice(word.as_bytes());
+            column += length;
+        }
+        out.push(b'\n');
+    }
+}
+
+/// At most `room` characters of a text, the last one an ellipsis when something is missing.
+fn cut(text: &str, room: usize) -> std::borrow::Cow<'_, str> {
+    if text.chars().nth(room).is_none() {
+        return text.into();
+    }
+    text.chars().take(room.saturating_sub(1)).chain(['…']).collect::<String>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_at_characters() {
+        assert_eq!(cut("abc", 3), "abc");
+        assert_eq!(cut("abcd", 3), "ab…");
+        assert_eq!(cut("äöüß", 3), "äö…");
+    }
+
+    #[test]
+    fn wraps_at_words() {
+        let mut out = Vec::new();
+        Layout::new(35, false).paragraph("advice", "one two three four five six", &mut out);
+        let text = String::from_utf8(out).expect("UTF-8");
+        assert_eq!(text, "    advice   one two three four\n             five six\n");
+    }
+}

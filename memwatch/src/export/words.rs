@@ -1,0 +1,55 @@
+//! Words of the choices that events and findings make: the same in JSON, in the table and in the documentation.
+
+use memwatch_ebpf::abi::{event, state};
+use memwatch_ebpf::table::Fit;
+
+/// How a length follows from a limit.
+pub(super) const fn fit(fit: Fit) -> &'static str {
+    match fit {
+        Fit::Exact => "exact",
+        Fit::PowerOfTwo => "power_of_two",
+        Fit::SizeClass => "size_class",
+        Fit::Heap => "heap",
+        Fit::Capped => "capped",
+    }
+}
+
+/// How a limit was learned.
+pub(super) const fn learned(how: u32) -> Option<&'static str> {
+    match how {
+        state::LEARNED_READ => Some("read"),
+        state::LEARNED_SET => Some("set"),
+        state::LEARNED_READ_HARD => Some("read_hard"),
+        _ => None,
+    }
+}
+
+/// Where a close sweep stands.
+pub(super) const fn sweep_phase(phase: u32) -> Option<&'static str> {
+    match phase {
+        event::SWEEP_START => Some("start"),
+        event::SWEEP_PROGRESS => Some("progress"),
+        event::SWEEP_END => Some("end"),
+        _ => None,
+    }
+}
+
+/// What a rule did.
+pub(super) const fn action(what: u32) -> Option<&'static str> {
+    match what {
+        event::ACTION_SIGNAL_MAPPED => Some("signal_mapped"),
+        event::ACTION_SIGNAL_TOUCHED => Some("signal_touched"),
+        event::ACTION_REFUSE => Some("refuse"),
+        event::ACTION_SIGNAL_RSS => Some("signal_rss"),
+        _ => None,
+    }
+}
+
+/// What was short of memory.
+pub(super) const fn oom_domain(domain: u32) -> Option<&'static str> {
+    match domain {
+        event::OOM_HOST => Some("host"),
+        event::OOM_CGROUP => Some("cgroup"),
+        _ => None,
+    }
+}
