@@ -48,6 +48,15 @@ pub(crate) fn signal(process: &Process, rule: &Rule, bytes: u64, bound: u64) {
     if result != 0 {
         count(FaultCode::Signal);
     }
+    // Gone at load unless the kernel side's log was asked for.
+    aya_log_ebpf::info!(
+        (),
+        "rule {} sent signal {} to process {}: {}",
+        rule.id,
+        rule.signal,
+        current_tgid(),
+        result
+    );
     report(process, rule.id, rule.action, rule.signal, bytes, bound, result);
 }
 

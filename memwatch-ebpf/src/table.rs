@@ -173,7 +173,7 @@ fn size_class(limit: u64, length: u64) -> Option<Match> {
 /// The power of two at or above `limit`; `limit` itself when there is none in 63 bits.
 #[inline(always)]
 fn power_of_two_above(limit: u64) -> u64 {
-    if limit < 2 || limit > 1 << 62 {
+    if !(2..=1 << 62).contains(&limit) {
         return limit;
     }
     1 << ((64 - (limit - 1).leading_zeros()) & 63)
@@ -237,11 +237,16 @@ mod tests {
 
     #[test]
     fn packing_loses_nothing() {
-        for (limit, length) in [(HUGE, malloc(HUGE * 8)), (HUGE, 16 << 27), (1_000_003, malloc((1 << 20) * 16))] {
+        for (limit, length) in
+            [(HUGE, malloc(HUGE * 8)), (HUGE, 16 << 27), (1_000_003, malloc((1 << 20) * 16))]
+        {
             let found = explain_mapping(limit, length).expect("a match");
             let packed = found.pack();
             assert_eq!(Fit::from_number(packed >> 16), Some(found.fit));
-            assert_eq!((packed & 0xffff, Match::overhead_of(packed, limit, length)), (found.element, found.overhead));
+            assert_eq!(
+                (packed & 0xffff, Match::overhead_of(packed, limit, length)),
+                (found.element, found.overhead)
+            );
         }
     }
 

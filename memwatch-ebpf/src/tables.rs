@@ -25,7 +25,11 @@ pub(crate) fn explain(process: &Process, source: u32, length: u64) -> Option<(Le
     for (index, learned) in process.learned.iter().enumerate() {
         let fit = fd_table_fit(learned.limit, length, source);
         // The fit stands in the upper bits: a smaller number is a better one.
-        if fit != 0 && (best == 0 || fit >> 16 < best >> 16 || (fit >> 16 == best >> 16 && learned.time_ns > best_time)) {
+        if fit != 0
+            && (best == 0
+                || fit >> 16 < best >> 16
+                || (fit >> 16 == best >> 16 && learned.time_ns > best_time))
+        {
             (best, best_time, place) = (fit, learned.time_ns, index);
         }
     }
@@ -41,7 +45,8 @@ pub(crate) fn explain(process: &Process, source: u32, length: u64) -> Option<(Le
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn fd_table_fit(limit: u64, length: u64, source: u32) -> u32 {
-    let found = if source == SOURCE_BRK { explain_heap(limit, length) } else { explain_mapping(limit, length) };
+    let found =
+        if source == SOURCE_BRK { explain_heap(limit, length) } else { explain_mapping(limit, length) };
     match found {
         Some(found) => found.pack(),
         None => 0,

@@ -5,17 +5,27 @@ pub mod doctor;
 pub mod trace;
 pub mod values;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// Sees memory asked for in the kernel, names the limit that led to it, and explains what it will cost.
 #[derive(Debug, Parser)]
-#[command(name = "memwatch", version, about, max_term_width = 100, after_help = "\
+#[command(
+    name = "memwatch",
+    version,
+    about,
+    max_term_width = 100,
+    after_help = "\
 Start with `memwatch demo`: it needs no server and shows what a finding looks like.
 Then `memwatch trace` watches the whole host, and `memwatch trace -- COMMAND` one program from its first instruction.
-Exit status: 0 done, 1 failed, 2 wrong usage; `trace -- COMMAND` passes the command's own status on.")]
+Exit status: 0 done, 1 failed, 2 wrong usage; `trace -- COMMAND` passes the command's own status on."
+)]
 pub struct Cli {
+    /// Log to standard error what the program does: -v state changes, -vv more; MEMWATCH_LOG takes a filter instead
+    #[arg(long, short, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
     #[command(subcommand)]
     command: Command,
 }
@@ -39,8 +49,9 @@ enum Command {
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    start_log(cli.verbose);
     let done = match cli.command {
-        Command::Trace(args) => trace::run(*args),
+        Command::Trace(args) => trace::run(*args, cli.verbose > 0),
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions { shell } => {
@@ -52,6 +63,28 @@ pub fn run() -> ExitCode {
         complain(&error);
         ExitCode::FAILURE
     })
+}
+
+/// Logs to standard error; what the kernel side logs comes the same way.
+fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = std::env::var("MEMWATCH_LOG").unwrap_or_else(|_| level.to_owned());
+    let filter = tracing_subscriber::EnvFilter::try_new(&filter).unwrap_or_else(|error| {
+        complain(&anyhow::anyhow!(
+            "MEMWATCH_LOG is not a log filter ({error}); logging at `{level}` instead"
+        ));
+        tracing_subscriber::EnvFilter::new(level)
+    });
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
 }
 
 #[expect(clippy::print_stderr, reason = "the one place where the command line reports a failure")]

@@ -82,12 +82,16 @@ pub async fn run(probe: &mut Probe, mut pipeline: Pipeline, ends: Ends) -> anyho
             () = stop.told() => break,
             () = until(deadline) => break,
             () = writer.closed() => { output_closed = true; break }
-            _ = losses.tick() => pipeline.count_losses(probe)?,
+            _ = losses.tick() => {
+                probe.flush_log();
+                pipeline.count_losses(probe)?;
+            }
             () = pause(&mut source, taken) => {}
         }
     }
     // What was written before the end is still told.
     while !output_closed && !pipeline.is_full() && source.drain(|record| pipeline.take(record)) > 0 {}
+    probe.flush_log();
     pipeline.count_losses(probe)?;
     let elapsed = started.elapsed();
     let (summary, output) = pipeline.finish(probe, elapsed)?;

@@ -237,7 +237,11 @@ pub enum Trampoline {
 ///
 /// # Errors
 /// What `bpf(2)` says, with the verifier's last lines.
-pub fn load_tracing(instructions: &[Instruction], kind: Trampoline, function: u32) -> Result<OwnedFd, String> {
+pub fn load_tracing(
+    instructions: &[Instruction],
+    kind: Trampoline,
+    function: u32,
+) -> Result<OwnedFd, String> {
     let mut log = vec![0u8; LOG_BYTES];
     let mut attr = LoadAttr {
         kind: 26, // BPF_PROG_TYPE_TRACING

@@ -31,11 +31,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let own = std::env::current_exe().context("cannot find this program's own file")?;
-    let words = ["trace", "--output", "table", "--min-table", "0", "--event", "rlimit_read,mmap,fd_table,exit"];
+    let words =
+        ["trace", "--output", "table", "--min-table", "0", "--event", "rlimit_read,mmap,fd_table,exit"];
     let words = words.iter().map(OsString::from);
     let child = [OsString::from("--"), own.into(), "demo".into(), "--child".into()];
     // The same arguments as on the command line, so that the demonstration shows what a user would type.
     let command = <trace::Args as clap::Args>::augment_args(clap::Command::new("trace"));
     let matches = command.try_get_matches_from(words.chain(child))?;
-    trace::run(trace::Args::from_arg_matches(&matches)?)
+    trace::run(trace::Args::from_arg_matches(&matches)?, false)
 }

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use memwatch_ebpf::abi::knobs::Knobs;
 
 use super::values::{Color, Output};
-use crate::probe::{REFUSE, WayKind};
 use crate::probe::attach::{Options, Probe};
+use crate::probe::{REFUSE, WayKind};
 use report::{HookReport, Report};
 
 /// Arguments of `memwatch doctor`.
@@ -40,7 +40,13 @@ const DEGRADED: u8 = 3;
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Other instances first: what they cost so far is not to be mixed with programs loaded here.
     let running = host::running_programs();
-    let options = Options { ways: args.attach.clone(), ring_bytes: 1 << 16, processes: 64, refuse: true, ..Options::default() };
+    let options = Options {
+        ways: args.attach.clone(),
+        ring_bytes: 1 << 16,
+        processes: 64,
+        refuse: true,
+        ..Options::default()
+    };
     let probed = Probe::load(&options, &Knobs::default());
     let (hooks, missing_fields, failure) = match &probed {
         Ok(probe) => (

@@ -116,18 +116,18 @@ struct Tuning {
     fault_period: u64,
 }
 
-/// Runs the subcommand.
+/// Runs the subcommand; `kernel_log` asks for the kernel side's own log as well.
 ///
 /// # Errors
 /// When nothing can be attached, a filter names what does not exist, or the command cannot be started.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: Args, kernel_log: bool) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(trace(args))
+    runtime.block_on(trace(args, kernel_log))
 }
 
-async fn trace(args: Args) -> anyhow::Result<ExitCode> {
+async fn trace(args: Args, kernel_log: bool) -> anyhow::Result<ExitCode> {
     let form = Output::or_suitable(args.output);
-    let mut setup = setup::prepare(&args)?;
+    let mut setup = setup::prepare(&args, kernel_log)?;
     let exporter: Option<Box<dyn Exporter>> = match form {
         Output::Json => Some(Box::new(Json::new())),
         Output::Table => Some(Box::new(Table::new(width(), args.color.on_stdout()))),
@@ -166,7 +166,10 @@ fn width() -> usize {
 }
 
 /// Tells the person at the terminal; standard output is for events.
-#[expect(clippy::print_stderr, reason = "progress and summary belong to the person, not into the stream of events")]
+#[expect(
+    clippy::print_stderr,
+    reason = "progress and summary belong to the person, not into the stream of events"
+)]
 fn say(text: &str) {
     eprintln!("{}", text.trim_end());
 }

@@ -20,8 +20,9 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 /// # Errors
 /// When the text is not a duration.
 pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|error| format!("`{text}` is not a duration ({error}); write for example 500ms, 30s or 5min"))
+    humantime::parse_duration(text).map_err(|error| {
+        format!("`{text}` is not a duration ({error}); write for example 500ms, 30s or 5min")
+    })
 }
 
 /// When to use colours.

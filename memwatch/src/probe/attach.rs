@@ -7,6 +7,7 @@ use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent as AyaEvent};
 use aya::programs::{FExit, KProbe, PerfEvent, Program, ProgramError, RawTracePoint, TracePoint};
 use aya::{Ebpf, EbpfLoader};
+use aya_log::EbpfLogger;
 use memwatch_ebpf::abi::knobs::{Knobs, RssLimit, Rule};
 use memwatch_ebpf::abi::offsets::Offsets;
 use memwatch_ebpf::abi::state::{Counters, Process};
@@ -22,6 +23,10 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/me
 /// Offset of `ret` in the record of every sys_exit event, compiled into the programs.
 const RET_FIELD: (u32, u32) = (16, 8);
 
+/// Levels of the kernel side's log: everything, nothing.
+const KERNEL_LOG_ALL: u8 = 0xff;
+const KERNEL_LOG_NONE: u8 = 0;
+
 /// How to load.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -35,11 +40,20 @@ pub struct Options {
     pub fault_period: u64,
     /// Whether to attach the hook that refuses fd tables.
     pub refuse: bool,
+    /// Whether the kernel side writes its own log, which goes to the program's log.
+    pub kernel_log: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { ways: Vec::new(), ring_bytes: 4 << 20, processes: 32_768, fault_period: 64, refuse: false }
+        Self {
+            ways: Vec::new(),
+            ring_bytes: 4 << 20,
+            processes: 32_768,
+            fault_period: 64,
+            refuse: false,
+            kernel_log: false,
+        }
     }
 }
 
@@ -92,15 +106,21 @@ pub struct HookStatus {
 }
 
 /// Loaded and attached programs. Dropping it detaches all of them.
-#[derive(Debug)]
 pub struct Probe {
     ebpf: Ebpf,
     /// What is attached without aya: perf events of classic tracepoints, links. Closing one detaches its program.
     _events: Vec<OwnedFd>,
-    /// One entry per row of the hook table.
+    logger: Option<EbpfLogger<&'static dyn log::Log>>,
+    /// One entry per row of the hook table, and one for the refusing hook when it was asked for.
     pub hooks: Vec<HookStatus>,
     /// Kernel fields that were not found.
     pub missing_fields: Vec<String>,
+}
+
+impl std::fmt::Debug for Probe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Probe").field("hooks", &self.hooks).finish_non_exhaustive()
+    }
 }
 
 impl Probe {
@@ -114,6 +134,8 @@ impl Probe {
         let (offsets, missing_fields) = offsets::resolve(&types);
         let mut ebpf = load_object(options, &offsets)?;
         set_knobs(&mut ebpf, knobs)?;
+        let logger = options.kernel_log.then(|| EbpfLogger::init(&mut ebpf)).transpose();
+        let logger = logger.map_err(|error| ProbeError::Load(format!("the kernel side's log: {error}")))?;
         let mut attacher =
             Attacher { options, types: &types, tracefs: None, trampolines: None, events: Vec::new() };
         let wanted = HOOKS.iter().chain(options.refuse.then_some(&REFUSE));
@@ -127,7 +149,7 @@ impl Probe {
         }
         drop(types);
         crate::sys::trim_heap();
-        Ok(Self { ebpf, _events: events, hooks, missing_fields })
+        Ok(Self { ebpf, _events: events, logger, hooks, missing_fields })
     }
 
     /// Takes the ring buffer; it can be taken once.
@@ -137,6 +159,13 @@ impl Probe {
     pub fn take_ring(&mut self) -> Result<RingBuf<MapData>, ProbeError> {
         let map = self.ebpf.take_map("EVENTS").ok_or(ProbeError::Load("the ring buffer is in use".into()))?;
         RingBuf::try_from(map).map_err(|source| ProbeError::Map { name: "EVENTS", source })
+    }
+
+    /// Hands what the kernel side logged to the program's log.
+    pub fn flush_log(&mut self) {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
     }
 
     /// Changes filters and floors.
@@ -251,6 +280,11 @@ fn load_object(options: &Options, offsets: &Offsets) -> Result<Ebpf, ProbeError>
     EbpfLoader::new()
         // The kernel's types are needed for trampolines only, and aya's copy of them is large.
         .btf(None)
+        .override_global(
+            "AYA_LOG_LEVEL",
+            if options.kernel_log { &KERNEL_LOG_ALL } else { &KERNEL_LOG_NONE },
+            true,
+        )
         .override_global("OFFSETS", offsets.as_bytes(), true)
         .override_global("PER_CPU_OFFSET", offsets::per_cpu_offset().as_bytes(), true)
         .override_global("FAULT_PERIOD", options.fault_period.as_bytes(), true)

@@ -89,7 +89,7 @@ impl Btf {
     /// [`BtfError::Malformed`] when the bytes do not hold BTF.
     pub fn parse(bytes: Vec<u8>) -> Result<Self, BtfError> {
         let u32_at = |place: usize| read_u32(&bytes, place).ok_or(BtfError::Malformed("truncated header"));
-        let magic = bytes.get(..2).map(|b| u16::from_ne_bytes([b[0], b[1]]));
+        let magic = bytes.first_chunk().map(|two| u16::from_ne_bytes(*two));
         if magic != Some(MAGIC) {
             return Err(BtfError::Malformed("wrong magic number"));
         }

@@ -16,13 +16,17 @@ use crate::sys;
 ///
 /// # Errors
 /// When the object does not hold it, or the kernel refuses it: with the verifier's last lines.
-pub(super) fn attach(object: &[u8], ebpf: &Ebpf, program: &str, function: u32) -> Result<Vec<OwnedFd>, String> {
+pub(super) fn attach(
+    object: &[u8],
+    ebpf: &Ebpf,
+    program: &str,
+    function: u32,
+) -> Result<Vec<OwnedFd>, String> {
     let mut object = Object::parse(object).map_err(|e| format!("cannot parse the BPF object: {e}"))?;
     let loaded: HashMap<&str, RawFd> =
         ebpf.maps().filter_map(|(name, map)| Some((name, descriptor(map)?))).collect();
     let maps = object.maps.clone();
-    let maps =
-        maps.iter().filter_map(|(name, map)| Some((name.as_str(), *loaded.get(name.as_str())?, map)));
+    let maps = maps.iter().filter_map(|(name, map)| Some((name.as_str(), *loaded.get(name.as_str())?, map)));
     let text = object.functions.keys().map(|(section, _)| *section).collect();
     object.relocate_maps(maps, &text).map_err(|e| format!("cannot tie {program} to its maps: {e}"))?;
     object.relocate_calls(&text).map_err(|e| format!("cannot link {program}: {e}"))?;
@@ -45,12 +49,10 @@ pub(super) fn attach(object: &[u8], ebpf: &Ebpf, program: &str, function: u32) -
     Ok(vec![loaded, link])
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the object holds maps of these types only")]
 fn descriptor(map: &Map) -> Option<RawFd> {
     let data = match map {
-        Map::Array(data)
-        | Map::HashMap(data)
-        | Map::PerCpuArray(data)
-        | Map::RingBuf(data) => data,
+        Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data) => data,
         _ => return None,
     };
     Some(data.fd().as_fd().as_raw_fd())

@@ -52,7 +52,10 @@ pub fn per_cpu_offset() -> u64 {
     while symbols.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
         if line.ends_with(b" __per_cpu_offset\n") {
             let address = line.split(|byte| *byte == b' ').next().unwrap_or_default();
-            return std::str::from_utf8(address).ok().and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
+            return std::str::from_utf8(address)
+                .ok()
+                .and_then(|hex| u64::from_str_radix(hex, 16).ok())
+                .unwrap_or(0);
         }
         line.clear();
     }

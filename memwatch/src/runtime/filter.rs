@@ -28,6 +28,7 @@ pub struct Filter {
 
 impl Filter {
     /// Follows forks and exits, so that victims of OOM kills can be told to be members.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only the life of processes changes membership")]
     pub(super) fn learn(&mut self, fact: &Fact) {
         let Some(members) = &mut self.members else { return };
         match &fact.event.body {

@@ -195,7 +195,8 @@ impl Pipeline {
     fn top(&self, probe: &mut Probe) -> Result<Vec<TopProcess>, ProbeError> {
         let mut states = probe.processes()?;
         states.retain(|(tgid, _)| {
-            *tgid != std::process::id() && self.filter.members.as_ref().is_none_or(|members| members.contains(tgid))
+            *tgid != std::process::id()
+                && self.filter.members.as_ref().is_none_or(|members| members.contains(tgid))
         });
         states.sort_by_key(|(tgid, state)| {
             let mapped = state.counters.mmap_bytes + state.counters.brk_grown_bytes;

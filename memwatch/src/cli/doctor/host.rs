@@ -92,9 +92,9 @@ pub(super) fn running_programs() -> Vec<RunningProgram> {
     aya::programs::loaded_programs()
         .filter_map(Result::ok)
         .filter_map(|info| {
-            let name = *names.iter().find(|name| {
-                name.as_bytes().get(..15).unwrap_or(name.as_bytes()) == info.name()
-            })?;
+            let name = *names
+                .iter()
+                .find(|name| name.as_bytes().get(..15).unwrap_or(name.as_bytes()) == info.name())?;
             Some(RunningProgram {
                 id: info.id(),
                 name,

@@ -71,7 +71,9 @@ const NO_WAY: &str = "allow more ways with --attach";
 
 const fn remedy(way: WayKind) -> &'static str {
     match way {
-        WayKind::Fentry => "use a kernel with CONFIG_FUNCTION_TRACER and CONFIG_DEBUG_INFO_BTF, and CAP_PERFMON",
+        WayKind::Fentry => {
+            "use a kernel with CONFIG_FUNCTION_TRACER and CONFIG_DEBUG_INFO_BTF, and CAP_PERFMON"
+        }
         WayKind::RawTracepoint | WayKind::Tracepoint => {
             "use a kernel with CONFIG_FTRACE_SYSCALLS, and CAP_SYS_ADMIN or a mounted, readable tracefs"
         }
@@ -138,7 +140,8 @@ impl Report {
                 _ if refused.is_empty() => String::new(),
                 _ => format!("refused: {}", refused.join("; ")),
             };
-            let row = format!("{:<12} {} {verified:>8}  {note}", hook.name, paint(code, &format!("{by:<15}")));
+            let row =
+                format!("{:<12} {} {verified:>8}  {note}", hook.name, paint(code, &format!("{by:<15}")));
             let _ = writeln!(text, "{}", row.trim_end());
         }
         if !self.missing_fields.is_empty() {

@@ -44,7 +44,10 @@ impl Args {
             Act::SignalTouched => ACTION_SIGNAL_TOUCHED,
             Act::Refuse => ACTION_REFUSE,
         };
-        ensure!(self.act_touched > 0, "--act-touched must be larger than 0; use signal-mapped to act at once");
+        ensure!(
+            self.act_touched > 0,
+            "--act-touched must be larger than 0; use signal-mapped to act at once"
+        );
         Ok(vec![Rule {
             min_table: self.act_min.unwrap_or(min_table),
             touched: self.act_touched,

@@ -31,7 +31,7 @@ pub(super) struct Setup {
 }
 
 /// Attaches with the filters already in place, so that nothing unwanted is ever written.
-pub(super) fn prepare(args: &Args) -> anyhow::Result<Setup> {
+pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
     let started = Instant::now();
     let proc = ProcFs::open(Path::new("/proc")).context("cannot open /proc")?;
     let mut ledger = Ledger::new(proc).context("cannot read the mounts of this host")?;
@@ -71,6 +71,7 @@ pub(super) fn prepare(args: &Args) -> anyhow::Result<Setup> {
         ring_bytes: args.ring_bytes()?,
         processes: args.tuning.max_processes,
         fault_period: args.tuning.fault_period,
+        kernel_log,
         refuse: rules.iter().any(|rule| rule.action == ACTION_REFUSE),
     };
     let mut probe = Probe::load(&options, &knobs)?;
@@ -153,7 +154,11 @@ impl Setup {
     }
 
     /// The stages; to be called once.
-    pub(super) fn pipeline(&mut self, exporter: Option<Box<dyn Exporter>>, outcome: Outcome) -> Option<Pipeline> {
+    pub(super) fn pipeline(
+        &mut self,
+        exporter: Option<Box<dyn Exporter>>,
+        outcome: Outcome,
+    ) -> Option<Pipeline> {
         let ledger = self.ledger.take()?;
         let detector = FdTables::new(self.min_table);
         Some(Pipeline::new(ledger, detector, self.filter.clone(), exporter, outcome))
