@@ -91,3 +91,13 @@ fn start_log(verbose: u8) {
 fn complain(error: &anyhow::Error) {
     eprintln!("memwatch: {error:#}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

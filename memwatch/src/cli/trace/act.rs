@@ -19,6 +19,7 @@ enum Act {
 
 /// Arguments that set a rule.
 #[derive(Debug, clap::Args)]
+#[group(id = "acting")]
 #[command(next_help_heading = "Acting on the command's own fd tables (needs -- COMMAND)")]
 pub(super) struct Args {
     /// What to do about an fd table of the command or its descendants
