@@ -13,6 +13,10 @@
     clippy::undocumented_unsafe_blocks,
     reason = "the one safety argument, that the kernel's verifier admits the access, would stand at every block"
 )]
+#![expect(
+    clippy::needless_borrows_for_generic_args,
+    reason = "a map's value is handed over by reference: by value it would pass through the stack, which has 512 bytes"
+)]
 
 mod emit;
 mod hook;

@@ -110,7 +110,7 @@ pub(crate) fn fold(process: &mut Process) {
 #[inline(always)]
 pub(crate) fn learn(process: &mut Process, limit: u64, how: u32) {
     // RLIM_INFINITY sizes no table, and neither does a limit of one.
-    if limit < 2 || limit >= 1 << 40 {
+    if !(2..1 << 40).contains(&limit) {
         return;
     }
     let pid_tgid = unsafe { bpf_get_current_pid_tgid() };

@@ -32,7 +32,7 @@ pub(crate) fn oom_raw(ctx: RawTracePointContext) -> i32 {
     let victim = Kptr(ctx.arg::<u64>(0));
     let Some(trigger) = process::current() else { return 0 };
     // Filters are about the victim, which user space checks: only the kind is looked at here.
-    if !knobs().is_some_and(|knobs| knobs.kinds & Kind::OomKill.bit() != 0) {
+    if knobs().is_none_or(|knobs| knobs.kinds & Kind::OomKill.bit() == 0) {
         return 0;
     }
     let mm = victim.follow(offset!(task_mm)).unwrap_or(Kptr(0));
