@@ -3,16 +3,15 @@
 //! A system call's handler runs after the call, with the registers and the result. [`syscall_exit`] offers it three
 //! ways to attach; all three see the same registers and give the same record. 32-bit calls are not seen.
 
+use aya_ebpf::EbpfContext;
+use aya_ebpf::programs::TracePointContext;
+
 macro_rules! syscall_exit {
     ($number:literal, $handler:path, tracepoint $tracepoint:ident, fexit $fexit:ident, kretprobe $kretprobe:ident) => {
         #[aya_ebpf::macros::tracepoint]
         pub(crate) fn $tracepoint(ctx: aya_ebpf::programs::TracePointContext) -> u32 {
-            // `ret` of every sys_exit event lies behind the common fields and `int __syscall_nr`
-            // (kernel/trace/trace_syscalls.c); user space checks that against the event's format at load.
-            if let Ok(result) = unsafe { ctx.read_at::<i64>(16) } {
-                if let Some(regs) = $crate::regs::Regs::current($number) {
-                    $handler(&regs, result);
-                }
+            if let Some(regs) = $crate::regs::Regs::current($number) {
+                $handler(&regs, $crate::hook::result(&ctx));
             }
             0
         }
@@ -36,7 +35,16 @@ macro_rules! syscall_exit {
     };
 }
 
+/// The result in the record of a sys_exit event: it lies behind the common fields and `int __syscall_nr`
+/// (kernel/trace/trace_syscalls.c); user space checks that against the event's format at load. A plain load: aya's
+/// `read_at` would call a helper.
+#[inline(always)]
+pub(crate) fn result(ctx: &TracePointContext) -> i64 {
+    unsafe { ctx.as_ptr().cast::<i64>().add(2).read() }
+}
+
 mod brk;
+mod cgroup;
 mod close;
 mod fault;
 mod fdtable;

@@ -52,20 +52,14 @@ pub(crate) fn current_tgid() -> u32 {
 #[inline(always)]
 pub(crate) fn current() -> Option<&'static mut Process> {
     let tgid = current_tgid();
-    let cgroup_id = unsafe { bpf_get_current_cgroup_id() };
     if let Some(known) = PROCESSES.get_ptr_mut(tgid) {
-        let known = unsafe { &mut *known };
-        if known.cgroup_id != cgroup_id {
-            fold(known);
-            known.cgroup_id = cgroup_id;
-        }
-        return Some(known);
+        return Some(unsafe { &mut *known });
     }
     let process = insert(tgid)?;
     let task = task::current();
     process.start_ns = task.process_start();
     process.parent_tgid = task.parent_tgid();
-    process.cgroup_id = cgroup_id;
+    process.cgroup_id = unsafe { bpf_get_current_cgroup_id() };
     process.uid = unsafe { bpf_get_current_uid_gid() } as u32;
     process.fd_slots = task.fd_slots();
     Some(process)

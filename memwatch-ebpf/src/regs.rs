@@ -41,23 +41,36 @@ impl Regs {
                 (pointer + R10) as *const _,
             )
         };
-        // A wrong place (another stack layout, a 32-bit call) shows as another system call's number.
-        if read != 0 || regs.orig_ax != syscall {
+        if read != 0 {
             count(FaultCode::Registers);
             return None;
         }
-        Some(regs)
+        regs.checked(syscall)
+    }
+
+    /// A wrong place (another stack layout, a 32-bit call) shows as another system call's number.
+    #[inline(always)]
+    fn checked(self, syscall: u64) -> Option<Self> {
+        if self.orig_ax != syscall {
+            count(FaultCode::Registers);
+            return None;
+        }
+        Some(self)
     }
 
     /// Registers of the current task.
     #[inline(always)]
     pub(crate) fn current(syscall: u64) -> Option<Self> {
         let from_stack = offset!(regs_from_stack);
-        let pointer = if from_stack == ABSENT {
-            unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) as u64 }
-        } else {
-            task::current().read::<u64>(offset!(task_stack))? + u64::from(from_stack)
+        if from_stack != ABSENT {
+            let stack = task::current().read::<u64>(offset!(task_stack))?;
+            return Self::at(stack + u64::from(from_stack), syscall);
+        }
+        // The verifier knows what this helper returns, so its fields are plain loads.
+        let regs = unsafe {
+            let regs = bpf_task_pt_regs(bpf_get_current_task_btf()) as *const u8;
+            regs.add(R10 as usize).cast::<Self>().read_volatile()
         };
-        Self::at(pointer, syscall)
+        regs.checked(syscall)
     }
 }

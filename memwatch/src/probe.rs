@@ -209,6 +209,13 @@ pub const HOOKS: &[Hook] = &[
         &[Kind::Exit],
         "processes are forgotten late, their end is not told"
     ),
+    raw!(
+        "cgroup",
+        "cgroup_raw",
+        "cgroup_attach_task",
+        &[],
+        "what a process did before it moved counts for its new cgroup"
+    ),
     raw!("oom", "oom_raw", "mark_victim", &[Kind::OomKill], "OOM kills are not seen"),
     raw!("rss", "rss_raw", "rss_stat", &[Kind::Rss], "touched growth is seen at fault samples only"),
     syscall!("prlimit64", RLIMIT, "limits read or set by prlimit64 are not learned: fd tables go unnoticed"),

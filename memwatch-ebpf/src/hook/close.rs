@@ -19,7 +19,7 @@ const LONG: u64 = 1024;
 
 #[tracepoint]
 pub(crate) fn close_tracepoint(ctx: TracePointContext) -> u32 {
-    if unsafe { ctx.read_at::<i64>(16) } == Ok(BAD_FD) {
+    if super::result(&ctx) == BAD_FD {
         handle();
     }
     0

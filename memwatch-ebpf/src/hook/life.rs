@@ -4,9 +4,7 @@
 //! Without fork: children do not inherit what was learned. Without exec: what an old program learned clings to the
 //! new one. Without exit: processes are forgotten only when their id is used again.
 
-use aya_ebpf::helpers::generated::{
-    bpf_get_current_cgroup_id, bpf_probe_read_kernel_str, bpf_probe_read_user,
-};
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel_str, bpf_probe_read_user};
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use memwatch_ebpf::abi::event::{ARGS_LEN, Exec, Exit, FILENAME_LEN, Fork, Kind};
@@ -95,7 +93,6 @@ pub(crate) fn exit_raw(_ctx: RawTracePointContext) -> i32 {
     let Some(process) = process::current() else { return 0 };
     process::end_sweep(process);
     process::unwatch(process);
-    process.cgroup_id = unsafe { bpf_get_current_cgroup_id() };
     process::fold(process);
     // Two threads that end together may both see the count at 0: the one that removes the entry reports.
     let reports = knobs().is_some_and(|knobs| wanted(knobs, Kind::Exit));
