@@ -111,11 +111,12 @@ impl Emulator {
     }
 }
 
-/// The kernel's command line: a guest that panics ends at once, and one that oopses panics.
+/// The kernel's command line: a guest that panics ends at once, and one that oopses panics. Without udev a login
+/// on the console would keep systemd waiting for its device.
 fn kernel_arguments(is_interactive: bool) -> String {
     let verbosity = if is_interactive { 4 } else { 5 };
     format!(
         "console=ttyS0 loglevel={verbosity} panic=-1 oops=panic mitigations=off random.trust_cpu=on \
-         systemd.unified_cgroup_hierarchy=1 systemd.show_status=0"
+         systemd.unified_cgroup_hierarchy=1 systemd.show_status=0 systemd.mask=serial-getty@ttyS0.service"
     )
 }
