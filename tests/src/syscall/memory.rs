@@ -1,0 +1,124 @@
+//! Mappings and the program break, with lengths that reach the kernel unchanged.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+
+use super::checked;
+
+/// Bytes of a page as the tests assume it; the kernels of the matrix use no other on the architectures tested.
+pub const PAGE: u64 = 4096;
+
+/// A private, writable, anonymous mapping: what an allocator asks for.
+pub const PRIVATE: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+/// A shared one.
+pub const SHARED: i32 = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+/// A thread's stack.
+pub const STACK: i32 = PRIVATE | libc::MAP_STACK;
+/// Readable and writable.
+pub const READ_WRITE: i32 = libc::PROT_READ | libc::PROT_WRITE;
+
+/// Asks for a region by `mmap(2)` and returns its address.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn map(bytes: u64, prot: i32, flags: i32, file: Option<&File>) -> io::Result<u64> {
+    let fd = file.map_or(-1, AsRawFd::as_raw_fd);
+    // SAFETY: without MAP_FIXED (which no caller passes) the kernel picks a free range; nothing of ours is replaced.
+    let address = unsafe { libc::mmap(std::ptr::null_mut(), bytes as usize, prot, flags, fd, 0) };
+    if address == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(address as u64) }
+}
+
+/// Gives a region back by `munmap(2)`.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn unmap(address: u64, bytes: u64) -> io::Result<()> {
+    // SAFETY: callers pass regions that `map` or `remap` returned and hold no reference into.
+    checked(i64::from(unsafe { libc::munmap(address as *mut libc::c_void, bytes as usize) })).map(drop)
+}
+
+/// Changes a region's length by `mremap(2)`; it may move.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn remap(address: u64, old: u64, new: u64) -> io::Result<u64> {
+    let at = address as *mut libc::c_void;
+    // SAFETY: callers pass a region that `map` returned and hold no reference into.
+    let moved = unsafe { libc::mremap(at, old as usize, new as usize, libc::MREMAP_MAYMOVE) };
+    if moved == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(moved as u64) }
+}
+
+/// Moves the program break up by `bytes` and returns it to where it was. Returns the break before.
+///
+/// # Errors
+/// The kernel's errno, or `ENOMEM` when the break did not move.
+pub fn grow_heap_and_back(bytes: u64) -> io::Result<u64> {
+    let before = set_break(0)?;
+    if set_break(before + bytes)? != before + bytes {
+        return Err(io::Error::from_raw_os_error(libc::ENOMEM));
+    }
+    set_break(before)?;
+    Ok(before)
+}
+
+/// Moves the program break up by `bytes` for good and returns where it was.
+///
+/// # Errors
+/// The kernel's errno, or `ENOMEM` when the break did not move.
+pub fn grow_heap(bytes: u64) -> io::Result<u64> {
+    let before = set_break(0)?;
+    if set_break(before + bytes)? != before + bytes {
+        return Err(io::Error::from_raw_os_error(libc::ENOMEM));
+    }
+    Ok(before)
+}
+
+fn set_break(to: u64) -> io::Result<u64> {
+    // SAFETY: the break only moves above the one the allocator knows and back; malloc copes with a foreign break.
+    checked(unsafe { libc::syscall(libc::SYS_brk, to) })
+}
+
+/// Writes one byte into each page of the first `bytes` of a region.
+pub fn touch(address: u64, bytes: u64) {
+    let mut at = address;
+    while at < address + bytes {
+        // SAFETY: callers pass a writable region of at least `bytes` that `map` returned and no reference points into.
+        unsafe { (at as *mut u8).write_volatile(1) };
+        at += PAGE;
+    }
+}
+
+/// Reads one byte of each page of a readable region.
+pub fn read_pages(address: u64, bytes: u64) {
+    let mut at = address;
+    while at < address + bytes {
+        // SAFETY: callers pass a readable region of at least `bytes` that `map` returned.
+        unsafe { (at as *const u8).read_volatile() };
+        at += PAGE;
+    }
+}
+
+/// Tells the kernel that a region is read at random: a fault then reads one page, not its neighbours.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn expect_random(address: u64, bytes: u64) -> io::Result<()> {
+    // SAFETY: advice about a region that `map` returned changes none of its content.
+    checked(i64::from(unsafe {
+        libc::madvise(address as *mut libc::c_void, bytes as usize, libc::MADV_RANDOM)
+    }))
+    .map(drop)
+}
+
+/// Forbids huge pages in a region, so that touching a page makes exactly one resident.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn forbid_huge_pages(address: u64, bytes: u64) -> io::Result<()> {
+    // SAFETY: advice about a region that `map` returned changes none of its content.
+    checked(i64::from(unsafe {
+        libc::madvise(address as *mut libc::c_void, bytes as usize, libc::MADV_NOHUGEPAGE)
+    }))
+    .map(drop)
+}

@@ -1,0 +1,159 @@
+//! Processes: fork, wait, names, signals.
+
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
+
+use super::checked;
+use super::limit::{self, Limit};
+
+/// Which side of a fork is running.
+pub enum Forked {
+    /// The new process.
+    Child,
+    /// The old one, with the child's id.
+    Parent(i32),
+}
+
+/// Makes a child by `fork(2)`.
+///
+/// The callers are single-threaded programs of the tests; a child runs ordinary code and ends by [`exit_now`].
+///
+/// # Errors
+/// The kernel's errno.
+pub fn fork() -> io::Result<Forked> {
+    // SAFETY: the caller has one thread, so that no lock is held by a thread that the child lacks.
+    match unsafe { libc::fork() } {
+        0 => Ok(Forked::Child),
+        pid if pid > 0 => Ok(Forked::Parent(pid)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Makes a child with a chosen process id by `clone3(2)`: the id must be free.
+///
+/// # Errors
+/// The kernel's errno: `EEXIST` when the id is taken, `EPERM` without `CAP_CHECKPOINT_RESTORE` or `CAP_SYS_ADMIN`.
+pub fn fork_as(pid: i32) -> io::Result<Forked> {
+    let ids = [pid];
+    let request = libc::clone_args {
+        flags: 0,
+        pidfd: 0,
+        child_tid: 0,
+        parent_tid: 0,
+        exit_signal: libc::SIGCHLD as u64,
+        stack: 0,
+        stack_size: 0,
+        tls: 0,
+        set_tid: ids.as_ptr() as u64,
+        set_tid_size: 1,
+        cgroup: 0,
+    };
+    // SAFETY: without CLONE_VM this is a fork; the caller has one thread, and the arguments outlive the call.
+    match unsafe { libc::syscall(libc::SYS_clone3, &raw const request, size_of::<libc::clone_args>()) } {
+        0 => Ok(Forked::Child),
+        child if child > 0 => Ok(Forked::Parent(child as i32)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Waits for a child and returns its wait status.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn wait(pid: i32) -> io::Result<i32> {
+    let mut status = 0;
+    loop {
+        // SAFETY: the kernel writes one int, to which the pointer is valid.
+        if unsafe { libc::waitpid(pid, &raw mut status, 0) } >= 0 {
+            return Ok(status);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Reaps one ended child, any, without waiting.
+#[must_use]
+pub fn reap_any() -> Option<(i32, i32)> {
+    let mut status = 0;
+    // SAFETY: the kernel writes one int, to which the pointer is valid.
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+    (pid > 0).then_some((pid, status))
+}
+
+/// Ends the process at once, without destructors.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: ending the process needs no invariant of it.
+    unsafe { libc::_exit(code) }
+}
+
+/// The exit code that passes a wait status on as a shell does: 128 + signal for a death by signal.
+#[must_use]
+pub fn code_of(status: i32) -> ExitCode {
+    let code =
+        if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) };
+    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+}
+
+/// Sets the calling thread's name to any bytes, of which the kernel keeps 15.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn set_name(name: &[u8]) -> io::Result<()> {
+    let mut buffer = [0u8; 16];
+    for (to, from) in buffer.iter_mut().take(15).zip(name) {
+        *to = *from;
+    }
+    // SAFETY: the kernel reads at most 16 bytes of a buffer that holds 16.
+    checked(i64::from(unsafe { libc::prctl(libc::PR_SET_NAME, buffer.as_ptr()) })).map(drop)
+}
+
+/// Sends a signal to a child of the caller, or to the caller itself.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn signal(pid: u32, signal: i32) -> io::Result<()> {
+    let pid = i32::try_from(pid).map_err(io::Error::other)?;
+    // SAFETY: a signal to a process that the caller started and has not reaped: the id cannot be another's.
+    checked(i64::from(unsafe { libc::kill(pid, signal) })).map(drop)
+}
+
+/// Has the kernel kill the caller when its parent ends.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn die_with_parent() -> io::Result<()> {
+    // SAFETY: sets a number in the caller's own task.
+    checked(i64::from(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })).map(drop)
+}
+
+/// Has a command start with this number of descriptors as its soft and its hard limit.
+pub fn limit_descriptors(command: &mut Command, number: u64) {
+    let limit = Limit { soft: number, hard: number };
+    // SAFETY: between fork and exec the closure makes one system call and neither allocates nor locks.
+    unsafe { command.pre_exec(move || limit::set(limit::NOFILE, limit)) };
+}
+
+/// Has a command start without these capabilities, whoever runs it: they leave its bounding set.
+pub fn withhold_capabilities(command: &mut Command, numbers: &'static [u32]) {
+    // SAFETY: between fork and exec the closure makes system calls and neither allocates nor locks.
+    unsafe {
+        command.pre_exec(move || {
+            numbers.iter().try_for_each(|number| {
+                checked(i64::from(libc::prctl(libc::PR_CAPBSET_DROP, *number, 0, 0, 0))).map(drop)
+            })
+        })
+    };
+}
+
+/// Gives up the caller's user id for another, for good.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn become_user(uid: u32) -> io::Result<()> {
+    // SAFETY: changes numbers in the caller's own credentials.
+    checked(i64::from(unsafe { libc::setresuid(uid, uid, uid) })).map(drop)
+}

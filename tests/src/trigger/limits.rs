@@ -1,0 +1,116 @@
+//! Limits read and set by each call.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use memwatch_tests::syscall::limit::{self, Limit};
+use memwatch_tests::syscall::process::{self, Forked};
+
+use crate::report::Report;
+
+/// A way to come to know a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum By {
+    /// `getrlimit(2)`.
+    Getrlimit,
+    /// `prlimit64(2)`.
+    Prlimit,
+    /// `sysconf(3)`: descriptors only.
+    Sysconf,
+    /// `setrlimit(2)` to a value that was not read.
+    Setrlimit,
+    /// Not at all.
+    None,
+}
+
+#[derive(Args)]
+pub(crate) struct ReadLimit {
+    #[arg(long, value_enum)]
+    by: By,
+    #[arg(long, default_value_t = limit::NOFILE)]
+    resource: u32,
+}
+
+impl ReadLimit {
+    pub(crate) fn run(&self, report: &mut Report) -> anyhow::Result<()> {
+        let read = match self.by {
+            By::Getrlimit | By::Setrlimit => limit::get(self.resource).context("getrlimit")?,
+            By::Prlimit => limit::of_process(0, self.resource, None).context("prlimit64")?,
+            By::Sysconf | By::None => Limit { soft: limit::open_max(), hard: 0 },
+        };
+        report.add("soft", read.soft);
+        report.add("hard", read.hard);
+        Ok(())
+    }
+}
+
+/// Reads all 16 limits, in the order of their numbers.
+pub(crate) fn read_all() -> anyhow::Result<()> {
+    for resource in 0..limit::RESOURCES {
+        limit::get(resource).with_context(|| format!("getrlimit of resource {resource}"))?;
+    }
+    Ok(())
+}
+
+#[derive(Args)]
+pub(crate) struct SetLimit {
+    #[arg(long, value_enum, default_value = "setrlimit")]
+    by: By,
+    #[arg(long, default_value_t = limit::NOFILE)]
+    resource: u32,
+    #[arg(long)]
+    soft: u64,
+    #[arg(long)]
+    hard: u64,
+    /// The kernel is expected to refuse it.
+    #[arg(long)]
+    refused: bool,
+}
+
+impl SetLimit {
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        let new = Limit { soft: self.soft, hard: self.hard };
+        let done = if self.by == By::Prlimit {
+            limit::of_process(0, self.resource, Some(new)).map(drop)
+        } else {
+            limit::set(self.resource, new)
+        };
+        if self.refused {
+            anyhow::ensure!(done.is_err(), "the kernel took a limit that it should refuse");
+            return Ok(());
+        }
+        done.context("set the limit")
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct LimitChild {
+    #[arg(long, default_value_t = limit::NOFILE)]
+    resource: u32,
+    #[arg(long)]
+    soft: u64,
+    #[arg(long)]
+    hard: u64,
+}
+
+impl LimitChild {
+    pub(crate) fn run(&self, report: &mut Report) -> anyhow::Result<()> {
+        match process::fork()? {
+            Forked::Child => {
+                process::die_with_parent()?;
+                sleep(Duration::from_secs(60));
+                process::exit_now(0)
+            }
+            Forked::Parent(child) => {
+                report.add("child", child);
+                let new = Limit { soft: self.soft, hard: self.hard };
+                let set = limit::of_process(child, self.resource, Some(new)).context("set the child's limit");
+                process::signal(child.unsigned_abs(), libc::SIGKILL)?;
+                process::wait(child)?;
+                set.map(drop)
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Does one thing to memory, limits, descriptors or processes, so that a test knows exactly what a tracer must see.
+//!
+//! Nothing is written to standard output, which the tracer shares with the commands it starts: what a test needs to
+//! know (addresses, process ids) goes as one JSON object to the file named by `MEMWATCH_TRIGGER_REPORT`.
+
+mod descriptors;
+mod inside;
+mod life;
+mod limits;
+mod mapping;
+mod names;
+mod report;
+mod table;
+
+use std::io::Read as _;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use memwatch_tests::syscall::process;
+
+use report::Report;
+
+#[derive(Parser)]
+struct Arguments {
+    /// Wait for a byte on standard input before acting.
+    #[arg(long, global = true)]
+    on_stdin: bool,
+    /// After acting, wait for the end of standard input.
+    #[arg(long, global = true)]
+    hold: bool,
+    /// Act as this user.
+    #[arg(long, global = true)]
+    uid: Option<u32>,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Ask for one region.
+    Map(mapping::Map),
+    /// Change a region's length.
+    Remap(mapping::Remap),
+    /// Move the program break up and back.
+    Brk(mapping::Brk),
+    /// Touch memory in steps.
+    Grow(mapping::Grow),
+    /// Read a file's pages that are not in the page cache.
+    Fault(mapping::Fault),
+    /// Learn the descriptor limit, then ask for one slot per descriptor.
+    Table(table::Table),
+    /// Read a limit.
+    ReadLimit(limits::ReadLimit),
+    /// Read all 16 limits.
+    ReadLimits,
+    /// Set a limit.
+    SetLimit(limits::SetLimit),
+    /// Set a limit of a child.
+    LimitChild(limits::LimitChild),
+    /// Learn the limit, then close descriptors that are not open.
+    Sweep(descriptors::Sweep),
+    /// Copy a descriptor to a high number.
+    DupHigh(descriptors::DupHigh),
+    /// Make short-lived children.
+    Burst(life::Burst),
+    /// Make threads.
+    Threads(life::Threads),
+    /// End in a given way.
+    End(life::End),
+    /// Give a process id to a second process.
+    ReusePid(life::ReusePid),
+    /// Map under a name of any bytes.
+    Named(names::Named),
+    /// Execute a copy of this program under a path and with arguments of any bytes.
+    ExecNamed(names::ExecNamed),
+    /// Run a program inside another root with mounts, process ids and a loopback network of its own.
+    Inside(inside::Inside),
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    if arguments.on_stdin {
+        std::io::stdin().read_exact(&mut [0]).context("wait for the order to start")?;
+    }
+    if let Some(uid) = arguments.uid {
+        process::become_user(uid).with_context(|| format!("become user {uid}"))?;
+    }
+    let mut report = Report::new();
+    let code = act(arguments.what, &mut report)?;
+    report.write()?;
+    if arguments.hold {
+        std::io::stdin().read_to_end(&mut Vec::new()).context("wait for the order to end")?;
+    }
+    Ok(code)
+}
+
+fn act(what: What, report: &mut Report) -> anyhow::Result<ExitCode> {
+    match what {
+        What::Map(map) => map.run(report)?,
+        What::Remap(remap) => remap.run(report)?,
+        What::Brk(brk) => brk.run(report)?,
+        What::Grow(grow) => grow.run(report)?,
+        What::Fault(fault) => fault.run(report)?,
+        What::Table(table) => table.run(report)?,
+        What::ReadLimit(read) => read.run(report)?,
+        What::ReadLimits => limits::read_all()?,
+        What::SetLimit(set) => set.run()?,
+        What::LimitChild(limit) => limit.run(report)?,
+        What::Sweep(sweep) => sweep.run(report)?,
+        What::DupHigh(dup) => dup.run()?,
+        What::Burst(burst) => burst.run()?,
+        What::Threads(threads) => threads.run(report)?,
+        What::End(end) => return end.run(),
+        What::ReusePid(reuse) => reuse.run(report)?,
+        What::Named(named) => named.run()?,
+        What::ExecNamed(exec) => exec.run()?,
+        What::Inside(inside) => return inside.run(),
+    }
+    Ok(ExitCode::SUCCESS)
+}

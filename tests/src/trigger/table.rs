@@ -1,0 +1,192 @@
+//! The pattern that the detector looks for, and its near misses.
+
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+use std::thread::{self, sleep};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use memwatch_tests::syscall::limit::{self, Limit};
+use memwatch_tests::syscall::memory::{self, PAGE};
+use memwatch_tests::syscall::process::{self, Forked};
+
+use crate::limits::By;
+use crate::mapping::{Region, exhaust_address_space};
+use crate::report::Report;
+
+/// The call that asks for the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Call {
+    /// `mmap(2)`.
+    Mmap,
+    /// `mremap(2)` of one page.
+    Mremap,
+    /// `brk(2)`, with malloc's padding.
+    Brk,
+}
+
+#[derive(Args)]
+pub(crate) struct Table {
+    /// How the limit is learned.
+    #[arg(long, value_enum, default_value = "getrlimit")]
+    by: By,
+    /// Number of descriptors; without it, what was read.
+    #[arg(long)]
+    limit: Option<u64>,
+    /// Bytes per descriptor, one array each.
+    #[arg(long, value_delimiter = ',', default_value = "8")]
+    elements: Vec<u64>,
+    #[arg(long, value_enum, default_value = "mmap")]
+    call: Call,
+    #[arg(long, value_enum, default_value = "private")]
+    region: Region,
+    /// Round up as jemalloc does, to a quarter of a power of two.
+    #[arg(long)]
+    size_class: bool,
+    /// Bytes of the first array to write to.
+    #[arg(long, default_value_t = 0)]
+    touch: u64,
+    /// Write to memory that is not the table's first.
+    #[arg(long, default_value_t = 0)]
+    touch_before: u64,
+    /// Wait between steps of a mebibyte while touching.
+    #[arg(long, default_value_t = 0)]
+    step_ms: u64,
+    /// Have the kernel refuse the memory.
+    #[arg(long)]
+    fail: bool,
+    /// Expect that somebody else has the kernel refuse it.
+    #[arg(long)]
+    refused: bool,
+    /// Ask for it in a child of a child.
+    #[arg(long, default_value_t = 0)]
+    forks: u32,
+    /// Execute this program again before asking.
+    #[arg(long)]
+    exec: bool,
+    /// Wait between learning and asking.
+    #[arg(long, default_value_t = 0)]
+    delay_ms: u64,
+    /// Ask in another thread than the one that learned.
+    #[arg(long)]
+    thread: bool,
+}
+
+impl Table {
+    pub(crate) fn run(self, report: &mut Report) -> anyhow::Result<()> {
+        let learned = self.learn()?;
+        let limit = self.limit.unwrap_or(learned);
+        if self.exec {
+            return Err(self.again(limit).into());
+        }
+        sleep(Duration::from_millis(self.delay_ms));
+        for _ in 0..self.forks {
+            if let Forked::Parent(child) = process::fork()? {
+                let status = process::wait(child)?;
+                // The report is the one of the process that asks: this one writes none.
+                process::exit_now(i32::from(status != 0));
+            }
+        }
+        report.add("pid", std::process::id());
+        if self.fail {
+            exhaust_address_space()?;
+        }
+        if self.thread {
+            let asked = thread::Builder::new().name("asker".to_owned()).spawn(move || self.ask(limit));
+            let asked = asked?.join().map_err(|_| anyhow::anyhow!("the thread panicked"))??;
+            report.add("tid", asked.1);
+            report.add("bytes", asked.0);
+        } else {
+            report.add("bytes", self.ask(limit)?.0);
+        }
+        Ok(())
+    }
+
+    fn learn(&self) -> anyhow::Result<u64> {
+        Ok(match self.by {
+            By::Getrlimit => limit::get(limit::NOFILE).context("getrlimit")?.soft,
+            By::Prlimit => limit::of_process(0, limit::NOFILE, None).context("prlimit64")?.soft,
+            By::Sysconf => limit::open_max(),
+            By::Setrlimit => {
+                let limit = self.limit.context("--by setrlimit needs --limit")?;
+                limit::set(limit::NOFILE, Limit { soft: limit, hard: limit }).context("setrlimit")?;
+                limit
+            }
+            By::None => self.limit.context("--by none needs --limit")?,
+        })
+    }
+
+    /// The same program with the same table, but without the knowledge.
+    fn again(&self, limit: u64) -> std::io::Error {
+        let elements: Vec<String> = self.elements.iter().map(u64::to_string).collect();
+        Command::new("/proc/self/exe")
+            .args(["table", "--by", "none", "--limit", &limit.to_string(), "--elements", &elements.join(",")])
+            .exec()
+    }
+
+    /// Asks for every array; returns the first one's length and the thread that asked.
+    fn ask(&self, limit: u64) -> anyhow::Result<(u64, u64)> {
+        if self.touch_before > 0 {
+            memory::touch(Region::Private.map(self.touch_before)?, self.touch_before);
+        }
+        let lengths: Vec<u64> = self.elements.iter().map(|element| self.length(limit * element)).collect();
+        let mut first = None;
+        for length in &lengths {
+            let address = self.ask_one(*length);
+            anyhow::ensure!(
+                address.is_err() == (self.fail || self.refused),
+                "the kernel answered {address:?}"
+            );
+            first = first.or(address.ok());
+        }
+        if let Some(address) = first {
+            self.touch(address)?;
+        }
+        let length = lengths.first().copied().context("no array")?;
+        Ok((length, thread_id()))
+    }
+
+    fn length(&self, bytes: u64) -> u64 {
+        let with_header = (bytes + 16).next_multiple_of(PAGE);
+        if !self.size_class {
+            return with_header;
+        }
+        let class = bytes.next_power_of_two() / 2;
+        bytes.next_multiple_of((class / 4).max(PAGE))
+    }
+
+    fn ask_one(&self, length: u64) -> std::io::Result<u64> {
+        match self.call {
+            Call::Mmap => self.region.map(length),
+            Call::Mremap => {
+                let page = Region::Private.map(PAGE)?;
+                memory::remap(page, PAGE, length)
+            }
+            Call::Brk => memory::grow_heap((length + 128 * 1024).next_multiple_of(PAGE)),
+        }
+    }
+
+    fn touch(&self, address: u64) -> std::io::Result<()> {
+        const STEP: u64 = 1 << 20;
+        if self.touch > 0 {
+            memory::forbid_huge_pages(address.next_multiple_of(PAGE), self.touch)?;
+        }
+        let mut done = 0;
+        while done < self.touch {
+            let step = STEP.min(self.touch - done);
+            memory::touch(address + done, step);
+            done += step;
+            if self.step_ms > 0 {
+                sleep(Duration::from_millis(self.step_ms));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The calling thread's id, as the kernel gives it.
+pub(crate) fn thread_id() -> u64 {
+    let link = std::fs::read_link("/proc/thread-self").ok();
+    link.and_then(|link| link.file_name()?.to_str()?.parse().ok()).unwrap_or(0)
+}
