@@ -1,0 +1,53 @@
+//! The table of tests, a family a file.
+
+mod action;
+mod cleanup;
+mod command;
+mod descriptors;
+mod filter;
+mod hostile;
+mod life;
+mod limits;
+mod load;
+mod memory;
+mod negative;
+mod programs;
+mod rights;
+mod table;
+mod ways;
+
+use crate::case::Case;
+use crate::need::Need;
+use crate::tracer::{Run, Tracer};
+
+/// What every test needs that attaches the tracer.
+const TRACING: &[Need] = &[Need::Root, Need::Tracing];
+
+/// Every test.
+pub fn all() -> impl Iterator<Item = Case> {
+    [
+        memory::CASES,
+        limits::CASES,
+        descriptors::CASES,
+        life::CASES,
+        table::CASES,
+        negative::CASES,
+        filter::CASES,
+        command::CASES,
+        hostile::CASES,
+        load::CASES,
+        cleanup::CASES,
+        rights::CASES,
+        action::CASES,
+        programs::CASES,
+        ways::CASES,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+}
+
+/// Runs the trigger under `memwatch trace` with these options; both succeed.
+fn traced(options: &[&str], trigger: &[&str]) -> anyhow::Result<Run> {
+    Tracer::new(options)?.trigger(trigger)?.succeeded()
+}

@@ -1,0 +1,92 @@
+//! Acts of rules, on the test's own child: at the moment the memory is asked for, and when it is touched.
+
+use anyhow::ensure;
+
+use super::TRACING;
+use super::table::{NO_TABLE, large_element, length, table};
+use crate::case::Case;
+use crate::need::Need;
+use crate::tracer::Run;
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("action::signal_before_the_first_touch", TRACING, before_touch),
+    Case::new("action::signal_of_choice", TRACING, signal_of_choice),
+    Case::new("action::signal_at_the_touched_bound", TRACING, at_bound),
+    Case::new("action::untouched_table_is_left_alone", TRACING, untouched),
+    Case::new("action::smaller_table_is_left_alone", TRACING, smaller),
+    Case::new("action::no_table_is_left_alone", TRACING, no_table),
+    Case::new("action::refusal", &[Need::Root, Need::Tracing, Need::Way("fentry")], refusal),
+];
+
+const TOUCH: u64 = 12 << 20;
+
+/// Runs the trigger that asks for a table and touches some of it, under a rule.
+fn acted(rule: &[&str], trigger: &[&str]) -> anyhow::Result<Run> {
+    let element = large_element().to_string();
+    let options: Vec<&str> = [&["--min-table", "0"], rule].concat();
+    let trigger: Vec<&str> = [&["--elements", &element], trigger].concat();
+    table(&options, &trigger)
+}
+
+fn touching() -> [String; 2] {
+    ["--touch".to_owned(), TOUCH.to_string()]
+}
+
+/// Bytes of its table that the killed child had touched.
+fn touched_at_death(run: &Run, signal: i32) -> anyhow::Result<u64> {
+    ensure!(run.status.code() == Some(128 + signal), "ended with {}; {}", run.status, run.errors);
+    let act = run.one("action", |_| true)?;
+    let pid = act.pid();
+    run.one("exit", |line| line.pid() == pid)?.number("fd_table_touched_bytes")
+}
+
+fn before_touch() -> anyhow::Result<()> {
+    let [touch, bytes] = touching();
+    let run = acted(&["--act", "signal-mapped"], &[&touch, &bytes])?;
+    let touched = touched_at_death(&run, libc::SIGKILL)?;
+    ensure!(touched == 0, "{touched} bytes were touched before the signal");
+    run.one("action", |line| line.is("what", "signal_mapped"))?
+        .expect(&[("signal", "SIGKILL".into()), ("bytes", length(large_element()).into())])
+}
+
+fn signal_of_choice() -> anyhow::Result<()> {
+    let run = acted(&["--act", "signal-mapped", "--act-signal", "15"], &[])?;
+    touched_at_death(&run, libc::SIGTERM).map(drop)
+}
+
+fn at_bound() -> anyhow::Result<()> {
+    const BOUND: u64 = 4 << 20;
+    let [touch, bytes] = touching();
+    let run = acted(&["--act", "signal-touched", "--act-touched", &BOUND.to_string()], &[&touch, &bytes])?;
+    let touched = touched_at_death(&run, libc::SIGKILL)?;
+    // The kernel's counter runs ahead of or behind the truth by some dozens of pages per CPU.
+    ensure!((BOUND..BOUND + (2 << 20)).contains(&touched), "{touched} bytes touched at a bound of {BOUND}");
+    Ok(())
+}
+
+/// Nobody was signalled, and the child came to its own end.
+fn left_alone(run: Run) -> anyhow::Result<()> {
+    run.succeeded()?.none("action", |_| true)
+}
+
+fn untouched() -> anyhow::Result<()> {
+    left_alone(acted(
+        &["--act", "signal-touched", "--act-touched", "4194304"],
+        &["--touch-before", NO_TABLE],
+    )?)
+}
+
+fn smaller() -> anyhow::Result<()> {
+    let above = (length(large_element()) + 1).to_string();
+    left_alone(acted(&["--act", "signal-mapped", "--act-min", &above], &[])?)
+}
+
+fn no_table() -> anyhow::Result<()> {
+    left_alone(acted(&["--act", "signal-mapped"], &["--region", "prot-none"])?)
+}
+
+fn refusal() -> anyhow::Result<()> {
+    let run = acted(&["--act", "refuse"], &["--refused"])?.succeeded()?;
+    run.one("action", |line| line.is("what", "refuse"))?;
+    run.first("fd_table", |line| line.is("state", "failed")).map(drop)
+}

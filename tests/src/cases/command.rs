@@ -1,0 +1,113 @@
+//! `memwatch trace` as a command: what it runs, when it ends, what it says at the end.
+
+use std::ffi::OsStr;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+
+use super::{TRACING, traced};
+use crate::case::Case;
+use crate::child::PATIENCE;
+use crate::tracer::Tracer;
+use crate::trigger::Trigger;
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("command::passes_exit_status", TRACING, exit_status),
+    Case::new("command::passes_death_by_signal", TRACING, death_by_signal),
+    Case::new("command::traces_from_first_instruction", TRACING, first_instruction),
+    Case::new("command::no_such_program", TRACING, no_such_program),
+    Case::new("command::count_ends_it", TRACING, count),
+    Case::new("command::duration_ends_it", TRACING, duration),
+    Case::new("command::interrupt_ends_with_summary", TRACING, interrupt),
+    Case::new("command::closed_pipe_ends_quietly", TRACING, closed_pipe),
+    Case::new("command::table_for_people", TRACING, table_output),
+];
+
+fn exit_status() -> anyhow::Result<()> {
+    for code in [0, 1, 41, 255] {
+        let run = Tracer::new(&[])?.trigger(&["end", "--code", &code.to_string()])?;
+        ensure!(run.status.code() == Some(code), "{code} became {}; {}", run.status, run.errors);
+    }
+    Ok(())
+}
+
+fn death_by_signal() -> anyhow::Result<()> {
+    let run = Tracer::new(&[])?.trigger(&["end", "--signal", "15"])?;
+    // As a shell: 128 and the signal's number.
+    ensure!(run.status.code() == Some(128 + 15), "death by SIGTERM became {}; {}", run.status, run.errors);
+    Ok(())
+}
+
+fn first_instruction() -> anyhow::Result<()> {
+    let run = traced(&["--min-bytes", "0"], &["map", "--bytes", "4096"])?;
+    let pid = run.pid()?;
+    let mut own = run.lines.iter().filter(|line| line.pid() == pid).map(crate::line::Line::name);
+    let after_exec: Vec<&str> = own.by_ref().skip_while(|name| *name != "exec").take(2).collect();
+    // The loader's first system call is brk(0), which moves nothing; its first mapping follows.
+    ensure!(after_exec == ["exec", "mmap"], "the first lines of the command are {after_exec:?}");
+    Ok(())
+}
+
+fn no_such_program() -> anyhow::Result<()> {
+    let run = Tracer::new(&[])?.command([OsStr::new("/no/such/program")])?;
+    ensure!(run.status.code() == Some(1), "ended with {}", run.status);
+    ensure!(run.errors.contains("/no/such/program"), "the error does not name it: {}", run.errors);
+    Ok(())
+}
+
+fn count() -> anyhow::Result<()> {
+    let mut trigger = Trigger::ready(&["map", "--bytes", "7000001", "--unmap", "--times", "50"])?;
+    let pid = trigger.pid().to_string();
+    let tracer = Tracer::new(&["--pid", &pid, "--count", "5", "--event", "mmap"])?.attach()?;
+    trigger.act()?;
+    let run = tracer.finish()?.succeeded()?;
+    ensure!(run.of("mmap").len() == 5, "{} events after --count 5", run.of("mmap").len());
+    trigger.finish().map(drop)
+}
+
+fn duration() -> anyhow::Result<()> {
+    let start = Instant::now();
+    let trigger = Trigger::ready(&["map", "--bytes", "4096"])?;
+    let tracer = Tracer::new(&["--pid", &trigger.pid().to_string(), "--duration", "1500ms"])?.attach()?;
+    tracer.finish()?.succeeded()?;
+    let took = start.elapsed();
+    ensure!((Duration::from_millis(1500)..Duration::from_secs(30)).contains(&took), "ended after {took:?}");
+    Ok(())
+}
+
+fn interrupt() -> anyhow::Result<()> {
+    let mut trigger = Trigger::ready(&["map", "--bytes", "7000001"])?;
+    let pid = trigger.pid().to_string();
+    let mut tracer = Tracer::new(&["--pid", &pid, "--min-bytes", "1048576"])?.attach()?;
+    trigger.act()?;
+    tracer.wait_for("mmap", |line| line.is("bytes", 7_000_001))?;
+    let run = tracer.interrupt()?.succeeded()?;
+    for word in ["events", "lost"] {
+        ensure!(run.errors.contains(word), "no {word} in the summary:\n{}", run.errors);
+    }
+    run.none("lost", |_| true)
+}
+
+fn closed_pipe() -> anyhow::Result<()> {
+    let mut trigger = Trigger::ready(&["map", "--bytes", "7000001", "--unmap", "--times", "5000"])?;
+    let pid = trigger.pid().to_string();
+    let tracer = Tracer::new(&["--pid", &pid])?.attach()?;
+    let mut running = tracer.close_output();
+    trigger.act()?;
+    let status = running.wait(PATIENCE)?;
+    let errors = running.errors();
+    ensure!(status.success(), "ended with {status}: {errors}");
+    ensure!(!errors.to_lowercase().contains("pipe") && !errors.contains("panic"), "not quiet: {errors}");
+    Ok(())
+}
+
+fn table_output() -> anyhow::Result<()> {
+    let mut tracer = Tracer::new(&["--output", "table", "--min-bytes", "1048576"])?
+        .run_trigger(&["map", "--bytes", "7000001"])?;
+    let lines = tracer.rest(PATIENCE)?;
+    let status = tracer.wait(PATIENCE)?;
+    ensure!(status.success(), "ended with {status}: {}", tracer.errors());
+    ensure!(lines.iter().any(|line| line.contains("mmap")), "no mmap in the table:\n{}", lines.join("\n"));
+    ensure!(lines.iter().all(|line| !line.starts_with('{')), "JSON in the table:\n{}", lines.join("\n"));
+    Ok(())
+}

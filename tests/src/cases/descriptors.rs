@@ -1,0 +1,57 @@
+//! The kernel's descriptor table, and close sweeps.
+
+use anyhow::ensure;
+
+use super::{TRACING, traced};
+use crate::case::Case;
+use crate::line::Line;
+use crate::tracer::{Run, Tracer};
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("descriptors::table_growth", TRACING, growth),
+    Case::new("descriptors::close_sweep", TRACING, sweep),
+    Case::new("descriptors::short_sweep_is_silent", TRACING, short_sweep),
+    Case::new("descriptors::sweep_without_a_limit_read_is_silent", TRACING, unread_sweep),
+];
+
+pub(super) fn growth() -> anyhow::Result<()> {
+    let run = traced(&[], &["dup-high", "--fd", "4000"])?;
+    let pid = run.pid()?;
+    let line = run.one("fdtable_growth", |line| line.pid() == pid)?;
+    // The kernel rounds up to a power of two of slots (fs/file.c, alloc_fdtable).
+    line.expect(&[("new_slots", 4096.into()), ("bytes", (4096 * 8 + 4096 / 4 + 4096 / 512).into())])?;
+    ensure!(line.number("old_slots")? < 4096, "the table was as large before: {line}");
+    Ok(())
+}
+
+fn sweeps(run: &Run) -> anyhow::Result<Vec<&Line>> {
+    let pid = run.pid()?;
+    Ok(run.of("close_sweep").into_iter().filter(|line| line.pid() == pid).collect())
+}
+
+pub(super) fn sweep() -> anyhow::Result<()> {
+    let run = Tracer::new(&[])?.descriptors(4567).trigger(&["sweep", "--count", "5000"])?.succeeded()?;
+    let lines = sweeps(&run)?;
+    let phases: Vec<&str> = lines.iter().filter_map(|line| line.text("phase").ok()).collect();
+    ensure!(phases == ["start", "progress", "progress", "end"], "phases {phases:?}");
+    let counts: Vec<u64> = lines.iter().filter_map(|line| line.number("count").ok()).collect();
+    ensure!(counts == [1024, 2048, 4096, 5000], "counts {counts:?}");
+    for line in lines {
+        line.expect(&[("limit", 4567.into())])?;
+        let took = line.number("duration_ns")?;
+        ensure!((1_000..10_000_000_000).contains(&took), "5000 closes took {took} ns");
+    }
+    Ok(())
+}
+
+fn short_sweep() -> anyhow::Result<()> {
+    let run = traced(&[], &["sweep", "--count", "1000"])?;
+    ensure!(sweeps(&run)?.is_empty(), "1000 closes are a habit, not a sweep");
+    Ok(())
+}
+
+fn unread_sweep() -> anyhow::Result<()> {
+    let run = traced(&[], &["sweep", "--count", "5000", "--unread"])?;
+    ensure!(sweeps(&run)?.is_empty(), "nothing was learned that the sweep could follow from");
+    Ok(())
+}

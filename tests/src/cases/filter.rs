@@ -1,0 +1,142 @@
+//! Filters: the process meant is seen, its neighbour doing the same is not.
+
+use anyhow::{Context as _, ensure};
+
+use super::{TRACING, traced};
+use crate::case::Case;
+use crate::cgroup::Group;
+use crate::need::Need;
+use crate::tracer::{Run, Tracer};
+use crate::trigger::Trigger;
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("filter::pid", TRACING, pid),
+    Case::new("filter::tree", TRACING, tree),
+    Case::new("filter::comm", TRACING, comm),
+    Case::new("filter::comm_pattern", TRACING, comm_pattern),
+    Case::new("filter::exe_pattern", TRACING, exe_pattern),
+    Case::new("filter::uid", TRACING, uid),
+    Case::new("filter::cgroup_and_below", &[Need::Root, Need::Tracing, Need::Unified], cgroup),
+    Case::new("filter::kinds", TRACING, kinds),
+    Case::new("filter::name_of_nothing_is_an_error", TRACING, nothing),
+];
+
+const MEANT: u64 = 7_000_001;
+const NEIGHBOUR: u64 = 8_000_001;
+
+fn map(bytes: u64) -> [String; 3] {
+    ["map".to_owned(), "--bytes".to_owned(), bytes.to_string()]
+}
+
+fn ready(arguments: &[String]) -> anyhow::Result<Trigger> {
+    Trigger::ready(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// Attaches with these options, lets the neighbour act, then the one meant, and expects to see the latter only.
+fn sees_only(options: &[&str], mut meant: Trigger, neighbour: Trigger) -> anyhow::Result<Run> {
+    let options: Vec<&str> = [options, &["--min-bytes", "1048576"]].concat();
+    let mut tracer = Tracer::new(&options)?.attach()?;
+    let pid = u64::from(meant.pid());
+    neighbour.run()?;
+    meant.act()?;
+    tracer.wait_for("mmap", |line| line.is("bytes", MEANT))?;
+    let run = tracer.interrupt()?;
+    meant.finish()?;
+    run.one("mmap", |line| line.is("bytes", MEANT))?.expect(&[("process.pid", pid.into())])?;
+    run.none("mmap", |line| line.is("bytes", NEIGHBOUR))?;
+    Ok(run)
+}
+
+fn pid() -> anyhow::Result<()> {
+    let meant = ready(&map(MEANT))?;
+    let option = meant.pid().to_string();
+    sees_only(&["--pid", &option], meant, ready(&map(NEIGHBOUR))?).map(drop)
+}
+
+fn tree() -> anyhow::Result<()> {
+    // The bytes are those of a table, asked for by a grandchild that does not exist when the tracer attaches.
+    let limit = 1_234_567;
+    let bytes = (limit * 8 + 16u64).next_multiple_of(4096);
+    let mut meant =
+        Trigger::ready(&["table", "--by", "none", "--limit", &limit.to_string(), "--forks", "2"])?;
+    let mut tracer =
+        Tracer::new(&["--tree", &meant.pid().to_string(), "--min-bytes", "1048576"])?.attach()?;
+    ready(&map(NEIGHBOUR))?.run()?;
+    let root = u64::from(meant.pid());
+    meant.act()?;
+    let seen = tracer.wait_for("mmap", |line| line.is("bytes", bytes))?;
+    let run = tracer.interrupt()?;
+    ensure!(seen.pid() != root, "the grandchild mapped, not {root}: {seen}");
+    run.none("mmap", |line| line.is("bytes", NEIGHBOUR))
+}
+
+fn named(name: &str, bytes: u64) -> anyhow::Result<Trigger> {
+    let hex: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
+    Trigger::ready(&["named", "--name", &hex, "--bytes", &bytes.to_string()])
+}
+
+fn comm() -> anyhow::Result<()> {
+    sees_only(&["--comm", "mw-comm-a"], named("mw-comm-a", MEANT)?, named("mw-comm-b", NEIGHBOUR)?).map(drop)
+}
+
+fn comm_pattern() -> anyhow::Result<()> {
+    sees_only(&["--comm", "mw-p*-a"], named("mw-pattern-a", MEANT)?, named("mw-pattern-b", NEIGHBOUR)?)
+        .map(drop)
+}
+
+fn exe_pattern() -> anyhow::Result<()> {
+    let neighbour = Tracer::new(&["--exe", "*/no-such-program", "--min-bytes", "1048576"])?.attach()?;
+    let mut meant = Tracer::new(&["--exe", "*/memwatch-trig*", "--min-bytes", "1048576"])?.attach()?;
+    let mut trigger = ready(&map(MEANT))?;
+    trigger.act()?;
+    meant.wait_for("mmap", |line| line.is("bytes", MEANT))?;
+    neighbour.interrupt()?.none("mmap", |_| true)
+}
+
+fn uid() -> anyhow::Result<()> {
+    let meant = Trigger::ready(&["map", "--bytes", &MEANT.to_string(), "--uid", "54321"])?;
+    let run = sees_only(&["--uid", "54321"], meant, ready(&map(NEIGHBOUR))?)?;
+    run.one("mmap", |line| line.is("bytes", MEANT))?.expect(&[("process.real_user.id", 54321.into())])
+}
+
+fn cgroup() -> anyhow::Result<()> {
+    let outer = Group::new("outer")?;
+    let inner = outer.child("inner")?;
+    let meant = ready(&map(MEANT))?;
+    inner.take(meant.pid())?;
+    let path = outer.path().to_str().context("a path that is text")?.to_owned();
+    let run = sees_only(&["--cgroup", &path], meant, ready(&map(NEIGHBOUR))?)?;
+    let line = run.one("mmap", |line| line.is("bytes", MEANT))?;
+    let seen = line.text("memwatch.cgroup.path")?;
+    ensure!(seen.ends_with("/inner"), "the group is {}, seen as {seen}", inner.path().display());
+    Ok(())
+}
+
+fn kinds() -> anyhow::Result<()> {
+    let run = traced(
+        &["--event", "munmap,exit", "--min-bytes", "1048576"],
+        &["map", "--bytes", "7000001", "--unmap"],
+    )?;
+    run.one("munmap", |line| line.is("bytes", MEANT))?;
+    let pid = run.pid()?;
+    run.one("exit", |line| line.pid() == pid)?;
+    for kind in ["mmap", "exec", "fork", "rlimit_read", "brk"] {
+        run.none(kind, |_| true)?;
+    }
+    Ok(())
+}
+
+fn nothing() -> anyhow::Result<()> {
+    // 2^22 is the largest pid_max: no process has this id.
+    for options in
+        [["--pid", "4194305"], ["--tree", "4194305"], ["--cgroup", "/no/such/group"], ["--event", "nonsense"]]
+    {
+        let mut running = Tracer::new(&options)?.start()?;
+        let status = running.wait(crate::child::PATIENCE)?;
+        let errors = running.errors();
+        ensure!(!status.success(), "{options:?} was accepted");
+        let [option, value] = options;
+        ensure!(errors.contains(value), "the error about {option} does not name {value}: {errors}");
+    }
+    Ok(())
+}

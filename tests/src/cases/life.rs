@@ -1,0 +1,87 @@
+//! exec, fork, exit, and identities that survive them.
+
+use anyhow::ensure;
+
+use super::{TRACING, traced};
+use crate::case::Case;
+use crate::need::Need;
+use crate::tracer::Tracer;
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("life::exec_with_path_and_arguments", TRACING, exec),
+    Case::new("life::fork_names_the_child", TRACING, fork),
+    Case::new("life::exit_code", TRACING, exit_code),
+    Case::new("life::exit_by_signal", TRACING, exit_signal),
+    Case::new("life::exit_carries_peak_rss", TRACING, exit_rss),
+    Case::new("life::threads_are_no_processes", TRACING, threads),
+    Case::new(
+        "life::reused_pid_is_another_process",
+        &[Need::Root, Need::Tracing, Need::InitialPids],
+        reused_pid,
+    ),
+];
+
+fn exec() -> anyhow::Result<()> {
+    let run = traced(&[], &["map", "--bytes", "4096"])?;
+    let pid = run.pid()?;
+    let trigger = crate::locate::trigger()?.to_string_lossy().into_owned();
+    let arguments: Vec<&str> = vec![&trigger, "map", "--bytes", "4096"];
+    run.one("exec", |line| line.pid() == pid)?.expect(&[
+        ("process.executable.path", trigger.as_str().into()),
+        ("process.command_args", arguments.into()),
+    ])
+}
+
+fn fork() -> anyhow::Result<()> {
+    let run = Tracer::new(&[])?.trigger(&["table", "--forks", "1"])?.succeeded()?;
+    let child = run.pid()?;
+    let line = run.one("fork", |line| line.is("child_pid", child))?;
+    let exit = run.one("exit", |line| line.pid() == child)?;
+    exit.expect(&[("process.parent_pid", line.pid().into())])
+}
+
+fn exit_code() -> anyhow::Result<()> {
+    let run = Tracer::new(&[])?.trigger(&["end", "--code", "41"])?;
+    let pid = run.pid()?;
+    run.one("exit", |line| line.pid() == pid)?.expect(&[("process.exit.code", 41.into())])
+}
+
+fn exit_signal() -> anyhow::Result<()> {
+    let run = Tracer::new(&[])?.trigger(&["end", "--signal", "10"])?;
+    ensure!(
+        run.of("exit").iter().any(|line| line.is("signal", "SIGUSR1")),
+        "no exit by SIGUSR1: {:?}",
+        run.of("exit")
+    );
+    Ok(())
+}
+
+fn exit_rss() -> anyhow::Result<()> {
+    let run = traced(&[], &["grow", "--step", "1048576", "--steps", "48"])?;
+    let pid = run.pid()?;
+    let peak = run.one("exit", |line| line.pid() == pid)?.number("max_rss_bytes")?;
+    ensure!((48 << 20..64 << 20).contains(&peak), "peak of {peak} bytes after touching 48 MiB");
+    Ok(())
+}
+
+fn threads() -> anyhow::Result<()> {
+    let run = traced(&[], &["threads", "--count", "5", "--bytes", "4096"])?;
+    let pid = run.pid()?;
+    run.one("exit", |line| line.pid() == pid)?;
+    run.none("fork", |line| line.pid() == pid)
+}
+
+fn reused_pid() -> anyhow::Result<()> {
+    let run =
+        traced(&["--min-bytes", "1048576"], &["reuse-pid", "--first", "5000001", "--second", "6000001"])?;
+    let pid = run.reported("reused")?;
+    let first = run.one("mmap", |line| line.is("bytes", 5_000_001))?;
+    let second = run.one("mmap", |line| line.is("bytes", 6_000_001))?;
+    for (line, name) in [(first, "first-life"), (second, "second-life")] {
+        line.expect(&[("process.pid", pid.into()), ("thread.name", name.into())])?;
+    }
+    let start = |line: &crate::line::Line| line.get("memwatch.process.start_ns").cloned();
+    ensure!(start(first).is_some() && start(first) != start(second), "one process: {first} and {second}");
+    ensure!(run.of("exit").iter().filter(|line| line.pid() == pid).count() == 2, "not two ends of pid {pid}");
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! Floods: nothing is lost in silence, and memory stays bounded.
+
+use anyhow::{Context as _, ensure};
+
+use super::TRACING;
+use crate::case::Case;
+use crate::tracer::{Run, Tracer};
+use crate::trigger::Trigger;
+
+pub(super) const CASES: &[Case] = &[
+    Case::alone("load::ten_thousand_short_lives", TRACING, short_lives),
+    Case::alone("load::short_lives_that_execute", TRACING, short_lives_that_execute),
+    Case::alone("load::tiny_ring_counts_exactly", TRACING, tiny_ring),
+];
+
+/// Resident memory of a tracer under a flood, rings included, in KiB.
+const BOUND_KIB: u64 = 64 * 1024;
+
+fn peak_kib(pid: u32) -> anyhow::Result<u64> {
+    let status =
+        std::fs::read_to_string(format!("/proc/{pid}/status")).context("read the tracer's status")?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no peak in its status")?;
+    line.trim().trim_end_matches(" kB").parse().context("read the peak")
+}
+
+/// Runs a burst under a tracer; returns the tracer's lines and its peak memory in KiB.
+fn burst(options: &[&str], count: u32, exec: bool) -> anyhow::Result<(Run, u64)> {
+    let count = count.to_string();
+    let mut arguments = vec!["burst", "--count", count.as_str()];
+    if exec {
+        arguments.push("--exec");
+    }
+    let trigger = Trigger::ready(&arguments)?;
+    let pid = trigger.pid().to_string();
+    let options: Vec<&str> = [options, &["--tree", &pid]].concat();
+    let mut tracer = Tracer::new(&options)?.attach()?;
+    let root = u64::from(trigger.pid());
+    trigger.run()?;
+    tracer.wait_for("exit", |line| line.pid() == root)?;
+    let peak = peak_kib(tracer.pid())?;
+    Ok((tracer.interrupt()?.succeeded()?, peak))
+}
+
+fn short_lives() -> anyhow::Result<()> {
+    let (run, peak) = burst(&["--event", "fork,exit"], 10_000, false)?;
+    let (forks, exits, lost) = (run.of("fork").len(), run.of("exit").len(), run.lost("ring_full") as usize);
+    // The trigger's own end makes one exit more than there are children.
+    ensure!(forks + exits + lost == 20_001, "{forks} forks, {exits} exits, {lost} lost of 20001 records");
+    ensure!(peak < BOUND_KIB, "the tracer took {peak} KiB");
+    Ok(())
+}
+
+fn short_lives_that_execute() -> anyhow::Result<()> {
+    let (run, peak) = burst(&["--event", "fork,exec,exit"], 500, true)?;
+    let seen = run.of("fork").len() + run.of("exec").len() + run.of("exit").len();
+    let lost = run.lost("ring_full") as usize;
+    ensure!(seen + lost == 3 * 500 + 1, "{seen} seen and {lost} lost of 1501 records");
+    ensure!(peak < BOUND_KIB, "the tracer took {peak} KiB");
+    // Every process that executed is named, though most were gone when their records were read.
+    let trigger = crate::locate::trigger()?.to_string_lossy().into_owned();
+    let nameless =
+        run.of("exec").into_iter().find(|line| !line.is("process.executable.path", trigger.as_str()));
+    ensure!(nameless.is_none(), "no path: {nameless:?}");
+    Ok(())
+}
+
+fn tiny_ring() -> anyhow::Result<()> {
+    const CALLS: u64 = 200_000;
+    let trigger = Trigger::ready(&["map", "--bytes", "7000001", "--unmap", "--times", &CALLS.to_string()])?;
+    let pid = trigger.pid().to_string();
+    let options = ["--ring-size", "4096", "--pid", &pid, "--event", "mmap,exit", "--min-bytes", "7000001"];
+    let tracer = Tracer::new(&options)?.attach()?;
+    trigger.run()?;
+    let run = tracer.interrupt()?.succeeded()?;
+    let received = run.of("mmap").len() as u64 + run.of("exit").len() as u64;
+    let lost = run.lost("ring_full");
+    ensure!(received + lost == CALLS + 1, "{received} received and {lost} lost of {} sent", CALLS + 1);
+    ensure!(lost > 0, "nothing was lost: the ring of one page was large enough, and this test shows nothing");
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! What looks like a table and is none: the detector must be silent at any size.
+
+use anyhow::ensure;
+
+use super::TRACING;
+use super::table::table;
+use crate::case::Case;
+use crate::limit;
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("negative::address_space_only", TRACING, || silent(&["--region", "prot-none"])),
+    Case::new("negative::shared_memory", TRACING, || silent(&["--region", "shared"])),
+    Case::new("negative::thread_stack", TRACING, || silent(&["--region", "stack"])),
+    Case::new("negative::private_view_of_a_file", TRACING, || silent(&["--region", "file"])),
+    Case::new("negative::limit_not_read", TRACING, not_read),
+    Case::new("negative::exec_forgets", TRACING, || silent(&["--exec"])),
+    Case::new("negative::exec_in_a_child_forgets", TRACING, || silent(&["--forks", "1", "--exec"])),
+    Case::new("negative::larger_than_any_element", TRACING, || silent(&["--elements", "1032"])),
+];
+
+/// The trigger does its near miss, seen to the end, and no finding names any process.
+fn silent(trigger: &[&str]) -> anyhow::Result<()> {
+    let run = table(&["--min-table", "0", "--min-bytes", "0"], trigger)?.succeeded()?;
+    run.none("fd_table", |_| true)?;
+    // Silence counts only when the memory was asked for before the eyes of the tracer.
+    ensure!(!run.of("mmap").is_empty(), "no mapping was seen at all");
+    Ok(())
+}
+
+fn not_read() -> anyhow::Result<()> {
+    silent(&["--by", "none", "--limit", &limit::table().to_string()])
+}

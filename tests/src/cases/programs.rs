@@ -1,0 +1,200 @@
+//! Real programs, each apart from the host in a root file system: those that size memory by their limit, and those
+//! that only look like it.
+
+use anyhow::{Context as _, ensure};
+
+use crate::case::Case;
+use crate::limit;
+use crate::line::Line;
+use crate::need::Need;
+use crate::program;
+use crate::tracer::{Run, Tracer};
+
+macro_rules! needs {
+    ($program:literal) => {
+        &[Need::Root, Need::Tracing, Need::Program($program)]
+    };
+}
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("programs::uwsgi_http_router", needs!("usr/bin/uwsgi-core"), || uwsgi("http")),
+    Case::new("programs::uwsgi_fastrouter", needs!("usr/bin/uwsgi-core"), || uwsgi("fastrouter")),
+    Case::new("programs::rpcbind_maps_and_never_touches", needs!("usr/sbin/rpcbind"), rpcbind),
+    Case::new("programs::python_array_per_descriptor", needs!("usr/bin/python3"), python),
+    Case::new("programs::haproxy", needs!("usr/sbin/haproxy"), haproxy),
+    Case::new("programs::slapd", needs!("usr/sbin/slapd"), slapd),
+    Case::new("programs::squid", needs!("usr/sbin/squid"), squid),
+    Case::new("programs::erlang", needs!("usr/bin/erl"), erlang),
+    Case::new("programs::fakeroot_sweeps", needs!("usr/bin/faked-sysv"), fakeroot),
+    Case::new("programs::xinetd_sweeps", needs!("usr/sbin/xinetd"), xinetd),
+    Case::new("programs::not_java", needs!("usr/bin/java"), || {
+        silent("exec timeout 8 java -Xms1g -Xmx1g -XX:-AlwaysPreTouch -version", 12)
+    }),
+    Case::new("programs::not_go", needs!("usr/bin/prometheus-node-exporter"), || {
+        silent("exec prometheus-node-exporter --web.listen-address=127.0.0.1:9100", 3)
+    }),
+    Case::new("programs::not_postgresql", needs!("usr/lib/postgresql"), postgresql),
+    Case::new("programs::not_node", needs!("usr/bin/node"), || {
+        silent("exec node -e 'const b = Buffer.alloc(96 << 20, 1); setTimeout(() => b, 500)'", 8)
+    }),
+    Case::new("programs::not_redis", needs!("usr/bin/redis-server"), || {
+        silent("exec redis-server --bind 127.0.0.1 --dir /tmp --save ''", 3)
+    }),
+];
+
+/// Runs a shell script in the root file system under the tracer, for at most some seconds. Its output goes nowhere:
+/// standard output is the tracer's.
+fn script(options: &[&str], script: &str, seconds: u64) -> anyhow::Result<Run> {
+    let root = program::root().context("no root file system")?;
+    let root = root.to_str().context("a root that is text")?.to_owned();
+    // A slow, emulated machine needs several times as long.
+    let seconds = (seconds * if limit::in_guest() { 5 } else { 1 }).to_string();
+    let script = format!("exec >/dev/null 2>/tmp/errors; {script}");
+    let arguments = ["inside", "--root", &root, "--seconds", &seconds, "--", "/bin/sh", "-c", &script];
+    Tracer::new(options)?.descriptors(limit::table()).trigger(&arguments)
+}
+
+/// Reports tables of any size: on a host with a low limit they are small.
+fn sized(text: &str, seconds: u64) -> anyhow::Result<Run> {
+    script(
+        &["--min-table", "0", "--event", "fd_table,close_sweep,rlimit_read,rlimit_set,exec,exit"],
+        text,
+        seconds,
+    )
+}
+
+fn is_program(line: &Line, name: &str) -> bool {
+    line.text("process.executable.path").is_ok_and(|path| path.rsplit('/').next() == Some(name))
+}
+
+/// The first finding about a program that fits.
+fn finding<'a>(run: &'a Run, name: &str, fits: impl Fn(&Line) -> bool) -> anyhow::Result<&'a Line> {
+    let found = run
+        .of("fd_table")
+        .into_iter()
+        .find(|line| is_program(line, name) && line.is("limit", limit::table()) && fits(line));
+    found.with_context(|| {
+        let others: Vec<String> = run.of("fd_table").iter().map(ToString::to_string).collect();
+        let programs: Vec<&str> =
+            run.of("exec").iter().filter_map(|line| line.text("process.executable.path").ok()).collect();
+        format!(
+            "no such table of {name}; executed: {programs:?}; errors: {}; found:\n{}",
+            run.errors,
+            others.join("\n")
+        )
+    })
+}
+
+fn uwsgi(router: &str) -> anyhow::Result<()> {
+    let text = format!(
+        "exec uwsgi-core --plugin {router} --plugin python3 --{router} 127.0.0.1:8080 --socket 127.0.0.1:3031 --master"
+    );
+    let run = sized(&text, 3)?;
+    let inherited = |line: &Line| line.number("learned_forks").is_ok_and(|forks| forks > 0);
+    let line = finding(&run, "uwsgi-core", |line| line.is("element_bytes", 8) && inherited(line))?;
+    ensure!(line.number("learned_by_pid")? != line.pid(), "the master reads, its child maps: {line}");
+    run.first("rlimit_read", |read| {
+        read.is("resource", "nofile") && Some(read.pid()) == line.number("learned_by_pid").ok()
+    })?;
+    ensure!(line.text("advice")?.contains("max-fd"), "the advice does not name the setting: {line}");
+    Ok(())
+}
+
+fn rpcbind() -> anyhow::Result<()> {
+    let run = sized("exec rpcbind -f -w", 2)?;
+    let line = finding(&run, "rpcbind", |line| line.is("element_bytes", 8))?;
+    line.expect(&[("state", "mapped".into())])?;
+    let pid = line.pid();
+    if limit::table() > 1 << 26 {
+        // A small table is hidden by what else the program touches; a large one cannot be.
+        let touched = run.one("exit", |line| line.pid() == pid)?.number("fd_table_touched_bytes")?;
+        ensure!(touched < 64 << 20, "{touched} bytes of the table touched");
+    }
+    Ok(())
+}
+
+fn python() -> anyhow::Result<()> {
+    let text = "exec python3 -c 'import array, resource
+n = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+table = array.array(\"q\", [0]) * n'";
+    let run = sized(text, 10)?;
+    finding(&run, "python3.11", |line| line.is("element_bytes", 8))?.expect(&[("learned_forks", 0.into())])
+}
+
+fn haproxy() -> anyhow::Result<()> {
+    let text = "printf 'defaults\\n mode tcp\\n timeout connect 1s\\n timeout client 1s\\n timeout server 1s\\n\
+                listen x\\n bind 127.0.0.1:8081\\n' > /tmp/haproxy.cfg; exec haproxy -db -f /tmp/haproxy.cfg";
+    let run = sized(text, 3)?;
+    for element in [128, 16] {
+        finding(&run, "haproxy", |line| line.is("element_bytes", element))?;
+    }
+    Ok(())
+}
+
+fn slapd() -> anyhow::Result<()> {
+    let text = "mkdir /tmp/db; printf 'include /etc/ldap/schema/core.schema\\ndatabase ldif\\nsuffix dc=test\\n\
+                directory /tmp/db\\n' > /tmp/slapd.conf; exec slapd -d 0 -f /tmp/slapd.conf -h ldap://127.0.0.1:3890";
+    let run = sized(text, 3)?;
+    for element in [56, 664] {
+        finding(&run, "slapd", |line| line.is("element_bytes", element))?;
+    }
+    Ok(())
+}
+
+fn squid() -> anyhow::Result<()> {
+    let text = "printf 'http_port 127.0.0.1:3128\\npid_filename none\\ncache_log /tmp/log\\naccess_log none\\n\
+                cache_effective_user proxy\\ncoredump_dir /tmp\\nvisible_hostname x\\n' > /tmp/squid.conf; exec squid -N -f /tmp/squid.conf";
+    let run = sized(text, 4)?;
+    for element in [432, 136] {
+        finding(&run, "squid", |line| line.is("element_bytes", element))?;
+    }
+    Ok(())
+}
+
+fn erlang() -> anyhow::Result<()> {
+    let run = sized("exec erl -noshell -eval 'timer:sleep(300), halt().'", 8)?;
+    finding(&run, "beam.smp", |line| line.is("element_bytes", 16)).map(drop)
+}
+
+/// A program that closes one descriptor after the other up to its limit.
+fn sweeps(text: &str, name: &str) -> anyhow::Result<()> {
+    let run = sized(text, 3)?;
+    let sweep = run.of("close_sweep").into_iter().rfind(|line| is_program(line, name));
+    let sweep = sweep.with_context(|| format!("{name} closed nothing; errors: {}", run.errors))?;
+    sweep.expect(&[("limit", limit::table().into())])?;
+    if limit::table() < 1 << 20 {
+        let count = sweep.number("count")?;
+        ensure!(count > limit::table() - 100, "{count} closes of {}", limit::table());
+    }
+    Ok(())
+}
+
+fn fakeroot() -> anyhow::Result<()> {
+    sweeps("exec fakeroot-sysv sleep 1", "faked-sysv")
+}
+
+fn xinetd() -> anyhow::Result<()> {
+    sweeps(
+        "printf 'defaults\\n{\\n}\\n' > /tmp/xinetd.conf; exec xinetd -dontfork -f /tmp/xinetd.conf",
+        "xinetd",
+    )
+}
+
+/// A program that asks for much memory, and for none by its limit: nothing that a rule might act on.
+fn silent(text: &str, seconds: u64) -> anyhow::Result<()> {
+    let run = script(&[], text, seconds)?;
+    run.none("fd_table", |_| true)?;
+    // Silence counts only when the program ran before the eyes of the tracer.
+    let mapped = run.of("mmap").len();
+    ensure!(mapped > 0, "no large mapping was seen; errors: {}", run.errors);
+    Ok(())
+}
+
+fn postgresql() -> anyhow::Result<()> {
+    silent(
+        "mkdir /tmp/pg; chown postgres /tmp/pg; cd /tmp; as='setpriv --reuid postgres --regid postgres --clear-groups'; \
+         bin=$(echo /usr/lib/postgresql/*/bin); $as $bin/initdb -D /tmp/pg -N; \
+         exec $as $bin/postgres -D /tmp/pg -k /tmp -c shared_buffers=256MB -c listen_addresses=127.0.0.1",
+        12,
+    )
+}

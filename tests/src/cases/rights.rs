@@ -1,0 +1,89 @@
+//! Missing rights, and the commands that explain them: `doctor` and `demo`.
+
+use std::process::{Command, Stdio};
+
+use anyhow::ensure;
+
+use super::TRACING;
+use crate::case::Case;
+use crate::child::{PATIENCE, Running};
+use crate::need::Need;
+use crate::syscall::process;
+use crate::tracer::Tracer;
+use crate::{locate, need};
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("rights::missing_capabilities_are_named", TRACING, missing),
+    Case::new("rights::doctor_without_rights", &[Need::Root], doctor_without_rights),
+    Case::new("rights::doctor_tells_every_hook", TRACING, doctor),
+    Case::new("rights::doctor_for_people", TRACING, doctor_for_people),
+    Case::new("rights::demo", TRACING, demo),
+];
+
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
+const CAP_BPF: u32 = 39;
+const TRACING_RIGHTS: &[u32] = &[CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF];
+
+fn missing() -> anyhow::Result<()> {
+    let mut running = Tracer::new(&[])?.without(TRACING_RIGHTS).start()?;
+    let status = running.wait(PATIENCE)?;
+    let errors = running.errors();
+    ensure!(status.code().is_some_and(|code| code != 0), "ended with {status}: {errors}");
+    ensure!(errors.contains("CAP_BPF"), "the error does not name the capability: {errors}");
+    ensure!(!errors.contains("panicked"), "{errors}");
+    Ok(())
+}
+
+fn run(arguments: &[&str], withhold: &'static [u32]) -> anyhow::Result<(Option<i32>, String, String)> {
+    let mut command = Command::new(locate::memwatch()?);
+    command.args(arguments).stdin(Stdio::null());
+    process::withhold_capabilities(&mut command, withhold);
+    let mut running = Running::start(&mut command)?;
+    let output = running.rest(PATIENCE)?.join("\n");
+    let status = running.wait(PATIENCE)?;
+    Ok((status.code(), output, running.errors()))
+}
+
+fn doctor_without_rights() -> anyhow::Result<()> {
+    let (code, output, errors) = run(&["doctor", "--output", "json"], TRACING_RIGHTS)?;
+    ensure!(code.is_some_and(|code| code != 0), "all is well without rights: {output}");
+    serde_json::from_str::<serde_json::Value>(&output)?;
+    ensure!(output.contains("CAP_BPF"), "the capability is not named: {output}{errors}");
+    Ok(())
+}
+
+fn doctor() -> anyhow::Result<()> {
+    let answer = need::doctor(None);
+    let hooks = answer.get("hooks").and_then(|hooks| hooks.as_array()).cloned().unwrap_or_default();
+    ensure!(hooks.len() >= 10, "only {} hooks: {answer}", hooks.len());
+    for hook in hooks {
+        let has = |key: &str| {
+            hook.get(key).is_some_and(|value| value.as_str().is_some_and(|text| !text.is_empty()))
+        };
+        ensure!(has("name"), "a hook without a name: {hook}");
+        let refused = hook.get("refused").is_some_and(|ways| ways.get(0).is_some());
+        ensure!(
+            has("attached") || (has("lost") && has("remedy") && refused),
+            "neither a way nor what is lost, why and the remedy: {hook}"
+        );
+    }
+    Ok(())
+}
+
+fn doctor_for_people() -> anyhow::Result<()> {
+    let (_, output, errors) = run(&["doctor"], &[])?;
+    for word in ["kernel", "BTF", "cgroup", "mmap"] {
+        ensure!(output.contains(word), "no {word} in:\n{output}{errors}");
+    }
+    Ok(())
+}
+
+fn demo() -> anyhow::Result<()> {
+    let (code, output, errors) = run(&["demo"], &[])?;
+    ensure!(code == Some(0), "ended with {code:?}: {output}{errors}");
+    for word in ["nofile", "one slot per descriptor", "advice"] {
+        ensure!(output.contains(word) || errors.contains(word), "no {word} in:\n{output}\n{errors}");
+    }
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! What a test needs of the machine, and why a machine cannot give it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::{limit, locate, program};
+
+/// Something that not every machine has.
+#[derive(Clone, Copy, Debug)]
+pub enum Need {
+    /// The user is root.
+    Root,
+    /// The kernel and the rights allow tracing. Not by the tracer's own word: what it cannot do though it should is a
+    /// failure.
+    Tracing,
+    /// The root user has this capability.
+    Capability(u32, &'static str),
+    /// System calls can be traced by this way to attach.
+    Way(&'static str),
+    /// Groups can be made in the unified hierarchy.
+    Unified,
+    /// The memory controller is on the unified hierarchy.
+    UnifiedMemory,
+    /// The hard limit of descriptors is at least this.
+    Descriptors(u64),
+    /// The program is in the root file system that `MEMWATCH_ROOTFS` names.
+    Program(&'static str),
+    /// A machine that belongs to the tests: settings and processes of others may suffer.
+    OwnMachine,
+    /// Process ids are those of the initial name space.
+    InitialPids,
+}
+
+impl Need {
+    /// Why the machine cannot give it; `None` when it can.
+    #[must_use]
+    pub fn missing(self) -> Option<String> {
+        let lacks = |has: bool, reason: String| (!has).then_some(reason);
+        match self {
+            Self::Root => lacks(is_root(), "needs root".to_owned()),
+            Self::Tracing => {
+                let rights = has_capability(CAP_SYS_ADMIN) || has_capability(CAP_BPF);
+                lacks(rights, "needs CAP_BPF or CAP_SYS_ADMIN".to_owned()).or_else(|| {
+                    lacks(Path::new("/sys/kernel/btf/vmlinux").exists(), "the kernel has no BTF".to_owned())
+                })
+            }
+            Self::Capability(number, name) => lacks(has_capability(number), format!("needs {name}")),
+            Self::Way(way) => match doctor(Some(way)) {
+                answer if attaches(&answer) => None,
+                answer => Some(format!("nothing attaches by {way} here: {}", refusal(&answer))),
+            },
+            Self::Unified => {
+                lacks(unified().is_some(), "no unified cgroup hierarchy to make groups in".to_owned())
+            }
+            Self::UnifiedMemory => lacks(
+                has_unified_memory(),
+                "the memory controller is not on the unified hierarchy".to_owned(),
+            ),
+            Self::Descriptors(number) => {
+                let hard = limit::hard();
+                lacks(hard >= number, format!("the hard limit of descriptors is {hard}, below {number}"))
+            }
+            Self::Program(path) => program::missing(path),
+            Self::OwnMachine => lacks(limit::in_guest(), "only in a guest (MEMWATCH_IN_GUEST=1)".to_owned()),
+            Self::InitialPids => {
+                // The initial name space has this fixed number (PROC_PID_INIT_INO, include/linux/proc_ns.h).
+                let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+                lacks(link == Path::new("pid:[4026531836]"), "not in the initial pid name space".to_owned())
+            }
+        }
+    }
+}
+
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_BPF: u32 = 39;
+
+/// The hook by which a way is judged.
+const SAMPLE: &str = "mmap";
+
+/// What `memwatch doctor` says of this machine, with one way to attach system calls by or all; null when it says
+/// nothing.
+#[must_use]
+pub fn doctor(way: Option<&str>) -> Value {
+    let Ok(memwatch) = locate::memwatch() else { return Value::Null };
+    let mut command = Command::new(memwatch);
+    command.args(["doctor", "--output", "json"]);
+    if let Some(way) = way {
+        command.args(["--attach", way]);
+    }
+    command.output().ok().and_then(|output| serde_json::from_slice(&output.stdout).ok()).unwrap_or_default()
+}
+
+fn sample(answer: &Value) -> Option<&Value> {
+    let hooks = answer.get("hooks")?.as_array()?;
+    hooks.iter().find(|hook| hook.get("name").and_then(Value::as_str) == Some(SAMPLE))
+}
+
+fn attaches(answer: &Value) -> bool {
+    sample(answer).is_some_and(|hook| hook.get("attached").is_some_and(Value::is_string))
+}
+
+fn refusal(answer: &Value) -> String {
+    let reason = sample(answer).and_then(|hook| hook.get("refused")?.get(0)?.get("reason")?.as_str());
+    let reason = reason.or_else(|| answer.get("failure")?.as_str());
+    reason.and_then(|reason| reason.lines().next()).unwrap_or("the doctor gives no reason").to_owned()
+}
+
+/// The unified hierarchy's folder, when groups can be made in it.
+#[must_use]
+pub fn unified() -> Option<PathBuf> {
+    ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+        .iter()
+        .map(PathBuf::from)
+        .find(|folder| folder.join("cgroup.subtree_control").exists() && is_root())
+}
+
+fn has_unified_memory() -> bool {
+    unified()
+        .and_then(|folder| std::fs::read_to_string(folder.join("cgroup.controllers")).ok())
+        .is_some_and(|controllers| controllers.split_whitespace().any(|name| name == "memory"))
+}
+
+fn is_root() -> bool {
+    status_field("Uid:").is_some_and(|field| field.split_whitespace().nth(1) == Some("0"))
+}
+
+fn has_capability(number: u32) -> bool {
+    status_field("CapEff:")
+        .and_then(|field| u64::from_str_radix(field.trim(), 16).ok())
+        .is_some_and(|bits| bits >> number & 1 == 1)
+}
+
+fn status_field(name: &str) -> Option<String> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    status.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned)
+}
