@@ -9,10 +9,12 @@ use memwatch_ebpf::abi::event::{Kind, Record};
 use memwatch_ebpf::abi::fault::FaultCode;
 use memwatch_ebpf::abi::header::Header;
 use memwatch_ebpf::abi::knobs::{Knobs, MARK_SHOWN};
+use memwatch_ebpf::abi::offsets::ABSENT;
 use memwatch_ebpf::abi::state::Process;
 use memwatch_ebpf::abi::{COMM_LEN, VERSION};
 
-use crate::maps::{EVENTS, KNOBS, MARKS, RING_STATE, count};
+use crate::maps::{EVENTS, KNOBS, MARKS, RING_STATE, count, offset};
+use crate::task;
 
 /// `BPF_RB_NO_WAKEUP` (include/uapi/linux/bpf.h).
 const NO_WAKEUP: u64 = 1;
@@ -57,7 +59,12 @@ fn shown(knobs: &Knobs) -> bool {
 /// Whether the current task's cgroup is `id`, at `level`, or below it.
 #[inline(always)]
 pub(crate) fn in_cgroup(id: u64, level: u32) -> bool {
-    unsafe { bpf_get_current_ancestor_cgroup_id(level as i32) == id }
+    let ids = offset!(cgroup_ancestor_ids);
+    if ids == ABSENT {
+        return unsafe { bpf_get_current_ancestor_cgroup_id(level as i32) == id };
+    }
+    let cgroup = task::current().peek_at(offset!(task_cgroups)).peek_at(offset!(cset_dfl));
+    level <= cgroup.peek::<u32>(offset!(cgroup_level)) && cgroup.peek::<u64>(ids + (level & 0xff) * 8) == id
 }
 
 /// Whether the current thread has exactly this name.

@@ -25,13 +25,13 @@ const SHMEM: u32 = 3;
 /// Address space of the current task, or 0.
 #[inline(always)]
 pub(crate) fn current_mm() -> u64 {
-    task::current().follow(offset!(task_mm)).map_or(0, |mm| mm.0)
+    task::current().peek(offset!(task_mm))
 }
 
 #[inline(always)]
 fn counter(mm: Kptr, member: u32) -> u64 {
     let at = offset!(mm_rss) + member * offset!(rss_stride);
-    let pages = mm.read::<i64>(at + offset!(percpu_count)).unwrap_or(0) + this_cpu_part(mm, at);
+    let pages = mm.peek::<i64>(at + offset!(percpu_count)) + this_cpu_part(mm, at);
     if pages > 0 { pages as u64 * u64::from(offset!(page_size)) } else { 0 }
 }
 
@@ -43,12 +43,8 @@ fn this_cpu_part(mm: Kptr, at: u32) -> i64 {
         return 0;
     }
     let cpu = unsafe { bpf_get_smp_processor_id() } & 0xffff;
-    let part = || {
-        let parts = mm.read::<u64>(at + offset!(percpu_parts))?;
-        let base = Kptr(table).read::<u64>(cpu * 8)?;
-        Kptr(parts.wrapping_add(base)).read::<i32>(0)
-    };
-    part().map_or(0, i64::from)
+    let base = Kptr(table).peek::<u64>(cpu * 8);
+    i64::from(Kptr(mm.peek::<u64>(at + offset!(percpu_parts)).wrapping_add(base)).peek::<i32>(0))
 }
 
 /// Anonymous RSS of an address space, in bytes.

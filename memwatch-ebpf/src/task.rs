@@ -30,6 +30,23 @@ impl Kptr {
         Some(value)
     }
 
+    /// Reads a value at an offset; zero when it cannot be read. No branch and no count: for loops, where each branch
+    /// multiplies what the verifier has to walk through.
+    #[inline(always)]
+    pub(crate) fn peek<T: Copy + Default>(self, offset: u32) -> T {
+        let mut value = T::default();
+        let from = self.0.wrapping_add(u64::from(offset));
+        // The helper clears the value when it fails.
+        unsafe { bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, from as *const _) };
+        value
+    }
+
+    /// Follows a pointer as [`Kptr::peek`] reads: what is read through an unreadable pointer is zero again.
+    #[inline(always)]
+    pub(crate) fn peek_at(self, offset: u32) -> Self {
+        Self(self.peek(offset))
+    }
+
     /// Follows a pointer; a null pointer gives `None` without a count.
     #[inline(always)]
     pub(crate) fn follow(self, offset: u32) -> Option<Self> {
@@ -51,44 +68,36 @@ impl Kptr {
     /// Start of the task's process on the boot clock, nanoseconds; 0 when not readable.
     #[inline(always)]
     pub(crate) fn process_start(self) -> u64 {
-        self.follow(offset!(task_leader)).and_then(|leader| leader.read(offset!(task_start))).unwrap_or(0)
+        self.peek_at(offset!(task_leader)).peek(offset!(task_start))
     }
 
     /// Process id of the parent; 0 when not readable.
     #[inline(always)]
     pub(crate) fn parent_tgid(self) -> u32 {
-        self.follow(offset!(task_leader))
-            .and_then(|leader| leader.follow(offset!(task_parent)))
-            .and_then(|parent| parent.read(offset!(task_tgid)))
-            .unwrap_or(0)
+        self.peek_at(offset!(task_leader)).peek_at(offset!(task_parent)).peek(offset!(task_tgid))
     }
 
     /// Id of the task's cgroup in the unified hierarchy; 0 when not readable.
     #[inline(always)]
     pub(crate) fn cgroup_id(self) -> u64 {
-        self.follow(offset!(task_cgroups))
-            .and_then(|set| set.follow(offset!(cset_dfl)))
-            .map_or(0, Self::cgroup_own_id)
+        self.peek_at(offset!(task_cgroups)).peek_at(offset!(cset_dfl)).cgroup_own_id()
     }
 
     /// Id of a `struct cgroup`.
     #[inline(always)]
     pub(crate) fn cgroup_own_id(self) -> u64 {
-        self.follow(offset!(cgroup_kn)).and_then(|node| node.read(offset!(kn_id))).unwrap_or(0)
+        self.peek_at(offset!(cgroup_kn)).peek(offset!(kn_id))
     }
 
     /// The task's name.
     #[inline(always)]
     pub(crate) fn comm(self) -> [u8; COMM_LEN] {
-        self.read(offset!(task_comm)).unwrap_or([0; COMM_LEN])
+        self.peek(offset!(task_comm))
     }
 
     /// Slots of the task's descriptor table; 0 when not readable.
     #[inline(always)]
     pub(crate) fn fd_slots(self) -> u64 {
-        self.follow(offset!(task_files))
-            .and_then(|files| files.follow(offset!(files_fdt)))
-            .and_then(|table| table.read::<u32>(offset!(fdt_max)))
-            .map_or(0, u64::from)
+        u64::from(self.peek_at(offset!(task_files)).peek_at(offset!(files_fdt)).peek::<u32>(offset!(fdt_max)))
     }
 }

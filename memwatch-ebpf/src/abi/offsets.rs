@@ -14,6 +14,8 @@ macro_rules! offsets {
             $($(#[$doc])* pub $name: u32,)*
             /// `sizeof(struct percpu_counter)`, or 8 where RSS is an array of `atomic_long_t` (before 6.2).
             pub rss_stride: u32,
+            /// `cgroup.ancestor_ids`, which kernels before 6.1 have instead of a helper for tracing programs.
+            pub cgroup_ancestor_ids: u32,
             /// From `task_struct.stack` to the registers of the system call; [`ABSENT`] where the kernel has
             /// the helper `bpf_task_pt_regs` (5.15).
             pub regs_from_stack: u32,
@@ -28,6 +30,7 @@ macro_rules! offsets {
             pub const NONE: Self = Self {
                 $($name: ABSENT,)*
                 rss_stride: ABSENT,
+                cgroup_ancestor_ids: ABSENT,
                 regs_from_stack: ABSENT,
                 memory_subsys: ABSENT,
                 page_size: 4096,
@@ -107,6 +110,8 @@ offsets! {
     cset_subsys: "css_set" "subsys",
     /// `cgroup.kn`.
     cgroup_kn: "cgroup" "kn",
+    /// `cgroup.level`.
+    cgroup_level: "cgroup" "level",
     /// `kernfs_node.id`.
     kn_id: "kernfs_node" "id",
     /// `cgroup_subsys_state.cgroup`.

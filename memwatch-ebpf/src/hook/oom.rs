@@ -35,28 +35,25 @@ pub(crate) fn oom_raw(ctx: RawTracePointContext) -> i32 {
     if knobs().is_none_or(|knobs| knobs.kinds & Kind::OomKill.bit() == 0) {
         return 0;
     }
-    let mm = victim.follow(offset!(task_mm)).unwrap_or(Kptr(0));
-    let signal = victim.follow(offset!(task_signal)).unwrap_or(Kptr(0));
+    let mm = victim.peek_at(offset!(task_mm));
+    let signal = victim.peek_at(offset!(task_signal));
     let page = u64::from(offset!(page_size));
     let domain = domain(victim);
     emit::<OomKill>(Kind::OomKill, trigger, |body| {
         *body = OomKill {
             resident: resident::of(mm),
-            page_tables: mm.read(offset!(mm_pgtables)).unwrap_or(0),
-            total_vm: mm.read::<u64>(offset!(mm_total_vm)).unwrap_or(0) * page,
+            page_tables: mm.peek(offset!(mm_pgtables)),
+            total_vm: mm.peek::<u64>(offset!(mm_total_vm)) * page,
             start_ns: victim.process_start(),
             cgroup_id: victim.cgroup_id(),
             memcg_id: domain.memcg_id,
             domain_id: domain.id,
             domain_limit: domain.limit,
             domain_usage: domain.usage,
-            tgid: victim.read(offset!(task_tgid)).unwrap_or(0),
-            tid: victim.read(offset!(task_pid)).unwrap_or(0),
-            uid: victim
-                .follow(offset!(task_cred))
-                .and_then(|cred| cred.read(offset!(cred_uid)))
-                .unwrap_or(u32::MAX),
-            oom_score_adj: i32::from(signal.read::<i16>(offset!(signal_oom_adj)).unwrap_or(0)),
+            tgid: victim.peek(offset!(task_tgid)),
+            tid: victim.peek(offset!(task_pid)),
+            uid: victim.peek_at(offset!(task_cred)).peek(offset!(cred_uid)),
+            oom_score_adj: i32::from(signal.peek::<i16>(offset!(signal_oom_adj))),
             domain: if domain.id != 0 {
                 OOM_CGROUP
             } else if offset!(memory_subsys) != ABSENT {
@@ -78,29 +75,24 @@ fn domain(victim: Kptr) -> Domain {
     if index == ABSENT {
         return found;
     }
-    let Some(mut state) = victim
-        .follow(offset!(task_cgroups))
-        .and_then(|set| set.follow(offset!(cset_subsys).wrapping_add(index * 8)))
-    else {
-        return found;
-    };
-    let page = u64::from(offset!(page_size));
-    let id = |state: Kptr| state.follow(offset!(css_cgroup)).map_or(0, Kptr::cgroup_own_id);
-    found.memcg_id = id(state);
+    let set = victim.peek_at(offset!(task_cgroups));
     // `struct mem_cgroup` starts with its `cgroup_subsys_state`, so one address serves for both.
+    let mut state = set.peek_at(offset!(cset_subsys).wrapping_add(index * 8));
+    found.memcg_id = state.peek_at(offset!(css_cgroup)).cgroup_own_id();
+    let page = u64::from(offset!(page_size));
     for _ in 0..DEPTH {
-        let usage = state.read::<u64>(offset!(memcg_usage)).unwrap_or(0);
-        let limit = state.read::<u64>(offset!(memcg_max)).unwrap_or(u64::MAX);
-        if usage.saturating_add(NEAR_PAGES) >= limit {
-            found.id = id(state);
+        if state.0 == 0 {
+            break;
+        }
+        let usage = state.peek::<u64>(offset!(memcg_usage));
+        let limit = state.peek::<u64>(offset!(memcg_max));
+        if usage.wrapping_add(NEAR_PAGES) >= limit && limit != 0 {
+            found.id = state.peek_at(offset!(css_cgroup)).cgroup_own_id();
             found.limit = limit.wrapping_mul(page);
             found.usage = usage.wrapping_mul(page);
-            return found;
+            break;
         }
-        match state.follow(offset!(css_parent)) {
-            Some(parent) => state = parent,
-            None => return found,
-        }
+        state = state.peek_at(offset!(css_parent));
     }
     found
 }
