@@ -24,25 +24,23 @@ pub(crate) const TASK: Task = Task {
 /// The build failed, or its result is not static.
 pub(crate) fn release() -> Result<PathBuf> {
     setup::ensure()?;
+    static_program("memwatch", "memwatch")
+}
+
+/// Builds one program of a package as a static file and gives its path; the toolchain must be set up.
+///
+/// # Errors
+/// The build failed, or its result is not static.
+pub(crate) fn static_program(package: &str, name: &str) -> Result<PathBuf> {
     let host = host()?;
     // An explicit target keeps the flags from the build scripts and macros, which cannot be static.
     process::run(
         process::cargo()
-            .args([
-                "build",
-                "--release",
-                "--locked",
-                "--package",
-                "memwatch",
-                "--bin",
-                "memwatch",
-                "--target",
-                &host,
-            ])
+            .args(["build", "--release", "--locked", "--package", package, "--bin", name, "--target", &host])
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             .env("RUSTFLAGS", static_flags()),
     )?;
-    let binary = workspace::target()?.join(&host).join("release/memwatch");
+    let binary = workspace::target()?.join(&host).join("release").join(name);
     static_file::check(&binary)?;
     Ok(binary)
 }

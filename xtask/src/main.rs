@@ -3,6 +3,7 @@
 //! One task is one module and one row in [`TASKS`].
 
 mod archive;
+mod bench;
 mod build;
 mod docs;
 mod lint;
@@ -29,8 +30,17 @@ struct Task {
 }
 
 /// Every task, in the order `--help` lists them.
-const TASKS: [Task; 8] =
-    [run::TASK, test::TASK, setup::TASK, build::TASK, lint::TASK, docs::TASK, rootfs::TASK, vm::TASK];
+const TASKS: [Task; 9] = [
+    run::TASK,
+    test::TASK,
+    setup::TASK,
+    build::TASK,
+    lint::TASK,
+    docs::TASK,
+    rootfs::TASK,
+    vm::TASK,
+    bench::TASK,
+];
 
 fn main() -> ExitCode {
     let matches = command().get_matches();

@@ -1,0 +1,247 @@
+//! The system calls of the loads, without a library's cache or second thoughts in between.
+#![expect(unsafe_code, reason = "the loads are system calls, made as directly as can be")]
+
+use std::ffi::{CString, c_char};
+use std::io::Error;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use anyhow::{Context as _, Result, bail};
+
+/// Bytes of a page on every machine memwatch runs on.
+const PAGE: usize = 4096;
+
+/// `getpid`, a system call that does nothing.
+pub(crate) fn getpid() -> Result<()> {
+    // SAFETY: takes no argument; past the library, which may remember the answer.
+    unsafe { libc::syscall(libc::SYS_getpid) };
+    Ok(())
+}
+
+/// Closes a descriptor; one that is not open is no error, for closing it is a load.
+pub(crate) fn close(fd: i32) -> Result<()> {
+    // SAFETY: no descriptor given here is owned by anything else.
+    unsafe { libc::syscall(libc::SYS_close, fd) };
+    Ok(())
+}
+
+/// Another number for an open descriptor.
+pub(crate) fn dup(fd: i32) -> Result<i32> {
+    // SAFETY: takes a number only.
+    match unsafe { libc::dup(fd) } {
+        -1 => Err(Error::last_os_error()).context("cannot duplicate a descriptor"),
+        copy => Ok(copy),
+    }
+}
+
+/// Reads RLIMIT_NOFILE by `prlimit64`.
+pub(crate) fn read_nofile() -> Result<u64> {
+    let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a value that outlives the call; a null one sets nothing.
+    let result = unsafe {
+        libc::syscall(libc::SYS_prlimit64, 0, libc::RLIMIT_NOFILE, std::ptr::null::<u8>(), &raw mut limit)
+    };
+    if result != 0 {
+        return Err(Error::last_os_error()).context("cannot read RLIMIT_NOFILE");
+    }
+    Ok(limit.rlim_cur)
+}
+
+/// The boot clock, which the records carry.
+pub(crate) fn boot_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a value that outlives the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// Private anonymous memory, given back when dropped.
+pub(crate) struct Region {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+impl Region {
+    /// Maps memory.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub(crate) fn map(length: usize) -> Result<Self> {
+        Self::of_kind(length, libc::MAP_PRIVATE)
+    }
+
+    fn of_kind(length: usize, sharing: i32) -> Result<Self> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = sharing | libc::MAP_ANONYMOUS;
+        // SAFETY: asks for fresh memory anywhere, of no file.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return Err(Error::last_os_error()).with_context(|| format!("cannot map {length} bytes"));
+        }
+        let start = NonNull::new(start.cast()).context("the kernel mapped page 0")?;
+        Ok(Self { start, length })
+    }
+
+    /// Asks for pages of 4 KiB, so that each is a fault of its own.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub(crate) fn refuse_huge_pages(&self) -> Result<()> {
+        // SAFETY: the range is this region.
+        let result =
+            unsafe { libc::madvise(self.start.as_ptr().cast(), self.length, libc::MADV_NOHUGEPAGE) };
+        // A kernel without huge pages says EINVAL, and needs no asking.
+        if result != 0 && Error::last_os_error().raw_os_error() != Some(libc::EINVAL) {
+            bail!(Error::last_os_error());
+        }
+        Ok(())
+    }
+
+    /// Writes to every page; gives their number.
+    pub(crate) fn touch(&mut self) -> u32 {
+        for offset in (0..self.length).step_by(PAGE) {
+            // SAFETY: the offset is within the region; volatile, as nobody reads what is written.
+            unsafe { self.start.add(offset).write_volatile(1) };
+        }
+        u32::try_from(self.length / PAGE).unwrap_or(u32::MAX)
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: the region is this value's own, and nothing borrows from it any more.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
+    }
+}
+
+/// What a flood's processes share with the one that started them.
+pub(crate) struct Shared {
+    region: Region,
+}
+
+#[derive(Default)]
+struct Counts {
+    released: AtomicUsize,
+    finished: AtomicUsize,
+    calls: AtomicU64,
+}
+
+impl Shared {
+    /// Makes it, with nothing done.
+    ///
+    /// # Errors
+    /// The kernel refuses the memory.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self { region: Region::of_kind(PAGE, libc::MAP_SHARED)? })
+    }
+
+    fn counts(&self) -> &Counts {
+        // SAFETY: the region is a page of zeros, aligned and larger than the counts, which are atomics: any
+        // process may change them at any time.
+        unsafe { self.region.start.cast().as_ref() }
+    }
+
+    /// Lets the processes begin.
+    pub(crate) fn release(&self) {
+        self.counts().released.store(1, Ordering::Release);
+    }
+
+    /// Whether they may begin.
+    pub(crate) fn is_released(&self) -> bool {
+        self.counts().released.load(Ordering::Acquire) != 0
+    }
+
+    /// Tells that one process is done with so many calls.
+    pub(crate) fn add_done(&self, calls: u64) {
+        self.counts().calls.fetch_add(calls, Ordering::Relaxed);
+        self.counts().finished.fetch_add(1, Ordering::Release);
+    }
+
+    /// How many processes are done.
+    pub(crate) fn finished(&self) -> usize {
+        self.counts().finished.load(Ordering::Acquire)
+    }
+
+    /// Calls of those that are done.
+    pub(crate) fn calls(&self) -> u64 {
+        self.counts().calls.load(Ordering::Relaxed)
+    }
+}
+
+/// A process that was forked; killed and waited for when dropped.
+pub(crate) struct Child(i32);
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // SAFETY: the process is a child that was not waited for, so its id is still its own.
+        unsafe {
+            libc::kill(self.0, libc::SIGKILL);
+            libc::waitpid(self.0, std::ptr::null_mut(), 0);
+        }
+    }
+}
+
+/// Forks a process that runs `work` and then waits to be killed.
+///
+/// # Errors
+/// The kernel refuses.
+pub(crate) fn fork(work: impl FnOnce()) -> Result<Child> {
+    // SAFETY: this program has one thread, so no lock is held by another that is not there after the fork.
+    match unsafe { libc::fork() } {
+        -1 => Err(Error::last_os_error()).context("cannot fork"),
+        0 => {
+            work();
+            loop {
+                // SAFETY: takes no argument.
+                unsafe { libc::pause() };
+            }
+        }
+        child => Ok(Child(child)),
+    }
+}
+
+/// A program to fork and execute.
+pub(crate) struct Program {
+    path: CString,
+    arguments: [CString; 2],
+}
+
+impl Program {
+    /// This very program, told to end at once.
+    ///
+    /// # Errors
+    /// Its path is not known.
+    pub(crate) fn nothing() -> Result<Self> {
+        let path = std::env::current_exe().context("cannot find the path of this program")?;
+        let path = CString::new(path.into_os_string().into_encoded_bytes())?;
+        Ok(Self { arguments: [path.clone(), CString::new("nothing")?], path })
+    }
+
+    /// Forks, executes, waits for the end.
+    ///
+    /// # Errors
+    /// It cannot be started or fails.
+    pub(crate) fn run_to_its_end(&self) -> Result<()> {
+        let [name, argument] = &self.arguments;
+        let arguments: [*const c_char; 3] = [name.as_ptr(), argument.as_ptr(), std::ptr::null()];
+        let environment: [*const c_char; 1] = [std::ptr::null()];
+        // SAFETY: see `fork`; the child only executes, on pointers that live here, or ends.
+        let child = unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                libc::execve(self.path.as_ptr(), arguments.as_ptr(), environment.as_ptr());
+                libc::_exit(127);
+            }
+            child
+        };
+        if child == -1 {
+            return Err(Error::last_os_error()).context("cannot fork");
+        }
+        let mut status = 0;
+        // SAFETY: waits for the own child; the pointer is to a value that outlives the call.
+        if unsafe { libc::waitpid(child, &raw mut status, 0) } != child || status != 0 {
+            bail!("the small program ended with status {status:#x}");
+        }
+        Ok(())
+    }
+}

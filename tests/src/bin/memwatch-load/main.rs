@@ -1,0 +1,33 @@
+//! The loads that `cargo xtask bench` measures memwatch with.
+//!
+//! `serve` takes one command a line on standard input and answers each with one line, so that one and the same process
+//! is measured with and without a tracer. `arrivals` reads memwatch's JSON lines and tells how late they came.
+//! `nothing` ends at once: it is the small program that `serve` starts over and over.
+
+mod arrivals;
+mod cost;
+mod flood;
+mod kernel;
+mod serve;
+mod statistics;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let result = match std::env::args().nth(1).as_deref() {
+        Some("nothing") => return ExitCode::SUCCESS,
+        Some("serve") => serve::run(),
+        Some("arrivals") => arrivals::run(),
+        _ => Err(anyhow::anyhow!("usage: memwatch-load serve|arrivals|nothing")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a program without a log tells its errors here")]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("memwatch-load: {error:#}");
+    ExitCode::FAILURE
+}

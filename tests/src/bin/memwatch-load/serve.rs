@@ -1,0 +1,43 @@
+//! One command a line, one answer a line.
+//!
+//! `measure LOAD MILLISECONDS` answers `MEDIAN MINIMUM BATCHES` (nanoseconds per operation); `flood PROCESSES SECONDS RATE`
+//! (0: as fast as it goes) answers `CALLS SECONDS`. What a flood started waits until the next command, so that its
+//! end is no part of what is measured.
+
+use std::io::{BufRead as _, Write as _};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::cost::Load;
+use crate::flood::Flood;
+
+/// Serves until standard input ends.
+///
+/// # Errors
+/// A command is not understood, or the kernel refuses an operation of a load.
+pub(crate) fn run() -> Result<()> {
+    let mut flood = None;
+    for line in std::io::stdin().lock().lines() {
+        let line = line.context("cannot read a command")?;
+        drop(flood.take());
+        let words: Vec<_> = line.split(' ').collect();
+        let answer = match *words.as_slice() {
+            ["measure", load, milliseconds] => {
+                let figure = Load::parse(load)?.measure(Duration::from_millis(milliseconds.parse()?))?;
+                format!("{} {} {}", figure.median_ns, figure.minimum_ns, figure.batches)
+            }
+            ["flood", processes, seconds, rate] => {
+                let mut started = Flood::start(processes.parse()?, seconds.parse()?, rate.parse()?)?;
+                let calls = started.wait_for_calls();
+                let answer = format!("{calls} {}", started.elapsed().as_secs_f64());
+                flood = Some(started);
+                answer
+            }
+            _ => bail!("`{line}` is no command: see serve.rs for those that are"),
+        };
+        let mut output = std::io::stdout().lock();
+        writeln!(output, "{answer}").and_then(|()| output.flush()).context("cannot answer")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! The load: one process that is measured with and without a tracer.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use anyhow::{Context as _, Result};
+
+/// `memwatch-load serve`, waiting for commands; killed when dropped.
+pub(super) struct Load {
+    child: Child,
+    commands: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+/// What a flood did.
+pub(super) struct Flooded {
+    pub(super) calls: u64,
+    pub(super) seconds: f64,
+}
+
+impl Load {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub(super) fn start(program: &Path) -> Result<Self> {
+        let mut child = Command::new(program)
+            .arg("serve")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start memwatch-load")?;
+        let commands = child.stdin.take().context("memwatch-load has no input")?;
+        let answers = BufReader::new(child.stdout.take().context("memwatch-load has no output")?);
+        Ok(Self { child, commands, answers })
+    }
+
+    /// Its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Nanoseconds per operation: the median over the batches of a block.
+    ///
+    /// # Errors
+    /// The load failed; its own message is on standard error.
+    pub(super) fn measure(&mut self, operation: &str, milliseconds: u64) -> Result<f64> {
+        Ok(self.ask(&format!("measure {operation} {milliseconds}"))?.0)
+    }
+
+    /// Reads of the descriptor limit by `processes` processes, `rate` a second together, or as fast as it goes (0).
+    ///
+    /// # Errors
+    /// The load failed; its own message is on standard error.
+    pub(super) fn flood(&mut self, processes: u32, seconds: f64, rate: u64) -> Result<Flooded> {
+        let (calls, seconds) = self.ask(&format!("flood {processes} {seconds} {rate}"))?;
+        Ok(Flooded { calls: calls as u64, seconds })
+    }
+
+    /// Gives a command; gives the first two numbers of the answer.
+    fn ask(&mut self, command: &str) -> Result<(f64, f64)> {
+        writeln!(self.commands, "{command}").context("memwatch-load takes no more commands")?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).context("cannot read memwatch-load's answer")?;
+        let mut numbers = answer.split_whitespace().map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(first)), Some(Ok(second))) => Ok((first, second)),
+            _ => anyhow::bail!("memwatch-load answered {command:?} with {answer:?}"),
+        }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,150 @@
+//! What a system call, a mapping, a page fault and a process cost with memwatch attached, and with bpftrace.
+//!
+//! One process is measured throughout. Each round has one block per arm (alone, memwatch, bpftrace), in turning order;
+//! what counts is each block over the block without a tracer of the same round.
+
+use std::{process::Stdio, thread, time::Duration};
+
+use anyhow::Result;
+
+use super::{
+    Bench,
+    bpftrace::Bpftrace,
+    journal::Table,
+    load::Load,
+    statistics::{Sample, change, verdict},
+    tracer::{LANE, Tracer},
+};
+
+/// What an operation may cost more.
+enum Goal {
+    /// Nanoseconds more than alone.
+    Added(f64),
+    /// Share of the time alone.
+    Ratio(f64),
+    /// None set.
+    None,
+}
+
+/// An operation of the load, how long a block of it takes, and what it may cost.
+struct Operation {
+    name: &'static str,
+    about: &'static str,
+    milliseconds: u64,
+    goal: Goal,
+}
+
+const OPERATIONS: [Operation; 7] = [
+    Operation { name: "getpid", about: "getpid", milliseconds: 40, goal: Goal::Added(15.0) },
+    Operation { name: "mmap", about: "mmap+munmap 64 KiB", milliseconds: 60, goal: Goal::Ratio(1.10) },
+    Operation { name: "fault", about: "first-touch fault", milliseconds: 80, goal: Goal::Ratio(1.03) },
+    Operation { name: "exec", about: "fork+exec+exit", milliseconds: 200, goal: Goal::Ratio(1.03) },
+    Operation { name: "close-closed", about: "close, not open", milliseconds: 30, goal: Goal::None },
+    Operation { name: "dup-close", about: "dup+close", milliseconds: 30, goal: Goal::None },
+    Operation { name: "prlimit", about: "prlimit64 (a record)", milliseconds: 30, goal: Goal::None },
+];
+
+/// What is attached during a block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Arm {
+    Alone,
+    Memwatch,
+    Bpftrace,
+}
+
+const ARMS: [Arm; 3] = [Arm::Alone, Arm::Memwatch, Arm::Bpftrace];
+
+/// Nanoseconds of each operation in one block.
+type Block = [f64; OPERATIONS.len()];
+
+/// One round: a block per arm, in the order of [`ARMS`].
+type Round = [Block; ARMS.len()];
+
+/// Time for what attaching or detaching left behind.
+const SETTLE: Duration = Duration::from_millis(60);
+
+/// Measures every operation.
+///
+/// # Errors
+/// A tracer or the load fails, or bpftrace cannot be had.
+pub(super) fn measure(bench: &Bench) -> Result<Table> {
+    let bpftrace = Bpftrace::ensure()?;
+    let mut load = bench.load()?;
+    let mut rounds = Vec::new();
+    for round in 0..bench.rounds {
+        let mut blocks = Round::default();
+        for turn in 0..ARMS.len() {
+            let at = (turn + round) % ARMS.len();
+            if let (Some(arm), Some(to)) = (ARMS.get(at), blocks.get_mut(at)) {
+                *to = block(*arm, bench, &bpftrace, &mut load)?;
+            }
+        }
+        rounds.push(blocks);
+    }
+    let mut table = Table::new(
+        "What it costs",
+        &format!(
+            "{} rounds of one block alone, one with `memwatch trace --output none --attach {LANE}` on the whole host, \
+             one with {} counting the same hooks per process. Block: median over batches. Change: each block \
+             over the block alone of its round, median and quartiles over the rounds.",
+            bench.rounds,
+            bpftrace.version()
+        ),
+        &["operation", "alone", "memwatch", "bpftrace", "goal", "", "no more than bpftrace"],
+    );
+    for (index, operation) in OPERATIONS.iter().enumerate() {
+        table.row(row(operation, index, &rounds));
+    }
+    Ok(table)
+}
+
+fn block(arm: Arm, bench: &Bench, bpftrace: &Bpftrace, load: &mut Load) -> Result<Block> {
+    let (mut memwatch, mut other) = (None, None);
+    match arm {
+        Arm::Alone => {}
+        Arm::Memwatch => {
+            let arguments = ["--output", "none", "--attach", LANE];
+            memwatch = Some(Tracer::start(&bench.memwatch, &arguments, Stdio::null())?);
+        }
+        Arm::Bpftrace => other = Some(bpftrace.start()?),
+    }
+    thread::sleep(SETTLE);
+    let mut block = Block::default();
+    for (operation, figure) in OPERATIONS.iter().zip(&mut block) {
+        *figure = load.measure(operation.name, operation.milliseconds)?;
+    }
+    if let Some(memwatch) = memwatch {
+        memwatch.end()?;
+    }
+    if let Some(other) = other {
+        other.end()?;
+    }
+    Ok(block)
+}
+
+fn row(operation: &Operation, index: usize, rounds: &[Round]) -> Vec<String> {
+    let of =
+        |arm: usize, round: &Round| round.get(arm).and_then(|block| block.get(index)).copied().unwrap_or(0.0);
+    let alone = Sample::new(rounds.iter().map(|round| of(0, round)));
+    let ratio = |arm| Sample::new(rounds.iter().map(|round| of(arm, round) / of(0, round)));
+    let added = |arm| Sample::new(rounds.iter().map(|round| of(arm, round) - of(0, round)));
+    let both = |arm| {
+        let added = added(arm).spread(|value| format!("{value:+.0}"));
+        format!("{added} ns, {}", ratio(arm).spread(change))
+    };
+    let (goal, reached) = match operation.goal {
+        Goal::Added(limit) => (format!("<= {limit:+.0} ns"), verdict(added(1).median() <= limit)),
+        Goal::Ratio(limit) => (format!("<= {}", change(limit)), verdict(ratio(1).median() <= limit)),
+        Goal::None => (String::new(), ""),
+    };
+    let cheaper = Sample::new(rounds.iter().map(|round| of(1, round) / of(2, round)));
+    vec![
+        operation.about.to_owned(),
+        format!("{} ns", alone.spread(|value| format!("{value:.0}"))),
+        both(1),
+        both(2),
+        goal,
+        reached.to_owned(),
+        format!("{}, {}", cheaper.spread(change), verdict(cheaper.median() <= 1.0)),
+    ]
+}
