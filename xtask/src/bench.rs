@@ -8,6 +8,7 @@ mod footprint;
 mod journal;
 mod latency;
 mod load;
+mod others;
 mod overhead;
 mod statistics;
 mod throughput;

@@ -4,7 +4,7 @@
 //! namespace of its own.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -64,7 +64,7 @@ impl Bpftrace {
     /// Starts it and waits until it counts.
     ///
     /// # Errors
-    /// It ends instead; its own message is on standard error.
+    /// It ends instead; its own message is part of the error.
     pub(super) fn start(&self) -> Result<Counting> {
         let mut child = Command::new("unshare")
             .args(["--mount", "sh", "-c", IN_NAMESPACE, "sh"])
@@ -72,16 +72,21 @@ impl Bpftrace {
             .args(["-e", SCRIPT])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .context("cannot start bpftrace in a mount namespace: is util-linux installed?")?;
         let output = child.stdout.take().context("bpftrace has no output")?;
-        let counting = Counting(child);
+        let mut counting = Counting(child);
         let mut lines = BufReader::new(output);
         let mut line = String::new();
         while line.trim() != RUNNING {
             line.clear();
             if lines.read_line(&mut line).context("cannot read what bpftrace prints")? == 0 {
-                bail!("bpftrace ended before it counted: its own message is above");
+                let mut message = String::new();
+                if let Some(complaints) = &mut counting.0.stderr {
+                    complaints.read_to_string(&mut message).context("cannot read bpftrace's message")?;
+                }
+                bail!("bpftrace ended before it counted: {}", message.trim_end());
             }
         }
         // Nobody else may let the pipe run full.
@@ -99,6 +104,11 @@ impl Bpftrace {
 }
 
 impl Counting {
+    /// Its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Ends it as Ctrl-C does.
     ///
     /// # Errors
