@@ -34,7 +34,10 @@ pub(crate) fn run() -> Result<()> {
         let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         let lines = rest.drain(..whole).collect::<Vec<_>>();
         lags.extend(
-            lines.split(|byte| *byte == b'\n').filter_map(time_of).map(|time| now.saturating_sub(time) as f64),
+            lines
+                .split(|byte| *byte == b'\n')
+                .filter_map(time_of)
+                .map(|time| now.saturating_sub(time) as f64),
         );
     }
     lags.sort_by(f64::total_cmp);

@@ -88,8 +88,7 @@ impl Region {
     /// The kernel refuses.
     pub(crate) fn refuse_huge_pages(&self) -> Result<()> {
         // SAFETY: the range is this region.
-        let result =
-            unsafe { libc::madvise(self.start.as_ptr().cast(), self.length, libc::MADV_NOHUGEPAGE) };
+        let result = unsafe { libc::madvise(self.start.as_ptr().cast(), self.length, libc::MADV_NOHUGEPAGE) };
         // A kernel without huge pages says EINVAL, and needs no asking.
         if result != 0 && Error::last_os_error().raw_os_error() != Some(libc::EINVAL) {
             bail!(Error::last_os_error());
@@ -190,6 +189,8 @@ pub(crate) fn fork(work: impl FnOnce()) -> Result<Child> {
     match unsafe { libc::fork() } {
         -1 => Err(Error::last_os_error()).context("cannot fork"),
         0 => {
+            // SAFETY: takes numbers only. The destructor that ends this process may never run.
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
             work();
             loop {
                 // SAFETY: takes no argument.
