@@ -19,6 +19,10 @@ use crate::task;
 /// `BPF_RB_NO_WAKEUP` (include/uapi/linux/bpf.h).
 const NO_WAKEUP: u64 = 1;
 
+/// `BPF_RB_FORCE_WAKEUP`. Without it the kernel wakes only a reader that had caught up (kernel/bpf/ringbuf.c,
+/// bpf_ringbuf_commit), and one record without a wake-up would keep all that follow it from giving one.
+const FORCE_WAKEUP: u64 = 2;
+
 /// A CPU wakes the reader at most once in this time. The reader keeps looking for longer than this after each
 /// wake-up (`source.rs`), so that what follows without one is not left lying.
 const WAKE_GAP_NS: u64 = 200_000;
@@ -106,7 +110,7 @@ pub(crate) fn emit<T: Copy + 'static>(kind: Kind, process: &Process, fill: impl 
         NO_WAKEUP
     } else {
         state.last_wake_ns = now;
-        0
+        FORCE_WAKEUP
     };
     entry.submit(flags);
 }

@@ -74,11 +74,10 @@ impl Source {
 
     /// Waits until records are likely to be there.
     pub async fn wait(&mut self) {
-        if self.empty_looks < EMPTY_LOOKS {
-            return tokio::time::sleep(BUSY).await;
-        }
+        // A wake-up ends the short pause too: a record must not lie for a millisecond because another came before it.
+        let longest = if self.empty_looks < EMPTY_LOOKS { BUSY } else { QUIET };
         // An error of the reactor is a reason to look, like any other.
-        if let Ok(Ok(mut ready)) = tokio::time::timeout(QUIET, self.ring.readable()).await {
+        if let Ok(Ok(mut ready)) = tokio::time::timeout(longest, self.ring.readable()).await {
             ready.clear_ready();
             self.empty_looks = 0;
         }
