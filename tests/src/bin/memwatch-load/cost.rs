@@ -24,7 +24,7 @@ type Batch = fn() -> Result<(Duration, u32)>;
 
 /// Every load by name.
 const LOADS: [(&str, Batch); 7] = [
-    ("getpid", || timed(2_000, || kernel::getpid())),
+    ("getpid", || timed(2_000, kernel::getpid)),
     ("mmap", || timed(200, || Region::map(MAPPED).map(drop))),
     ("fault", touch),
     ("exec", || {
