@@ -16,6 +16,7 @@ use super::{
     statistics::{Sample, change, verdict},
     tracer::{LANE, Tracer},
 };
+use crate::report;
 
 /// What an operation may cost more.
 enum Goal {
@@ -65,7 +66,7 @@ type Round = [Block; ARMS.len()];
 const SETTLE: Duration = Duration::from_millis(60);
 
 /// How often a block is repeated while others trace on the machine.
-const TRIES: usize = 10;
+const TRIES: usize = 3;
 
 /// Measures every operation.
 ///
@@ -73,6 +74,9 @@ const TRIES: usize = 10;
 /// A tracer or the load fails, or bpftrace cannot be had.
 pub(super) fn measure(bench: &Bench) -> Result<Table> {
     let bpftrace = Bpftrace::ensure()?;
+    if others::are_tracing(&[]) {
+        report::step("another tracer runs on this machine: end it, or what is measured alone is not alone");
+    }
     let mut load = bench.load()?;
     let mut rounds = Vec::new();
     let mut disturbed = 0;
