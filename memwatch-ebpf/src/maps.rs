@@ -2,11 +2,11 @@
 //! others at load.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use memwatch_ebpf::abi::fault::FaultCode;
 use memwatch_ebpf::abi::knobs::{Knobs, RULES_MAX, RssLimit, Rule};
 use memwatch_ebpf::abi::offsets::Offsets;
-use memwatch_ebpf::abi::state::{Counters, Process, Watched};
+use memwatch_ebpf::abi::state::{Counters, Process, ThreadFaults, Watched};
 
 /// Records to user space.
 #[map]
@@ -40,6 +40,10 @@ pub(crate) static LIMITS: HashMap<u32, RssLimit> = HashMap::with_max_entries(8_1
 #[map]
 pub(crate) static WATCHED: HashMap<u64, Watched> = HashMap::with_max_entries(4_096, 0);
 
+/// Faults of threads when last looked at, by thread id. The least recently used give way: they start anew.
+#[map]
+pub(crate) static THREADS: LruHashMap<u32, ThreadFaults> = LruHashMap::with_max_entries(65_536, 0);
+
 /// Losses and failures by [`FaultCode`].
 #[map]
 pub(crate) static FAULTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(FaultCode::ALL.len() as u32, 0);
@@ -59,17 +63,13 @@ pub(crate) struct RingState {
 #[unsafe(no_mangle)]
 static OFFSETS: Offsets = Offsets::NONE;
 
-/// Period of the minor-fault samples.
+/// Boot clock at load: what a thread that is older did before is not counted.
 #[unsafe(no_mangle)]
-static FAULT_PERIOD: u64 = 64;
+static LOADED_NS: u64 = 0;
 
 /// Address of the kernel's `__per_cpu_offset[]`; 0 when it is not known.
 #[unsafe(no_mangle)]
 static PER_CPU_OFFSET: u64 = 0;
-
-/// Number of entries of [`WATCHED`]: the RSS hook returns at once while it is 0.
-#[unsafe(no_mangle)]
-static mut ARMED: u64 = 0;
 
 /// The offset table. Reads are volatile: the compiler must not fold the values compiled in.
 macro_rules! offset {
@@ -85,24 +85,13 @@ pub(crate) fn offset_at(place: usize) -> u32 {
 }
 
 #[inline(always)]
-pub(crate) fn fault_period() -> u64 {
-    unsafe { (&raw const FAULT_PERIOD).read_volatile() }
+pub(crate) fn loaded_ns() -> u64 {
+    unsafe { (&raw const LOADED_NS).read_volatile() }
 }
 
 #[inline(always)]
 pub(crate) fn per_cpu_offset() -> u64 {
     unsafe { (&raw const PER_CPU_OFFSET).read_volatile() }
-}
-
-#[inline(always)]
-pub(crate) fn armed() -> bool {
-    unsafe { (&raw const ARMED).read_volatile() != 0 }
-}
-
-/// Changes the number of watched address spaces.
-#[inline(always)]
-pub(crate) fn arm(by: i64) {
-    add(&raw mut ARMED, by as u64);
 }
 
 /// Adds to a sum that several CPUs share.

@@ -9,7 +9,7 @@ use memwatch_ebpf::abi::state::{Counters, LEARNED_MAX, Learned, Process, Sweep, 
 use zerocopy::FromZeros;
 
 use crate::emit::{emit, knobs, wanted};
-use crate::maps::{CGROUPS, PROCESSES, WATCHED, add, arm, count};
+use crate::maps::{CGROUPS, PROCESSES, WATCHED, add, count};
 use crate::task;
 
 /// What a process starts with. Inserted from here: it is too large for the stack of a BPF program.
@@ -191,14 +191,14 @@ pub(crate) fn watch(process: &mut Process, mm: u64) {
         return count(FaultCode::WatchMapFull);
     }
     process.watched_mm = mm;
-    arm(1);
 }
 
 /// Ends the watch.
 #[inline(always)]
 pub(crate) fn unwatch(process: &mut Process) {
-    if process.watched_mm != 0 && WATCHED.remove(process.watched_mm).is_ok() {
-        arm(-1);
+    if process.watched_mm != 0 {
+        // An address space that another process of it gave up first is no failure.
+        let _ = WATCHED.remove(process.watched_mm);
     }
     process.watched_mm = 0;
 }

@@ -71,7 +71,7 @@ pub struct TopProcess {
     pub identity: Arc<Identity>,
     /// Bytes it mapped or grew by.
     pub mapped_bytes: u64,
-    /// Its minor page faults, sampled and scaled.
+    /// Its minor page faults.
     pub minor_faults: u64,
     /// Its major page faults.
     pub major_faults: u64,

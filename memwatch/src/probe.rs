@@ -14,8 +14,8 @@ use memwatch_ebpf::abi::event::Kind;
 /// A perf software event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SoftwareEvent {
-    /// `page-faults-min`.
-    MinorFaults,
+    /// `cpu-clock`.
+    CpuClock,
     /// `page-faults-maj`.
     MajorFaults,
 }
@@ -217,7 +217,7 @@ pub const HOOKS: &[Hook] = &[
         "what a process did before it moved counts for its new cgroup"
     ),
     raw!("oom", "oom_raw", "mark_victim", &[Kind::OomKill], "OOM kills are not seen"),
-    raw!("rss", "rss_raw", "rss_stat", &[Kind::Rss], "touched growth is seen at fault samples only"),
+    raw!("rss", "rss_raw", "rss_stat", &[Kind::Rss], "touched growth is seen at samples only"),
     syscall!("prlimit64", RLIMIT, "limits read or set by prlimit64 are not learned: fd tables go unnoticed"),
     syscall!("getrlimit", RLIMIT, "limits read by getrlimit are not learned"),
     syscall!("setrlimit", RLIMIT, "limits set by setrlimit are not learned"),
@@ -238,13 +238,13 @@ pub const HOOKS: &[Hook] = &[
     syscall!("dup3", &[Kind::FdTableGrowth], "growth of the kernel's table by dup3 is noticed late"),
     syscall!("fcntl", &[Kind::FdTableGrowth], "growth of the kernel's table by fcntl is noticed late"),
     perf!(
-        "fault_minor",
-        "fault_minor_perf",
-        MinorFaults,
+        "sample",
+        "sample_perf",
+        CpuClock,
         &[Kind::Rss],
-        "minor faults and RSS are not followed"
+        "faults are known at exit only, RSS only where it is watched"
     ),
-    perf!("fault_major", "fault_major_perf", MajorFaults, &[Kind::Fault], "major faults are not counted"),
+    perf!("fault_major", "fault_major_perf", MajorFaults, &[Kind::Fault], "major faults give no events"),
 ];
 
 /// The hook that refuses fd tables: attached only when a rule asks for it.

@@ -77,6 +77,9 @@ pub async fn run(probe: &mut Probe, mut pipeline: Pipeline, ends: Ends) -> anyho
         if pipeline.is_full() {
             break;
         }
+        if pipeline.watches() {
+            watch(probe, true);
+        }
         tokio::select! {
             biased;
             () = stop.told() => break,
@@ -84,6 +87,7 @@ pub async fn run(probe: &mut Probe, mut pipeline: Pipeline, ends: Ends) -> anyho
             () = writer.closed() => { output_closed = true; break }
             _ = losses.tick() => {
                 probe.flush_log();
+                watch(probe, pipeline.watches());
                 pipeline.count_losses(probe)?;
             }
             () = pause(&mut source, taken) => {}
@@ -97,6 +101,13 @@ pub async fn run(probe: &mut Probe, mut pipeline: Pipeline, ends: Ends) -> anyho
     let (summary, output) = pipeline.finish(probe, elapsed)?;
     writer.finish(output).await;
     Ok(Ended { status: stop.status(), output_closed, summary })
+}
+
+/// Without it growth is seen at samples only, which is no reason to end.
+fn watch(probe: &mut Probe, on: bool) {
+    if let Err(reason) = probe.watch_rss(on) {
+        tracing::warn!("cannot watch RSS at every change: {reason}");
+    }
 }
 
 /// Nothing to wait for while there may be more; the other branches still get their look.

@@ -159,7 +159,7 @@ pub fn terminal_width() -> Option<usize> {
 }
 
 /// Does what the servers of the incidents do: reads the descriptor limit, asks for one pointer per possible
-/// descriptor, and touches half of the region.
+/// descriptor, and touches all of it.
 ///
 /// # Errors
 /// What `getrlimit(2)` or `mmap(2)` says.
@@ -177,7 +177,7 @@ pub fn allocate_per_descriptor() -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the region is writable and at least this long.
-    unsafe { std::ptr::write_bytes(region.cast::<u8>(), 1, bytes / 2) };
+    unsafe { std::ptr::write_bytes(region.cast::<u8>(), 1, bytes) };
     Ok(())
 }
 

@@ -136,7 +136,7 @@ pub struct Fault {
     pub addr: u64,
     /// Major faults of the process so far, this one included.
     pub major: u64,
-    /// Minor faults of the process so far, sampled and scaled.
+    /// Minor faults of the process so far.
     pub minor: u64,
 }
 

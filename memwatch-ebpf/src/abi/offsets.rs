@@ -76,6 +76,10 @@ offsets! {
     task_exit_code: "task_struct" "exit_code",
     /// `task_struct.real_cred`.
     task_cred: "task_struct" "real_cred",
+    /// `task_struct.min_flt`.
+    task_minor: "task_struct" "min_flt",
+    /// `task_struct.maj_flt`.
+    task_major: "task_struct" "maj_flt",
     /// `cred.uid`.
     cred_uid: "cred" "uid",
     /// `mm_struct.rss_stat`.

@@ -20,7 +20,7 @@ pub struct Counters {
     pub brk_grown_bytes: u64,
     /// Bytes by which the break moved down.
     pub brk_shrunk_bytes: u64,
-    /// Minor page faults, sampled and scaled.
+    /// Minor page faults, as the kernel counts them per thread: at most one sample (10 ms of running) behind.
     pub minor_faults: u64,
     /// Major page faults.
     pub major_faults: u64,
@@ -162,4 +162,14 @@ pub struct Watched {
     pub tgid: u32,
     /// Explicit padding.
     pub _pad: u32,
+}
+
+/// Faults of a thread when it was last looked at: value of the map `THREADS`, by thread id.
+#[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
+#[repr(C)]
+pub struct ThreadFaults {
+    /// `task_struct.min_flt`.
+    pub minor: u64,
+    /// `task_struct.maj_flt`.
+    pub major: u64,
 }

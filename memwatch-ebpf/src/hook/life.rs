@@ -11,6 +11,7 @@ use memwatch_ebpf::abi::event::{ARGS_LEN, Exec, Exit, FILENAME_LEN, Fork, Kind};
 use memwatch_ebpf::abi::fault::FaultCode;
 use memwatch_ebpf::abi::knobs::MARK_INHERITED;
 
+use super::fault;
 use crate::emit::{emit, knobs, wanted};
 use crate::maps::{LIMITS, MARKS, PROCESSES, count, offset};
 use crate::task::{self, Kptr};
@@ -85,6 +86,9 @@ pub(crate) fn exec_raw(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 pub(crate) fn exit_raw(_ctx: RawTracePointContext) -> i32 {
     let task = task::current();
+    if let Some(process) = PROCESSES.get_ptr_mut(process::current_tgid()) {
+        fault::close_account(unsafe { &mut *process });
+    }
     let Some(signal) = task.follow(offset!(task_signal)) else { return 0 };
     if signal.read::<u32>(offset!(signal_live)) != Some(0) {
         return 0; // other threads live on

@@ -10,7 +10,7 @@ use memwatch_ebpf::table::is_candidate;
 use crate::emit::{emit, knobs, wanted};
 use crate::maps::{add, offset};
 use crate::regs::Regs;
-use crate::{process, tables};
+use crate::{process, resident, tables};
 
 syscall_exit!(9, handle, tracepoint mmap_tracepoint, fexit mmap_fexit, kretprobe mmap_kretprobe);
 
@@ -40,6 +40,9 @@ fn handle(regs: &Regs, result: i64) {
         emit::<Mapping>(Kind::Mmap, process, |body| {
             *body = Mapping { addr: regs.di, length: regs.si, old: 0, result, prot, flags };
         });
+    }
+    if process.tables.total != 0 {
+        resident::look(process);
     }
     // Slot 0 is filled first: an empty one means that no limit was learned.
     if process.learned[0].limit != 0 && is_candidate(prot, flags) {

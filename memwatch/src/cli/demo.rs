@@ -13,7 +13,7 @@ use crate::sys;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The child reads RLIMIT_NOFILE as a server does at its start, allocates one pointer per possible descriptor, and
-touches half of them. Its memory is small where the limit is small: raise it first (`ulimit -n 1048576`, or more
+touches all of them. Its memory is small where the limit is small: raise it first (`ulimit -n 1048576`, or more
 where the hard limit allows) to see what a large one costs.")]
 pub struct Args {
     /// Be the child: allocate and end

@@ -45,6 +45,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ring_bytes: 1 << 16,
         processes: 64,
         refuse: true,
+        watch_rss: true,
         ..Options::default()
     };
     let probed = Probe::load(&options, &Knobs::default());

@@ -111,9 +111,9 @@ struct Tuning {
     /// Processes followed at once
     #[arg(long, default_value_t = 32_768, value_parser = clap::value_parser!(u32).range(64..=4_194_304), value_name = "N")]
     max_processes: u32,
-    /// Look at every Nth minor fault of a CPU, and scale the count
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1_000_000), value_name = "N")]
-    fault_period: u64,
+    /// Look at what runs on each CPU this often a second: RSS, faults, descriptor table
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000), value_name = "HZ")]
+    sample_hz: u64,
 }
 
 /// Runs the subcommand; `kernel_log` asks for the kernel side's own log as well.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent as AyaEvent};
+use aya::programs::raw_trace_point::RawTracePointLinkId;
 use aya::programs::{FExit, KProbe, PerfEvent, Program, ProgramError, RawTracePoint, TracePoint};
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
@@ -23,6 +24,10 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/me
 /// Offset of `ret` in the record of every sys_exit event, compiled into the programs.
 const RET_FIELD: (u32, u32) = (16, 8);
 
+/// The hook that is attached only while it is needed.
+const RSS_PROGRAM: &str = "rss_raw";
+const RSS_EVENT: &str = "rss_stat";
+
 /// Levels of the kernel side's log: everything, nothing.
 const KERNEL_LOG_ALL: u8 = 0xff;
 const KERNEL_LOG_NONE: u8 = 0;
@@ -36,8 +41,10 @@ pub struct Options {
     pub ring_bytes: u32,
     /// Processes followed at once.
     pub processes: u32,
-    /// Period of the minor-fault samples.
-    pub fault_period: u64,
+    /// Samples of each running CPU per second.
+    pub sample_hz: u64,
+    /// Whether to see every change of RSS from the start; else [`Probe::watch_rss`] turns that on.
+    pub watch_rss: bool,
     /// Whether to attach the hook that refuses fd tables.
     pub refuse: bool,
     /// Whether the kernel side writes its own log, which goes to the program's log.
@@ -50,7 +57,8 @@ impl Default for Options {
             ways: Vec::new(),
             ring_bytes: 4 << 20,
             processes: 32_768,
-            fault_period: 64,
+            sample_hz: 100,
+            watch_rss: false,
             refuse: false,
             kernel_log: false,
         }
@@ -110,6 +118,10 @@ pub struct Probe {
     ebpf: Ebpf,
     /// What is attached without aya: perf events of classic tracepoints, links. Closing one detaches its program.
     _events: Vec<OwnedFd>,
+    /// Present while every change of RSS is seen.
+    rss_link: Option<RawTracePointLinkId>,
+    /// Whether it can be.
+    has_rss: bool,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     /// One entry per row of the hook table, and one for the refusing hook when it was asked for.
     pub hooks: Vec<HookStatus>,
@@ -149,7 +161,44 @@ impl Probe {
         }
         drop(types);
         crate::sys::trim_heap();
-        Ok(Self { ebpf, _events: events, logger, hooks, missing_fields })
+        let has_rss = hooks.iter().any(|hook| hook.attached.is_some_and(|way| way.program() == RSS_PROGRAM));
+        let mut probe =
+            Self { ebpf, _events: events, rss_link: None, has_rss, logger, hooks, missing_fields };
+        if options.watch_rss
+            && let Err(reason) = probe.watch_rss(true)
+        {
+            probe.give_up_rss(reason);
+        }
+        Ok(probe)
+    }
+
+    fn give_up_rss(&mut self, reason: String) {
+        self.has_rss = false;
+        let status =
+            self.hooks.iter_mut().find(|hook| hook.attached.is_some_and(|way| way.program() == RSS_PROGRAM));
+        if let Some(status) = status {
+            status.attached = None;
+            status.refused.push(Refusal { way: WayKind::RawTracepoint, reason });
+        }
+    }
+
+    /// Starts or ends seeing every change of RSS, which costs each page fault of the host about 60 ns.
+    ///
+    /// # Errors
+    /// When the kernel refuses to attach.
+    pub fn watch_rss(&mut self, on: bool) -> Result<(), String> {
+        if on == self.rss_link.is_some() || !self.has_rss {
+            return Ok(());
+        }
+        let program: &mut RawTracePoint =
+            find(&mut self.ebpf, RSS_PROGRAM)?.try_into().map_err(|e| explain(&e))?;
+        match self.rss_link.take() {
+            Some(link) => program.detach(link).map_err(|e| explain(&e)),
+            None => {
+                self.rss_link = Some(program.attach(RSS_EVENT).map_err(|e| explain(&e))?);
+                Ok(())
+            }
+        }
     }
 
     /// Takes the ring buffer; it can be taken once.
@@ -287,7 +336,7 @@ fn load_object(options: &Options, offsets: &Offsets) -> Result<Ebpf, ProbeError>
         )
         .override_global("OFFSETS", offsets.as_bytes(), true)
         .override_global("PER_CPU_OFFSET", offsets::per_cpu_offset().as_bytes(), true)
-        .override_global("FAULT_PERIOD", options.fault_period.as_bytes(), true)
+        .override_global("LOADED_NS", crate::sys::boot_ns().as_bytes(), true)
         .map_max_entries("EVENTS", options.ring_bytes)
         .map_max_entries("PROCESSES", options.processes)
         .map_max_entries("MARKS", options.processes)
@@ -374,6 +423,9 @@ impl Attacher<'_> {
         }
         let program: &mut RawTracePoint = program.try_into().map_err(|e| explain(&e))?;
         program.load().map_err(|e| explain(&e))?;
+        if event == RSS_EVENT {
+            return Ok(()); // attached while it is needed
+        }
         program.attach(event).map_err(|e| explain(&e)).map(drop)
     }
 
@@ -405,9 +457,9 @@ impl Attacher<'_> {
     fn perf(&self, program: &mut Program, event: SoftwareEvent) -> Result<(), String> {
         let program: &mut PerfEvent = program.try_into().map_err(|e| explain(&e))?;
         program.load().map_err(|e| explain(&e))?;
-        let (event, period) = match event {
-            SoftwareEvent::MinorFaults => (AyaEvent::PageFaultsMin, self.options.fault_period),
-            SoftwareEvent::MajorFaults => (AyaEvent::PageFaultsMaj, 1),
+        let (event, policy) = match event {
+            SoftwareEvent::CpuClock => (AyaEvent::CpuClock, SamplePolicy::Frequency(self.options.sample_hz)),
+            SoftwareEvent::MajorFaults => (AyaEvent::PageFaultsMaj, SamplePolicy::Period(1)),
         };
         let cpus = aya::util::online_cpus().map_err(|(what, e)| format!("cannot read {what}: {e}"))?;
         for cpu in cpus {
@@ -415,7 +467,7 @@ impl Attacher<'_> {
                 .attach(
                     PerfEventConfig::Software(event),
                     PerfEventScope::AllProcessesOneCpu { cpu },
-                    SamplePolicy::Period(period),
+                    policy,
                     false,
                 )
                 .map_err(|e| format!("on CPU {cpu}: {}", explain(&e)))?;

@@ -36,6 +36,7 @@ pub struct Pipeline {
     filter: Filter,
     exporter: Option<Box<dyn Exporter>>,
     outcome: Outcome,
+    always_watch: bool,
     /// What is to be written.
     pub(super) output: Vec<u8>,
     found: Vec<Finding>,
@@ -70,6 +71,7 @@ impl Pipeline {
             filter,
             exporter,
             outcome,
+            always_watch: false,
             output: Vec::with_capacity(256 << 10),
             found: Vec::new(),
             lines: 0,
@@ -80,6 +82,11 @@ impl Pipeline {
             findings_dropped: 0,
             losses: Losses::default(),
         }
+    }
+
+    /// Watches RSS at every change whether or not a table was found.
+    pub fn always_watch(&mut self, on: bool) {
+        self.always_watch = on;
     }
 
     pub(super) fn limit_lines(&mut self, max: Option<u64>) {
@@ -93,6 +100,11 @@ impl Pipeline {
     /// Whether as many lines were made as were asked for.
     pub(super) fn is_full(&self) -> bool {
         self.lines_max.is_some_and(|max| self.lines >= max)
+    }
+
+    /// Whether a process with an fd table lives, whose growth is to be seen at every change.
+    pub(super) fn watches(&self) -> bool {
+        self.always_watch || self.detector.is_watching()
     }
 
     /// Takes one record.

@@ -28,6 +28,7 @@ pub(super) struct Setup {
     min_table: u64,
     took: Duration,
     has_command: bool,
+    watch_rss: bool,
 }
 
 /// Attaches with the filters already in place, so that nothing unwanted is ever written.
@@ -70,10 +71,13 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
         ways: args.tuning.attach.clone(),
         ring_bytes: args.ring_bytes()?,
         processes: args.tuning.max_processes,
-        fault_period: args.tuning.fault_period,
+        sample_hz: args.tuning.sample_hz,
+        // A part of the host may be watched closely from the start; all of it only when something was found.
+        watch_rss: members || !rules.is_empty() || filters.rss_limit.is_some(),
         kernel_log,
         refuse: rules.iter().any(|rule| rule.action == ACTION_REFUSE),
     };
+    let watch_rss = options.watch_rss;
     let mut probe = Probe::load(&options, &knobs)?;
     probe.set_rules(&rules)?;
     ledger.seed().context("cannot list /proc")?;
@@ -106,6 +110,7 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
         min_table: filters.min_table,
         took: started.elapsed(),
         has_command,
+        watch_rss,
     })
 }
 
@@ -161,6 +166,8 @@ impl Setup {
     ) -> Option<Pipeline> {
         let ledger = self.ledger.take()?;
         let detector = FdTables::new(self.min_table);
-        Some(Pipeline::new(ledger, detector, self.filter.clone(), exporter, outcome))
+        let mut pipeline = Pipeline::new(ledger, detector, self.filter.clone(), exporter, outcome);
+        pipeline.always_watch(self.watch_rss);
+        Some(pipeline)
     }
 }

@@ -52,6 +52,12 @@ impl FdTables {
         Self { min_table, processes: BTreeMap::new(), last_id: 0, evicted: 0 }
     }
 
+    /// Whether a process that asked for a table lives.
+    #[must_use]
+    pub fn is_watching(&self) -> bool {
+        !self.processes.is_empty()
+    }
+
     /// Takes in a fact and appends what follows from it to `out`.
     pub fn take(&mut self, fact: &Fact, out: &mut Vec<Finding>) {
         #[expect(

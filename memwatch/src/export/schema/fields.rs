@@ -93,7 +93,7 @@ fields! {
     // `memwatch.fault`.
     FAULT_ADDRESS: "memwatch.fault.address" Hex "" only(Kind::Fault) => "Faulting address, when the way attached carries it.";
     FAULT_MAJOR: "memwatch.fault.major_total" Integer "" only(Kind::Fault) => "Major faults of the process so far, this one included.";
-    FAULT_MINOR: "memwatch.fault.minor_total" Integer "" only(Kind::Fault) => "Minor faults of the process so far, sampled and scaled.";
+    FAULT_MINOR: "memwatch.fault.minor_total" Integer "" only(Kind::Fault) => "Minor faults of the process so far.";
 
     // `memwatch.rss`.
     RSS_LIMIT: "memwatch.rss.limit_bytes" Integer "bytes" only(Kind::Rss) => "The limit that was passed.";
@@ -209,7 +209,7 @@ fields! {
     EXIT_MREMAP_SHRUNK: "memwatch.exit.mremap_shrunk_bytes" Integer "bytes" only(Kind::Exit) => "Given back by `mremap`.";
     EXIT_BRK_GROWN: "memwatch.exit.brk_grown_bytes" Integer "bytes" only(Kind::Exit) => "Growth of the heap.";
     EXIT_BRK_SHRUNK: "memwatch.exit.brk_shrunk_bytes" Integer "bytes" only(Kind::Exit) => "Given back by the heap.";
-    EXIT_MINOR: "memwatch.exit.minor_faults" Integer "" only(Kind::Exit) => "Minor page faults, sampled and scaled.";
+    EXIT_MINOR: "memwatch.exit.minor_faults" Integer "" only(Kind::Exit) => "Minor page faults.";
     EXIT_MAJOR: "memwatch.exit.major_faults" Integer "" only(Kind::Exit) => "Major page faults.";
     EXIT_TABLES: "memwatch.exit.fd_table_bytes" Integer "bytes" only(Kind::Exit) => "Fd tables it asked for.";
     EXIT_TOUCHED: "memwatch.exit.fd_table_touched_bytes" Integer "bytes" only(Kind::Exit) => "Part of them that was touched.";
