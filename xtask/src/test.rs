@@ -3,13 +3,14 @@
 use std::{
     ffi::OsString,
     io::{BufRead as _, BufReader},
+    path::PathBuf,
     process::Stdio,
 };
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Arg, value_parser};
 
-use crate::{Task, build, process, report};
+use crate::{Task, build, process, report, rootfs};
 
 mod tally;
 
@@ -35,6 +36,7 @@ pub(crate) const TASK: Task = Task {
 /// Builds the release binary and runs the tests of all packages; `args` go to every test harness.
 fn every(args: impl Iterator<Item = OsString>) -> Result<()> {
     let binary = build::release()?;
+    let programs = real_programs();
     // Tests that start memwatch start the very file that is released.
     let mut command = process::cargo();
     command
@@ -42,6 +44,9 @@ fn every(args: impl Iterator<Item = OsString>) -> Result<()> {
         .args(args)
         .env("MEMWATCH_BIN", &binary)
         .stdout(Stdio::piped());
+    if let Some(programs) = programs {
+        command.env("MEMWATCH_ROOTFS", programs);
+    }
     let mut child = command.spawn().context("cannot run `cargo test`")?;
     let mut tally = Tally::default();
     for line in BufReader::new(child.stdout.take().context("`cargo test` has no output")?).split(b'\n') {
@@ -56,4 +61,17 @@ fn every(args: impl Iterator<Item = OsString>) -> Result<()> {
         bail!("the tests did not pass: the failures are listed above, after each package's tests");
     }
     Ok(())
+}
+
+/// The root file system with the real programs. Where it cannot be had the tests that need one are skipped, each with
+/// that reason, and counted.
+fn real_programs() -> Option<PathBuf> {
+    let built = rootfs::lock().and_then(|_lock| rootfs::ensure(&rootfs::FULL));
+    built
+        .inspect_err(|error| {
+            report::step(&format!(
+                "tests with real programs will be skipped, their root file system is missing: {error:#}"
+            ));
+        })
+        .ok()
 }
