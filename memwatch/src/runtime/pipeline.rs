@@ -163,7 +163,11 @@ impl Pipeline {
     /// Looks at every loss counter and tells what is new.
     pub(super) fn count_losses(&mut self, probe: &mut Probe) -> Result<(), ProbeError> {
         let faults = probe.faults()?;
-        let own = [("undecodable", self.undecodable), ("findings_dropped", self.findings_dropped)];
+        let own = [
+            ("undecodable", self.undecodable),
+            ("findings_dropped", self.findings_dropped),
+            ("findings_state_evicted", self.detector.evicted()),
+        ];
         let counters = losses::named(&faults).chain(self.ledger.losses().by_name()).chain(own);
         let mut ring_lost = false;
         for (kind, total) in counters {
