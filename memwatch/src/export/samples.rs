@@ -191,7 +191,7 @@ pub(super) fn finding() -> Finding {
         total_bytes: 8_589_938_688,
         overhead_bytes: 4160,
         fit: Fit::Exact,
-        lag_ns: 100_000_001,
+        lag_ns: Some(100_000_001),
         source: Source::Mmap,
         state: State::Mapped,
         result: 0x7f00_0000_0000,

@@ -224,7 +224,7 @@ pub(crate) fn is_alarm(finding: &Finding) -> bool {
 
 fn headline(finding: &Finding) -> String {
     format!(
-        "\n#{} {} at {} ms: {} {}{}, confidence {}\n  N {} k {} L {} overhead {} total {} touched {} lag {} us {:?} table {}\n",
+        "\n#{} {} at {} ms: {} {}{}, confidence {}\n  N {} k {} L {} overhead {} total {} touched {} lag {} {:?} table {}\n",
         finding.id,
         String::from_utf8_lossy(&finding.process.comm),
         finding.time_ns / 1_000_000,
@@ -238,7 +238,7 @@ fn headline(finding: &Finding) -> String {
         finding.overhead_bytes,
         finding.total_bytes,
         finding.touched_bytes,
-        finding.lag_ns / 1000,
+        finding.lag_ns.map_or_else(|| "unknown".to_owned(), |lag_ns| format!("{} us", lag_ns / 1000)),
         finding.fit,
         finding.ordinal,
     )

@@ -283,6 +283,8 @@ fn what_is_unknown_is_left_out() {
     ] {
         assert!(!line.contains_key(key), "{key}");
     }
+    let finding = Finding { lag_ns: None, ..samples::finding() };
+    assert!(!finding_line(&finding).contains_key("memwatch.fd_table.lag_ns"));
 }
 
 #[test]

@@ -74,7 +74,10 @@ fn origin(finding: &Finding) -> String {
         1 => text += ", 1 fork before",
         forks => text += &format!(", {forks} forks before"),
     }
-    text + &format!(", {} before the memory was asked for", Nanos(finding.lag_ns))
+    if let Some(lag_ns) = finding.lag_ns {
+        text += &format!(", {} before the memory was asked for", Nanos(lag_ns));
+    }
+    text
 }
 
 fn process(finding: &Finding) -> String {

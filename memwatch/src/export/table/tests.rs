@@ -93,6 +93,13 @@ fn a_refused_table_says_so() {
 }
 
 #[test]
+fn a_lost_request_has_no_time() {
+    let finding = Finding { lag_ns: None, ..samples::finding() };
+    let shown = text(|out| table(130, false).finding(&finding, out));
+    assert!(shown.contains("1073741816 read by process 7 (uwsgi-master), 1 fork before\n"), "{shown}");
+}
+
+#[test]
 fn colours_only_when_told() {
     let finding = samples::finding();
     assert!(!text(|out| table(100, false).finding(&finding, out)).contains('\x1b'));

@@ -33,8 +33,8 @@ pub struct Finding {
     pub overhead_bytes: u64,
     /// How L follows from N and k.
     pub fit: Fit,
-    /// Nanoseconds from the limit's look-up to the request.
-    pub lag_ns: u64,
+    /// Nanoseconds from the limit's look-up to the request; `None` when the request's own record was lost.
+    pub lag_ns: Option<u64>,
     /// The system call that asked for it.
     pub source: Source,
     /// What became of it.

@@ -18,8 +18,8 @@ pub(super) struct Region {
     pub(super) element: u32,
     /// Bytes asked for.
     pub(super) length: u64,
-    /// Nanoseconds from the limit's look-up to the request.
-    pub(super) lag_ns: u64,
+    /// Nanoseconds from the limit's look-up to the request, when that was seen.
+    pub(super) lag_ns: Option<u64>,
     /// Number of its findings, or 0 when there was none.
     id: u64,
 }
@@ -44,11 +44,13 @@ impl Process {
         if let Some(known) = known.filter(|_| table.state == TABLE_TOUCHED) {
             return *known;
         }
+        // A record of touched memory tells when it was touched; the one that told of the request was lost.
+        let asked_ns = (table.state != TABLE_TOUCHED).then_some(time_ns);
         let region = Region {
             ordinal: table.ordinal,
             element: table.element,
             length: table.length,
-            lag_ns: time_ns.saturating_sub(table.learned.time_ns),
+            lag_ns: asked_ns.map(|asked_ns| asked_ns.saturating_sub(table.learned.time_ns)),
             id: 0,
         };
         if self.regions.len() < REGIONS_MAX {

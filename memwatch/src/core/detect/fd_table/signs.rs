@@ -142,10 +142,10 @@ fn knowledge(evidence: &Evidence<'_>, scale: &mut Scale) {
 
 /// There is no time window, but most tables follow at once.
 fn time(evidence: &Evidence<'_>, scale: &mut Scale) {
-    let lag = swept_until(evidence).map_or(evidence.region.lag_ns, |end_ns| {
-        (evidence.table.learned.time_ns + evidence.region.lag_ns).saturating_sub(end_ns)
-    });
-    let after = duration(evidence.region.lag_ns);
+    let Some(lag_ns) = evidence.region.lag_ns else { return };
+    let asked_ns = evidence.table.learned.time_ns.saturating_add(lag_ns);
+    let lag = swept_until(evidence, asked_ns).map_or(lag_ns, |end_ns| asked_ns.saturating_sub(end_ns));
+    let after = duration(lag_ns);
     if lag < 150 * MS {
         scale.add(2, "lag_short", format!("the memory was asked for {after} after the limit was learned"));
     } else if lag < SECOND {
@@ -180,9 +180,8 @@ fn swept(evidence: &Evidence<'_>) -> bool {
 }
 
 /// The end of a sweep that lies between look-up and request.
-fn swept_until(evidence: &Evidence<'_>) -> Option<u64> {
+fn swept_until(evidence: &Evidence<'_>, asked_ns: u64) -> Option<u64> {
     let sweep: CloseSweep = evidence.process.sweep?;
-    let asked_ns = evidence.table.learned.time_ns + evidence.region.lag_ns;
     (sweep.last_ns >= evidence.table.learned.time_ns && sweep.last_ns <= asked_ns).then_some(sweep.last_ns)
 }
 
