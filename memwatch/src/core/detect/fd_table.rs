@@ -10,6 +10,8 @@ mod finding;
 mod process;
 mod programs;
 mod signs;
+#[cfg(test)]
+mod tests;
 mod wording;
 
 use std::collections::BTreeMap;

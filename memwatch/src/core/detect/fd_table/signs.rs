@@ -28,6 +28,11 @@ const MEDIUM: i32 = 4;
 /// Points from which a finding is of high confidence.
 const HIGH: i32 = 7;
 
+/// Regions of one length that a program's tables may come to.
+const ALIKE_MAX: usize = 3;
+/// The same from a gibibyte on: libvma keeps four tables of pointers side by side, and few pools have blocks this large.
+const LARGE_ALIKE_MAX: usize = 8;
+
 /// All that is weighed.
 pub(super) struct Evidence<'a> {
     pub(super) table: &'a FdTable,
@@ -207,9 +212,15 @@ fn size(evidence: &Evidence<'_>, scale: &mut Scale) {
 fn neighbours(evidence: &Evidence<'_>, scale: &mut Scale) {
     let alike = evidence.process.alike(evidence.region);
     let elements = evidence.process.elements();
-    if alike > 3 || evidence.table.ordinal > 12 {
+    let few = if evidence.region.length >= GIB { LARGE_ALIKE_MAX } else { ALIKE_MAX };
+    if alike > few || evidence.table.ordinal > 12 {
         scale.add(-4, "repeated", format!("region {} of its kind in this process, {alike} of the same length: arenas, stacks and buffers come in numbers", evidence.table.ordinal));
         scale.cap(Confidence::Low);
+    } else if alike > ALIKE_MAX {
+        scale.add(0, "alike_large", format!("{alike} regions of {} each: tables of one program come so, and so does address space that is only reserved", bytes(evidence.region.length)));
+        if evidence.state == State::Mapped {
+            scale.cap(Confidence::Medium);
+        }
     } else if evidence.fit == Fit::Exact
         && (2..=6).contains(&elements.len())
         && evidence.table.learned.limit >= 512 * 1024

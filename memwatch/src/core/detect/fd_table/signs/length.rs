@@ -6,7 +6,7 @@
 
 use memwatch_ebpf::table::{ELEMENT_MIN, Fit};
 
-use super::{Confidence, Evidence, MIB, Scale, bytes, is_known_table, swept};
+use super::{Confidence, Evidence, GIB, MIB, MS, Scale, bytes, is_known_table, swept};
 
 const PAGE: u64 = 4096;
 /// Rounder than this is not rarer: lengths of many GiB are all round.
@@ -64,7 +64,7 @@ fn chance(evidence: &Evidence<'_>, scale: &mut Scale) {
         };
         let text = format!("{} is round, and so is the limit of {limit}", bytes(evidence.table.length));
         scale.add(points, "length_round", text);
-        if round_steps < 512 && !is_known_table(evidence) && !swept(evidence) {
+        if round_steps < 512 && !is_known_table(evidence) && !swept(evidence) && !follows_at_once(evidence) {
             scale.cap(Confidence::Medium);
         }
         return;
@@ -75,6 +75,12 @@ fn chance(evidence: &Evidence<'_>, scale: &mut Scale) {
         512..16_384 => scale.add(3, "chance_small", text),
         _ => scale.add(4, "chance_tiny", text),
     }
+}
+
+/// Whether a very large request follows the look-up with next to nothing in between. Where the limit is round, every
+/// table is: the length cannot tell there, but what the program does between look-up and request can.
+fn follows_at_once(evidence: &Evidence<'_>) -> bool {
+    evidence.table.length >= GIB && evidence.region.lag_ns.is_some_and(|lag_ns| lag_ns < 10 * MS)
 }
 
 /// The power of two that a length is a multiple of, with or without the page of an allocator's header.

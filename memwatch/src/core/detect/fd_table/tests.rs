@@ -1,0 +1,184 @@
+//! Confidence where lengths are round (the limits and buffers that people choose are powers of two, too), and what a
+//! lost record leaves unknown.
+
+use std::sync::Arc;
+
+use memwatch_ebpf::abi::event::{FdTable, SOURCE_MMAP, TABLE_MAPPED, TABLE_TOUCHED};
+use memwatch_ebpf::abi::header::Header;
+use memwatch_ebpf::abi::state::{LEARNED_READ, LEARNED_SET, Learned};
+use memwatch_ebpf::table::explain_mapping;
+
+use super::{Confidence, FdTables, Finding};
+use crate::core::fact::{Body, Event, Fact, Identity, ProcessKey};
+
+/// The limit of the incident.
+const HUGE: u64 = (1 << 30) - 8;
+const LOOK_UP_NS: u64 = 1_000_000_000;
+const MS: u64 = 1_000_000;
+
+#[derive(Clone)]
+struct Case {
+    exe: &'static str,
+    limit: u64,
+    how: u32,
+    lag_ns: u64,
+    lengths: Vec<u64>,
+}
+
+/// What `malloc` asks the kernel for.
+const fn malloc(bytes: u64) -> u64 {
+    (bytes + 16).next_multiple_of(4096)
+}
+
+impl Case {
+    fn fact(&self, time_ns: u64, table: FdTable) -> Fact {
+        let key = ProcessKey { tgid: 100, start_ns: 7 };
+        let process = Arc::new(Identity {
+            key,
+            parent_tgid: Some(1),
+            comm: b"main".to_vec(),
+            uid: Some(0),
+            exe: Some(self.exe.as_bytes().to_vec()),
+            args: Vec::new(),
+            cgroup_id: None,
+            cgroup_path: None,
+            container: None,
+            unit: None,
+        });
+        let header = Header {
+            time_ns,
+            start_ns: key.start_ns,
+            cgroup_id: 1,
+            seq: 1,
+            tgid: key.tgid,
+            tid: key.tgid,
+            uid: 0,
+            parent_tgid: 1,
+            cpu: 0,
+            kind: 48,
+            version: 1,
+            len: 0,
+            comm: [0; 16],
+        };
+        Fact { event: Event { header, body: Body::FdTable(table) }, process, other: None }
+    }
+
+    /// The kernel side's records when all regions are mapped and then touched.
+    fn records(&self) -> Vec<Fact> {
+        let mut records = Vec::new();
+        let mut table = FdTable {
+            learned: Learned {
+                limit: self.limit,
+                time_ns: LOOK_UP_NS,
+                tgid: 100,
+                tid: 100,
+                how: self.how,
+                forks: 0,
+            },
+            result: 0x7f00_0000_0000,
+            source: SOURCE_MMAP,
+            state: TABLE_MAPPED,
+            ..FdTable::default()
+        };
+        for &length in &self.lengths {
+            let fits = explain_mapping(self.limit, length).expect("a length that fits");
+            table.ordinal += 1;
+            table.total += length;
+            table.length = length;
+            (table.element, table.overhead, table.fit) = (fits.element, fits.overhead, fits.fit as u32);
+            records.push(self.fact(LOOK_UP_NS + self.lag_ns, table));
+        }
+        (table.state, table.touched) = (TABLE_TOUCHED, table.total);
+        records.push(self.fact(LOOK_UP_NS + self.lag_ns + 500 * MS, table));
+        records
+    }
+
+    /// The last finding while nothing is touched, and the one after.
+    fn mapped_and_touched(&self) -> [Finding; 2] {
+        let found = findings(&self.records());
+        found.last_chunk().expect("two findings").clone()
+    }
+
+    fn touched(&self) -> Finding {
+        let [_, touched] = self.mapped_and_touched();
+        touched
+    }
+}
+
+fn findings(records: &[Fact]) -> Vec<Finding> {
+    let mut detector = FdTables::new(64 << 20);
+    let mut found = Vec::new();
+    for record in records {
+        detector.take(record, &mut found);
+    }
+    found
+}
+
+fn pointers(limit: u64, count: usize) -> Case {
+    Case { exe: "/opt/server", limit, how: LEARNED_READ, lag_ns: MS, lengths: vec![malloc(limit * 8); count] }
+}
+
+#[test]
+fn pointers_at_the_limit_of_the_incident_are_sure_in_any_program() {
+    assert_eq!(pointers(HUGE, 1).touched().confidence, Confidence::High);
+}
+
+#[test]
+fn a_huge_request_right_after_the_look_up_is_sure_though_round() {
+    let at_once = Case { how: LEARNED_SET, ..pointers((1 << 28) - 8, 1) };
+    assert_eq!(at_once.touched().confidence, Confidence::High);
+    let late = Case { lag_ns: 10 * MS, ..at_once.clone() };
+    assert_eq!(late.touched().confidence, Confidence::Medium, "2 GiB are asked for on other grounds too");
+    let smaller = Case { how: LEARNED_SET, ..pointers((1 << 26) - 8, 1) };
+    assert_eq!(smaller.touched().confidence, Confidence::Medium, "and so are 512 MiB, at any time");
+}
+
+#[test]
+fn four_tables_of_pointers_are_no_arenas() {
+    // As many as libvma keeps (report Mellanox/libvma#1063), here all mapped before the first is written.
+    let [mapped, touched] = pointers(HUGE, 4).mapped_and_touched();
+    assert_eq!(
+        (mapped.ordinal, mapped.confidence),
+        (4, Confidence::Medium),
+        "address space may be reserved so"
+    );
+    assert_eq!((touched.ordinal, touched.confidence), (4, Confidence::High));
+    assert_eq!(pointers(HUGE, 9).touched().confidence, Confidence::Low);
+}
+
+#[test]
+fn a_touch_is_no_request() {
+    let case = pointers(HUGE, 1);
+    let records = case.records();
+    let [mapped, touched] = case.mapped_and_touched();
+    assert_eq!((mapped.lag_ns, touched.lag_ns), (Some(MS), Some(MS)));
+    let [alone] = &findings(&records[1..])[..] else { panic!("one record, one finding") };
+    assert_eq!(alone.lag_ns, None, "the record of the request was lost");
+    assert!(alone.reasons.iter().all(|reason| !reason.code.starts_with("lag_")), "{:?}", alone.reasons);
+    assert!(alone.confidence <= touched.confidence);
+}
+
+#[test]
+fn numbers_of_small_regions_are_arenas() {
+    let case = Case {
+        exe: "/opt/server",
+        limit: 1 << 20,
+        how: LEARNED_READ,
+        lag_ns: MS,
+        lengths: vec![malloc(64 << 20); 4],
+    };
+    assert_eq!(case.touched().confidence, Confidence::Low);
+}
+
+#[test]
+fn round_buffers_are_never_sure() {
+    // Both read and raise the limit at their start; neither keeps a table by it.
+    for exe in ["/usr/lib/jvm/bin/java", "/usr/sbin/mysqld", "/usr/sbin/mariadbd", "/usr/bin/python3"] {
+        for mib in [64, 128, 256, 1024] {
+            let lengths = vec![malloc(mib << 20)];
+            let case = Case { exe, limit: 1 << 20, how: LEARNED_SET, lag_ns: 100 * MS, lengths };
+            let found = case.touched();
+            assert!(found.confidence <= Confidence::Medium, "{exe}, {mib} MiB: {:?}", found.reasons);
+        }
+    }
+}
