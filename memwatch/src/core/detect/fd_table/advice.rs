@@ -59,8 +59,16 @@ fn place(process: &Identity, limit: u64) -> String {
     match process.unit.as_deref() {
         // Scopes and slices hold processes that something else started: they have no limits of their own.
         Some(unit) if unit.ends_with(".service") && !unit.starts_with("user@") => {
-            format!("`systemctl edit {unit}` with LimitNOFILE={limit} under [Service], then restart it")
+            let edit = if is_users(process) { "systemctl --user edit" } else { "systemctl edit" };
+            format!("`{edit} {unit}` with LimitNOFILE={limit} under [Service], then restart it")
         }
         _ => format!("`ulimit -n {limit}` in the shell or script that starts it"),
     }
+}
+
+/// Whether a user's own manager runs the service: `systemctl edit` without `--user` knows the system's units only.
+fn is_users(process: &Identity) -> bool {
+    process.cgroup_path.as_deref().is_some_and(|path| {
+        path.split('/').any(|part| part.starts_with("user@") && part.ends_with(".service"))
+    })
 }

@@ -1,5 +1,5 @@
-//! Confidence where lengths are round (the limits and buffers that people choose are powers of two, too), and what a
-//! lost record leaves unknown.
+//! Confidence where lengths are round (the limits and buffers that people choose are powers of two, too), what a lost
+//! record leaves unknown, and advice.
 
 use std::sync::Arc;
 
@@ -181,4 +181,25 @@ fn round_buffers_are_never_sure() {
             assert!(found.confidence <= Confidence::Medium, "{exe}, {mib} MiB: {:?}", found.reasons);
         }
     }
+}
+
+#[test]
+fn a_users_service_is_edited_with_the_users_manager() {
+    let learned = Learned { limit: HUGE, how: LEARNED_READ, ..Learned::default() };
+    let advice = |path: &str| {
+        let case =
+            Case { exe: "/opt/server", limit: HUGE, how: LEARNED_READ, lag_ns: MS, lengths: Vec::new() };
+        let fact = case.fact(LOOK_UP_NS, FdTable::default());
+        let process = Identity {
+            cgroup_path: Some(path.into()),
+            unit: Some("x.service".into()),
+            ..(*fact.process).clone()
+        };
+        super::advice::advise(&process, None, &learned, 8 << 30)
+    };
+    assert!(advice("/system.slice/x.service").contains("`systemctl edit x.service`"));
+    assert!(
+        advice("/user.slice/user-1000.slice/user@1000.service/app.slice/x.service")
+            .contains("`systemctl --user edit x.service`")
+    );
 }
