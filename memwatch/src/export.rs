@@ -62,6 +62,25 @@ pub struct Summary {
     pub losses: Vec<Loss>,
     /// Processes that asked for the most memory, the largest first.
     pub top: Vec<TopProcess>,
+    /// Cgroups whose processes asked for the most memory, living and ended, the largest first.
+    pub cgroups: Vec<TopCgroup>,
+}
+
+/// What the processes of one cgroup did while they were in it.
+#[derive(Clone, Debug)]
+pub struct TopCgroup {
+    /// Its id in the unified hierarchy.
+    pub id: u64,
+    /// Its path, when it is known.
+    pub path: Option<Arc<str>>,
+    /// Bytes mapped or grown by.
+    pub mapped_bytes: u64,
+    /// Bytes given back.
+    pub freed_bytes: u64,
+    /// Minor page faults.
+    pub minor_faults: u64,
+    /// Major page faults.
+    pub major_faults: u64,
 }
 
 /// What one process did and holds.

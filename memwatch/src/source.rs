@@ -12,7 +12,7 @@ use aya::maps::{MapData, RingBuf};
 use tokio::io::unix::AsyncFd;
 
 /// Records taken before others of the loop get their turn.
-const BATCH: usize = 8192;
+const BATCH: usize = 2048;
 /// Pause between looks while records come.
 const BUSY: Duration = Duration::from_millis(1);
 /// Pause between looks while nothing comes.

@@ -26,6 +26,20 @@ pub struct Counters {
     pub major_faults: u64,
 }
 
+impl Counters {
+    /// Adds what `now` has beyond `before`.
+    pub const fn add_new(&mut self, now: &Self, before: &Self) {
+        self.mmap_bytes += now.mmap_bytes.saturating_sub(before.mmap_bytes);
+        self.munmap_bytes += now.munmap_bytes.saturating_sub(before.munmap_bytes);
+        self.mremap_grown_bytes += now.mremap_grown_bytes.saturating_sub(before.mremap_grown_bytes);
+        self.mremap_shrunk_bytes += now.mremap_shrunk_bytes.saturating_sub(before.mremap_shrunk_bytes);
+        self.brk_grown_bytes += now.brk_grown_bytes.saturating_sub(before.brk_grown_bytes);
+        self.brk_shrunk_bytes += now.brk_shrunk_bytes.saturating_sub(before.brk_shrunk_bytes);
+        self.minor_faults += now.minor_faults.saturating_sub(before.minor_faults);
+        self.major_faults += now.major_faults.saturating_sub(before.major_faults);
+    }
+}
+
 /// [`Learned::how`]: the limit was read.
 pub const LEARNED_READ: u32 = 1;
 /// [`Learned::how`]: the limit was set.

@@ -124,6 +124,11 @@ impl Ledger {
         &self.places.tree
     }
 
+    /// The path of a cgroup, if it is known or can be found now.
+    pub fn cgroup_path(&mut self, id: u64, now_ns: u64) -> Option<Arc<str>> {
+        self.places.tree.path(id, now_ns)
+    }
+
     /// What was shed or not found so far.
     #[must_use]
     pub fn losses(&self) -> Losses {

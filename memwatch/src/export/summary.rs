@@ -6,7 +6,7 @@ use memwatch_ebpf::abi::event::{Resident, UNKNOWN};
 
 use super::quantity::{Bytes, Nanos};
 use super::schema::Name;
-use super::{Summary, TopProcess, escape, table};
+use super::{Summary, TopCgroup, TopProcess, escape, table};
 use crate::core::detect::fd_table::Finding;
 
 /// Appends a formatted line. Writing to a Vec cannot fail.
@@ -24,6 +24,7 @@ pub fn push(summary: &Summary, out: &mut Vec<u8>) {
     }
     losses(summary, out);
     top(&summary.top, out);
+    cgroups(&summary.cgroups, out);
     findings(&summary.findings, out);
 }
 
@@ -67,6 +68,33 @@ fn top(processes: &[TopProcess], out: &mut Vec<u8>) {
             size(process.mapped_bytes),
             process.minor_faults,
             process.major_faults
+        );
+    }
+}
+
+fn cgroups(cgroups: &[TopCgroup], out: &mut Vec<u8>) {
+    if cgroups.is_empty() {
+        return;
+    }
+    line!(
+        out,
+        "cgroups by memory asked for\n  {:>10} {:>10} {:>9} {:>8}  {}",
+        "MAPPED",
+        "FREED",
+        "MINOR",
+        "MAJOR",
+        "CGROUP"
+    );
+    for cgroup in cgroups {
+        let path =
+            cgroup.path.as_deref().map_or_else(|| format!("id {}", cgroup.id), |path| name(path.as_bytes()));
+        line!(
+            out,
+            "  {:>10} {:>10} {:>9} {:>8}  {path}",
+            size(cgroup.mapped_bytes),
+            size(cgroup.freed_bytes),
+            cgroup.minor_faults,
+            cgroup.major_faults
         );
     }
 }
@@ -119,6 +147,24 @@ mod tests {
                 major_faults: 3,
                 resident: Resident { swap: UNKNOWN, file: UNKNOWN, ..samples::RESIDENT },
             }],
+            cgroups: vec![
+                TopCgroup {
+                    id: 7,
+                    path: Some("/system.slice/uwsgi.service".into()),
+                    mapped_bytes: 8 << 30,
+                    freed_bytes: 4096,
+                    minor_faults: 700,
+                    major_faults: 3,
+                },
+                TopCgroup {
+                    id: 9,
+                    path: None,
+                    mapped_bytes: 0,
+                    freed_bytes: 0,
+                    minor_faults: 1,
+                    major_faults: 0,
+                },
+            ],
         };
         let mut out = Vec::new();
         push(&summary, &mut out);
@@ -134,6 +180,10 @@ lost
 processes by memory asked for
       PID COMM                MAPPED       ANON       FILE      SHMEM     MINOR    MAJOR
        42 evil\\x1b[31m       8.0 GiB    3.0 MiB          -    1.0 MiB       640        3
+cgroups by memory asked for
+      MAPPED      FREED     MINOR    MAJOR  CGROUP
+     8.0 GiB    4.0 KiB       700        3  /system.slice/uwsgi.service
+         0 B        0 B         1        0  id 9
 fd tables
        42 uwsgi           8.0 GiB mapped, 0 B touched (high confidence)
           advice: set max-fd = 1048576 in the uWSGI configuration

@@ -1,10 +1,13 @@
 //! From a record's bytes to lines of output.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use memwatch_ebpf::abi::event::Kind;
+use memwatch_ebpf::abi::state::{Counters, Process};
 
 use super::filter::Filter;
 use super::losses::{self, Losses};
@@ -12,8 +15,9 @@ use crate::core::detect::fd_table::{FdTables, Finding};
 use crate::core::fact::{Body, ProcessKey};
 use crate::decode::decode;
 use crate::enrich::ledger::Ledger;
-use crate::export::{Exporter, Summary, TopProcess};
+use crate::export::{Exporter, Summary, TopCgroup, TopProcess};
 use crate::probe::attach::{Probe, ProbeError};
+use crate::sys::boot_ns;
 
 /// Findings kept for the summary.
 const FINDINGS_MAX: usize = 1024;
@@ -37,8 +41,10 @@ pub struct Pipeline {
     exporter: Option<Box<dyn Exporter>>,
     outcome: Outcome,
     always_watch: bool,
-    /// What is to be written.
-    pub(super) output: Vec<u8>,
+    /// What is to be written: whole lines, which leave as one shared buffer.
+    pub(super) output: BytesMut,
+    /// The line that is being made.
+    line: Vec<u8>,
     found: Vec<Finding>,
     lines: u64,
     lines_max: Option<u64>,
@@ -72,7 +78,8 @@ impl Pipeline {
             exporter,
             outcome,
             always_watch: false,
-            output: Vec::with_capacity(256 << 10),
+            output: BytesMut::with_capacity(256 << 10),
+            line: Vec::with_capacity(4 << 10),
             found: Vec::new(),
             lines: 0,
             lines_max: None,
@@ -130,7 +137,9 @@ impl Pipeline {
             if !matches!(fact.event.body, Body::FdTable(_)) && !self.is_full() {
                 self.lines += 1;
                 if let Some(exporter) = &mut self.exporter {
-                    exporter.fact(&fact, &mut self.output);
+                    exporter.fact(&fact, &mut self.line);
+                    self.output.extend_from_slice(&self.line);
+                    self.line.clear();
                 }
             }
         }
@@ -156,7 +165,9 @@ impl Pipeline {
         }
         self.lines += 1;
         if let Some(exporter) = &mut self.exporter {
-            exporter.finding(finding, &mut self.output);
+            exporter.finding(finding, &mut self.line);
+            self.output.extend_from_slice(&self.line);
+            self.line.clear();
         }
     }
 
@@ -174,7 +185,9 @@ impl Pipeline {
             if let Some(loss) = self.losses.take(kind, total) {
                 ring_lost |= kind == "ring_full";
                 if let Some(exporter) = &mut self.exporter {
-                    exporter.lost(&loss, &mut self.output);
+                    exporter.lost(&loss, &mut self.line);
+                    self.output.extend_from_slice(&self.line);
+                    self.line.clear();
                 }
             }
         }
@@ -189,46 +202,77 @@ impl Pipeline {
         mut self,
         probe: &mut Probe,
         elapsed: Duration,
-    ) -> Result<(Summary, Vec<u8>), ProbeError> {
+    ) -> Result<(Summary, BytesMut), ProbeError> {
         let mut findings: Vec<_> = self.findings.drain().map(|(_, finding)| finding).collect();
         findings.sort_by_key(|finding| finding.id);
+        let states = probe.processes()?;
         let summary = Summary {
             duration_ns: u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX),
             events: self.events.iter().copied().filter(|(_, count)| *count > 0).collect(),
             findings,
             losses: self.losses.all(),
-            top: self.top(probe)?,
+            top: self.top(&states),
+            cgroups: self.cgroups(probe, &states)?,
         };
         let mut output = std::mem::take(&mut self.output);
         if self.outcome == Outcome::WithSummary
             && let Some(exporter) = &mut self.exporter
         {
-            exporter.summary(&summary, &mut output);
+            exporter.summary(&summary, &mut self.line);
+            output.extend_from_slice(&self.line);
         }
         Ok((summary, output))
     }
 
-    fn top(&self, probe: &mut Probe) -> Result<Vec<TopProcess>, ProbeError> {
-        let mut states = probe.processes()?;
-        states.retain(|(tgid, _)| {
-            *tgid != std::process::id()
-                && self.filter.members.as_ref().is_none_or(|members| members.contains(tgid))
-        });
-        states.sort_by_key(|(tgid, state)| {
-            let mapped = state.counters.mmap_bytes + state.counters.brk_grown_bytes;
-            (std::cmp::Reverse(mapped), *tgid)
-        });
-        let identified = states.into_iter().filter_map(|(tgid, state)| {
-            let identity = self.ledger.get(ProcessKey { tgid, start_ns: state.start_ns })?;
-            let counters = state.counters;
+    fn top(&self, states: &[(u32, Process)]) -> Vec<TopProcess> {
+        let mut largest: Vec<_> = states
+            .iter()
+            .filter(|(tgid, _)| {
+                *tgid != std::process::id()
+                    && self.filter.members.as_ref().is_none_or(|members| members.contains(tgid))
+            })
+            .collect();
+        largest.sort_by_key(|(tgid, state)| (Reverse(mapped(&state.counters)), *tgid));
+        let identified = largest.into_iter().filter_map(|(tgid, state)| {
+            let identity = self.ledger.get(ProcessKey { tgid: *tgid, start_ns: state.start_ns })?;
             self.filter.matches(&identity).then_some(TopProcess {
                 identity,
-                mapped_bytes: counters.mmap_bytes + counters.mremap_grown_bytes + counters.brk_grown_bytes,
-                minor_faults: counters.minor_faults,
-                major_faults: counters.major_faults,
+                mapped_bytes: mapped(&state.counters),
+                minor_faults: state.counters.minor_faults,
+                major_faults: state.counters.major_faults,
                 resident: state.resident,
             })
         });
-        Ok(identified.take(TOP).collect())
+        identified.take(TOP).collect()
     }
+
+    /// Sums of the kernel side over those that ended or moved on, and what the living have not added to them yet.
+    fn cgroups(
+        &mut self,
+        probe: &mut Probe,
+        states: &[(u32, Process)],
+    ) -> Result<Vec<TopCgroup>, ProbeError> {
+        let mut sums: BTreeMap<u64, Counters> = probe.cgroups()?.into_iter().collect();
+        for (_, state) in states {
+            sums.entry(state.cgroup_id).or_default().add_new(&state.counters, &state.folded);
+        }
+        let mut largest: Vec<_> = sums.into_iter().collect();
+        largest.sort_by_key(|(id, sum)| (Reverse(mapped(sum)), *id));
+        largest.truncate(TOP);
+        let now = boot_ns();
+        let named = largest.into_iter().map(|(id, sum)| TopCgroup {
+            id,
+            path: self.ledger.cgroup_path(id, now),
+            mapped_bytes: mapped(&sum),
+            freed_bytes: sum.munmap_bytes + sum.mremap_shrunk_bytes + sum.brk_shrunk_bytes,
+            minor_faults: sum.minor_faults,
+            major_faults: sum.major_faults,
+        });
+        Ok(named.collect())
+    }
+}
+
+/// Bytes mapped or grown by.
+const fn mapped(counters: &Counters) -> u64 {
+    counters.mmap_bytes + counters.mremap_grown_bytes + counters.brk_grown_bytes
 }
