@@ -36,13 +36,14 @@ pub(crate) fn knobs() -> Option<&'static Knobs> {
 /// Whether the current process's events of a kind are wanted.
 #[inline(always)]
 pub(crate) fn wanted(knobs: &Knobs, kind: Kind) -> bool {
-    knobs.kinds & kind.bit() != 0 && shown(knobs)
+    knobs.kinds & kind.bit() != 0 && shown(knobs, kind)
 }
 
 #[inline(always)]
-fn shown(knobs: &Knobs) -> bool {
+fn shown(knobs: &Knobs, kind: Kind) -> bool {
     let tgid = (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32;
-    if knobs.self_tgid == tgid {
+    // memwatch's own forks are told, so that the command it starts is known from its first moment.
+    if knobs.self_tgid == tgid && kind as u16 != Kind::Fork as u16 {
         return false;
     }
     if knobs.marked_only != 0 {

@@ -32,7 +32,7 @@ pub struct Knobs {
     pub rules: u32,
     /// Only threads of exactly this name.
     pub comm: [u8; COMM_LEN],
-    /// A process whose events are never shown: memwatch itself; 0: none.
+    /// A process whose events are not told but for its forks: memwatch itself; 0: none.
     pub self_tgid: u32,
     /// Explicit padding.
     pub _pad: u32,

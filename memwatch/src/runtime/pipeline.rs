@@ -128,7 +128,7 @@ impl Pipeline {
         let fact = self.ledger.attribute(event);
         self.filter.learn(&fact);
         self.detector.take(&fact, &mut self.found);
-        let shown = self.filter.admits(&fact, kind);
+        let shown = fact.event.header.tgid != std::process::id() && self.filter.admits(&fact, kind);
         if shown {
             if let Some((_, count)) = self.events.iter_mut().find(|(known, _)| *known == kind) {
                 *count += 1;
