@@ -180,4 +180,25 @@ mod tests {
         assert_eq!(Pattern::parse("nginx").expect("a pattern").exact(), Some(&b"nginx"[..]));
         assert!(Pattern::parse("").is_err());
     }
+
+    proptest::proptest! {
+        /// Whatever is typed gives a value or a message that repeats it.
+        #[test]
+        fn any_text_is_a_value_or_an_error(text in "\\PC{0,40}") {
+            for error in [parse_size(&text).err(), parse_duration(&text).err()].into_iter().flatten() {
+                proptest::prop_assert!(error.contains(&text));
+            }
+            if let Ok(pattern) = Pattern::parse(&text) {
+                proptest::prop_assert!(pattern.matches(text.as_bytes()), "a name without wildcards matches itself");
+            }
+        }
+
+        /// A pattern meets any bytes without a panic, and a star meets all of them.
+        #[test]
+        fn patterns_meet_any_bytes(name: Vec<u8>, pattern in "[a-z*?]{1,12}") {
+            let matched = Pattern::parse(&pattern).map(|pattern| pattern.matches(&name));
+            proptest::prop_assert!(matched.is_ok());
+            proptest::prop_assert_eq!(Pattern::parse("*").map(|all| all.matches(&name)), Ok(true));
+        }
+    }
 }

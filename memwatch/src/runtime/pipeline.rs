@@ -252,6 +252,10 @@ impl Pipeline {
         probe: &mut Probe,
         states: &[(u32, Process)],
     ) -> Result<Vec<TopCgroup>, ProbeError> {
+        if self.filter.members.is_some() {
+            // The sums are of whole cgroups, others in them included: no answer to a question about a few processes.
+            return Ok(Vec::new());
+        }
         let mut sums: BTreeMap<u64, Counters> = probe.cgroups()?.into_iter().collect();
         for (_, state) in states {
             sums.entry(state.cgroup_id).or_default().add_new(&state.counters, &state.folded);
