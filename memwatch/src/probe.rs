@@ -8,6 +8,7 @@ pub mod btf;
 mod modify_return;
 pub mod offsets;
 pub mod tracefs;
+mod ways;
 
 use memwatch_ebpf::abi::event::Kind;
 

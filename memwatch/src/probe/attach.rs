@@ -1,12 +1,11 @@
-//! Loads the BPF object and attaches each hook by the first way that the kernel takes.
+//! The loaded object: its maps, its programs, and what became of each hook.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf};
-use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent as AyaEvent};
+use aya::programs::RawTracePoint;
 use aya::programs::raw_trace_point::RawTracePointLinkId;
-use aya::programs::{FExit, KProbe, PerfEvent, Program, ProgramError, RawTracePoint, TracePoint};
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use memwatch_ebpf::abi::knobs::{Knobs, RssLimit, Rule};
@@ -15,18 +14,15 @@ use memwatch_ebpf::abi::state::{Counters, Process};
 use zerocopy::IntoBytes;
 
 use super::btf::{self, Btf, BtfError};
-use super::tracefs::Tracefs;
-use super::{HOOKS, Hook, REFUSE, SoftwareEvent, Way, WayKind, modify_return, offsets};
+use super::ways::{Attacher, chain, explain, find};
+use super::{HOOKS, Hook, REFUSE, Way, WayKind, offsets};
 
 /// The BPF object, built by build.rs.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/memwatch-ebpf"));
-
-/// Offset of `ret` in the record of every sys_exit event, compiled into the programs.
-const RET_FIELD: (u32, u32) = (16, 8);
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/memwatch-ebpf"));
 
 /// The hook that is attached only while it is needed.
 const RSS_PROGRAM: &str = "rss_raw";
-const RSS_EVENT: &str = "rss_stat";
+pub(super) const RSS_EVENT: &str = "rss_stat";
 
 /// Levels of the kernel side's log: everything, nothing.
 const KERNEL_LOG_ALL: u8 = 0xff;
@@ -349,162 +345,4 @@ fn load_object(options: &Options, offsets: &Offsets) -> Result<Ebpf, ProbeError>
                 ProbeError::Load(text)
             }
         })
-}
-
-struct Attacher<'a> {
-    options: &'a Options,
-    types: &'a Btf,
-    /// Opened at the first classic tracepoint.
-    tracefs: Option<Result<Tracefs, String>>,
-    /// aya's copy of the kernel's types, read at the first trampoline; an error where the kernel takes none.
-    trampolines: Option<Result<aya::Btf, String>>,
-    events: Vec<OwnedFd>,
-}
-
-impl Attacher<'_> {
-    fn attach(&mut self, ebpf: &mut Ebpf, hook: &'static Hook) -> HookStatus {
-        let mut status = HookStatus { hook, attached: None, refused: Vec::new() };
-        for way in hook.ways {
-            if !self.options.ways.is_empty() && !self.options.ways.contains(&way.kind()) {
-                continue;
-            }
-            match self.attach_way(ebpf, way) {
-                Ok(()) => {
-                    status.attached = Some(*way);
-                    break;
-                }
-                Err(reason) => status.refused.push(Refusal { way: way.kind(), reason }),
-            }
-        }
-        status
-    }
-
-    fn attach_way(&mut self, ebpf: &mut Ebpf, way: &Way) -> Result<(), String> {
-        match *way {
-            Way::Fexit { program, function } => self.fexit(find(ebpf, program)?, function),
-            Way::ModifyReturn { program, function } => {
-                let id = self.types.function(function);
-                let id = id.ok_or_else(|| format!("the kernel has no function {function}"))?;
-                self.events.extend(modify_return::attach(OBJECT, ebpf, program, id)?);
-                Ok(())
-            }
-            Way::Raw { program, event } => self.raw(find(ebpf, program)?, event),
-            Way::Tracepoint { program, category, event } => {
-                self.tracepoint(find(ebpf, program)?, category, event)
-            }
-            Way::Kretprobe { program, function } => {
-                let program: &mut KProbe = find(ebpf, program)?.try_into().map_err(|e| explain(&e))?;
-                program.load().map_err(|e| explain(&e))?;
-                program.attach(function, 0).map_err(|e| explain(&e)).map(drop)
-            }
-            Way::Perf { program, event } => self.perf(find(ebpf, program)?, event),
-        }
-    }
-
-    fn fexit(&mut self, program: &mut Program, function: &str) -> Result<(), String> {
-        let id = self.types.function(function);
-        let id = id.ok_or_else(|| format!("the kernel has no function {function}"))?;
-        // Asked once with an empty program: reading aya's copy of the types only to be refused takes longer than all else.
-        let types = self
-            .trampolines
-            .get_or_insert_with(|| {
-                crate::sys::try_trampoline(id)?;
-                aya::Btf::from_sys_fs().map_err(|e| chain(&e))
-            })
-            .as_ref()
-            .map_err(Clone::clone)?;
-        let program: &mut FExit = program.try_into().map_err(|e| explain(&e))?;
-        program.load(function, types).and_then(|()| program.attach().map(drop)).map_err(|e| explain(&e))
-    }
-
-    fn raw(&self, program: &mut Program, event: &str) -> Result<(), String> {
-        if event == "mark_victim" && self.types.tracepoint_argument_is_pointer(event, 0) == Some(false) {
-            return Err("this kernel's mark_victim passes a number where the victim's task is needed".into());
-        }
-        let program: &mut RawTracePoint = program.try_into().map_err(|e| explain(&e))?;
-        program.load().map_err(|e| explain(&e))?;
-        if event == RSS_EVENT {
-            return Ok(()); // attached while it is needed
-        }
-        program.attach(event).map_err(|e| explain(&e)).map(drop)
-    }
-
-    fn tracepoint(&mut self, program: &mut Program, category: &str, event: &str) -> Result<(), String> {
-        let tracefs = self
-            .tracefs
-            .get_or_insert_with(|| {
-                Tracefs::open().map_err(|e| format!("tracefs is not mounted and cannot be: {e}"))
-            })
-            .as_ref()
-            .map_err(Clone::clone)?;
-        let id =
-            tracefs.id(category, event).map_err(|e| format!("no trace event {category}:{event}: {e}"))?;
-        let field = tracefs.field(category, event, "ret").map_err(|e| e.to_string())?;
-        if field != RET_FIELD {
-            return Err(format!("{category}:{event} has its result at {field:?}, not {RET_FIELD:?}"));
-        }
-        let program: &mut TracePoint = program.try_into().map_err(|e| explain(&e))?;
-        program.load().map_err(|e| explain(&e))?;
-        let fd = program.fd().map_err(|e| explain(&e))?;
-        let opened = crate::sys::open_trace_event(id).and_then(|opened| {
-            crate::sys::attach_to_event(&opened, fd.as_fd())?;
-            Ok(opened)
-        });
-        self.events.push(opened.map_err(|e| format!("cannot attach to {category}:{event}: {e}"))?);
-        Ok(())
-    }
-
-    fn perf(&self, program: &mut Program, event: SoftwareEvent) -> Result<(), String> {
-        let program: &mut PerfEvent = program.try_into().map_err(|e| explain(&e))?;
-        program.load().map_err(|e| explain(&e))?;
-        let (event, policy) = match event {
-            SoftwareEvent::CpuClock => (AyaEvent::CpuClock, SamplePolicy::Frequency(self.options.sample_hz)),
-            SoftwareEvent::MajorFaults => (AyaEvent::PageFaultsMaj, SamplePolicy::Period(1)),
-        };
-        let cpus = aya::util::online_cpus().map_err(|(what, e)| format!("cannot read {what}: {e}"))?;
-        for cpu in cpus {
-            program
-                .attach(
-                    PerfEventConfig::Software(event),
-                    PerfEventScope::AllProcessesOneCpu { cpu },
-                    policy,
-                    false,
-                )
-                .map_err(|e| format!("on CPU {cpu}: {}", explain(&e)))?;
-        }
-        Ok(())
-    }
-}
-
-fn find<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut Program, String> {
-    ebpf.program_mut(program).ok_or_else(|| format!("the object has no program {program}"))
-}
-
-/// An error with its causes; of a verifier's log the last lines only, which hold the reason.
-fn explain(error: &ProgramError) -> String {
-    if let ProgramError::LoadError { io_error, verifier_log } = error {
-        let log = verifier_log.to_string();
-        let lines: Vec<_> = log.lines().filter(|line| !line.trim().is_empty()).collect();
-        let last = lines.iter().rev().take(8).rev().copied().collect::<Vec<_>>().join("\n    ");
-        return if last.is_empty() {
-            format!("load: {io_error}")
-        } else {
-            format!("load: {io_error}\n    {last}")
-        };
-    }
-    chain(error)
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let more = inner.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = inner.source();
-    }
-    text
 }
