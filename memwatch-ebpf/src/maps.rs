@@ -40,9 +40,10 @@ pub(crate) static LIMITS: HashMap<u32, RssLimit> = HashMap::with_max_entries(8_1
 #[map]
 pub(crate) static WATCHED: HashMap<u64, Watched> = HashMap::with_max_entries(4_096, 0);
 
-/// Faults of threads when last looked at, by thread id. The least recently used give way: they start anew.
+/// Faults of threads when last looked at, by task: an exec may give a thread another id, never another task. The
+/// least recently used give way: they start anew.
 #[map]
-pub(crate) static THREADS: LruHashMap<u32, ThreadFaults> = LruHashMap::with_max_entries(65_536, 0);
+pub(crate) static THREADS: LruHashMap<u64, ThreadFaults> = LruHashMap::with_max_entries(65_536, 0);
 
 /// Losses and failures by [`FaultCode`].
 #[map]

@@ -4,7 +4,7 @@ use memwatch_ebpf::abi::event::{
     ACTION_SIGNAL_MAPPED, ACTION_SIGNAL_TOUCHED, FdTable, Kind, SOURCE_BRK, TABLE_FAILED, TABLE_MAPPED,
     TABLE_TOUCHED,
 };
-use memwatch_ebpf::abi::state::{LEARNED_MAX, Learned, Process};
+use memwatch_ebpf::abi::state::{LEARNED_MAX, Learned, Process, Region};
 use memwatch_ebpf::table::{Match, explain_heap, explain_mapping};
 
 use crate::emit::{emit, knobs, wanted};
@@ -88,7 +88,7 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
             process.tables.touched = 0;
             process.tables.next_report = if length < 2 * FIRST_REPORT { length / 2 } else { FIRST_REPORT };
         }
-        process.tables.total += length;
+        keep(process, result as u64, length);
         table.total = process.tables.total;
         if length >= process.tables.largest.length {
             process.tables.largest = table;
@@ -110,13 +110,62 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
     }
 }
 
-/// A region was given back or moved: a table that lay there counts no longer.
+/// Follows a table until it is given back.
 #[inline(always)]
-pub(crate) fn released(process: &mut Process, address: u64, length: u64) {
-    let largest = &process.tables.largest;
-    if process.tables.total != 0 && largest.result as u64 == address && length >= largest.length {
-        process.tables.total = process.tables.total.saturating_sub(largest.length);
-        process.tables.largest.result = 0;
+fn keep(process: &mut Process, start: u64, length: u64) {
+    process.tables.total += length;
+    for region in &mut process.tables.regions {
+        if region.length == 0 {
+            *region = Region { start, length };
+            return;
+        }
+    }
+}
+
+/// Part of the address space was given back: tables that lay there count no longer. Gives the bytes of tables that did.
+#[inline(always)]
+pub(crate) fn released(process: &mut Process, start: u64, length: u64) -> u64 {
+    if process.tables.total == 0 {
+        return 0;
+    }
+    let end = start.wrapping_add(length);
+    let mut freed = 0;
+    for region in &mut process.tables.regions {
+        let region_end = region.start.wrapping_add(region.length);
+        let from = if start > region.start { start } else { region.start };
+        let to = if end < region_end { end } else { region_end };
+        if region.length == 0 || from >= to {
+            continue;
+        }
+        freed += to - from;
+        // What is left of a region cut in the middle is its head; its tail stays in the sum no longer either.
+        if from == region.start {
+            region.start = to;
+            region.length = region_end - to;
+        } else {
+            freed += region_end - to;
+            region.length = from - region.start;
+        }
+    }
+    let tables = &mut process.tables;
+    tables.total = tables.total.saturating_sub(freed);
+    if tables.touched > tables.total {
+        tables.touched = tables.total;
+    }
+    if freed != 0 {
+        tables.largest.length = 0;
+    }
+    if tables.total == 0 {
+        tables.bound = 0;
+    }
+    freed
+}
+
+/// A region was moved or resized in place: what was a table stays one, as long as it is now.
+#[inline(always)]
+pub(crate) fn moved(process: &mut Process, freed: u64, start: u64, length: u64) {
+    if freed != 0 && length != 0 {
+        keep(process, start, length);
     }
 }
 

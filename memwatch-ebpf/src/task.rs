@@ -95,6 +95,13 @@ impl Kptr {
         self.peek(offset!(task_comm))
     }
 
+    /// Whether the task is on its way out: what is kept of it may be gone already, and must not be made anew.
+    #[inline(always)]
+    pub(crate) fn is_exiting(self) -> bool {
+        const PF_EXITING: u32 = 4; // include/linux/sched.h
+        self.peek::<u32>(offset!(task_flags)) & PF_EXITING != 0
+    }
+
     /// Slots of the task's descriptor table; 0 when not readable.
     #[inline(always)]
     pub(crate) fn fd_slots(self) -> u64 {

@@ -5,9 +5,10 @@ pub mod doctor;
 pub mod trace;
 pub mod values;
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// Sees memory asked for in the kernel, names the limit that led to it, and explains what it will cost.
@@ -55,14 +56,26 @@ pub fn run() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "memwatch", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "memwatch", &mut script);
+            print(&script)
         }
     };
     done.unwrap_or_else(|error| {
         complain(&error);
         ExitCode::FAILURE
     })
+}
+
+/// Writes a whole text to standard output; a reader that went away is a quiet end.
+fn print(text: &[u8]) -> anyhow::Result<ExitCode> {
+    let mut output = std::io::stdout();
+    match output.write_all(text).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write standard output")
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Logs to standard error; what the kernel side logs comes the same way.
@@ -87,9 +100,9 @@ fn start_log(verbose: u8) {
         .init();
 }
 
-#[expect(clippy::print_stderr, reason = "the one place where the command line reports a failure")]
 fn complain(error: &anyhow::Error) {
-    eprintln!("memwatch: {error:#}");
+    // Nobody to tell is no reason to abort.
+    let _ = writeln!(std::io::stderr(), "memwatch: {error:#}");
 }
 
 #[cfg(test)]

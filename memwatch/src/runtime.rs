@@ -10,25 +10,26 @@ mod stop;
 mod tree;
 mod writer;
 
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::process::Child;
 use tokio::time::Instant;
 
 pub use filter::Filter;
 pub use pipeline::{Outcome, Pipeline};
+pub use stop::Stop;
 pub use tree::mark_tree;
 
 use crate::export::Summary;
 use crate::probe::attach::Probe;
 use crate::source::Source;
-use stop::Stop;
 use writer::Writer;
 
 /// Pause between looks at the loss counters.
 const LOSS_PERIOD: Duration = Duration::from_secs(1);
+
+/// Batches still taken after the end: more than the ring buffer's default size holds.
+const LAST_BATCHES: u32 = 64;
 
 /// When the loop ends by itself.
 #[derive(Debug, Default)]
@@ -37,15 +38,11 @@ pub struct Ends {
     pub duration: Option<Duration>,
     /// After this many lines.
     pub count: Option<u64>,
-    /// When this command has ended; it is waited for.
-    pub command: Option<Child>,
 }
 
 /// How the loop ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// Status of the command, when there was one and it ended.
-    pub status: Option<ExitStatus>,
     /// Whether the reader of our output went away.
     pub output_closed: bool,
     /// What happened while it ran.
@@ -56,11 +53,15 @@ pub struct Ended {
 ///
 /// # Errors
 /// When the reactor, a signal handler or a map fails.
-pub async fn run(probe: &mut Probe, mut pipeline: Pipeline, ends: Ends) -> anyhow::Result<Ended> {
+pub async fn run(
+    probe: &mut Probe,
+    mut pipeline: Pipeline,
+    ends: Ends,
+    stop: &mut Stop,
+) -> anyhow::Result<Ended> {
     let started = Instant::now();
     let mut source = Source::new(probe.take_ring()?).context("cannot watch the ring buffer")?;
     let mut writer = Writer::start();
-    let mut stop = Stop::new(ends.command)?;
     let deadline = ends.duration.and_then(|duration| started.checked_add(duration));
     let mut losses = tokio::time::interval(LOSS_PERIOD);
     losses.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -94,13 +95,22 @@ pub async fn run(probe: &mut Probe, mut pipeline: Pipeline, ends: Ends) -> anyho
         }
     }
     // What was written before the end is still told.
-    while !output_closed && !pipeline.is_full() && source.drain(|record| pipeline.take(record)) > 0 {}
+    // Bounded: others may go on writing.
+    for _ in 0..LAST_BATCHES {
+        if output_closed || pipeline.is_full() || source.drain(|record| pipeline.take(record)) == 0 {
+            break;
+        }
+    }
     probe.flush_log();
     pipeline.count_losses(probe)?;
     let elapsed = started.elapsed();
     let (summary, output) = pipeline.finish(probe, elapsed)?;
-    writer.finish(output).await;
-    Ok(Ended { status: stop.status(), output_closed, summary })
+    tokio::select! {
+        written = writer.finish(output) => written.context("cannot write standard output")?,
+        // A reader that does not read holds nobody: what it would not take is given up.
+        () = stop.signalled() => tracing::warn!("gave up output that nobody read"),
+    }
+    Ok(Ended { output_closed, summary })
 }
 
 /// Without it growth is seen at samples only, which is no reason to end.

@@ -76,6 +76,8 @@ offsets! {
     task_exit_code: "task_struct" "exit_code",
     /// `task_struct.real_cred`.
     task_cred: "task_struct" "real_cred",
+    /// `task_struct.flags`.
+    task_flags: "task_struct" "flags",
     /// `task_struct.min_flt`.
     task_minor: "task_struct" "min_flt",
     /// `task_struct.maj_flt`.

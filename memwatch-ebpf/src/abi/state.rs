@@ -82,12 +82,27 @@ pub struct Sweep {
     pub next: u64,
 }
 
+/// Part of the address space that holds a table.
+#[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
+#[repr(C)]
+pub struct Region {
+    /// First address.
+    pub start: u64,
+    /// Bytes; 0 in an unused slot.
+    pub length: u64,
+}
+
+/// Tables followed per process until they are given back; further ones stay in the sum until the process ends.
+pub const REGIONS_MAX: usize = 4;
+
 /// The fd tables of a process, summed.
 #[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
 #[repr(C)]
 pub struct Tables {
     /// The largest table asked for, as it was reported.
     pub largest: super::event::FdTable,
+    /// Where they lie.
+    pub regions: [Region; REGIONS_MAX],
     /// Bytes of all tables that were granted.
     pub total: u64,
     /// Anonymous RSS when the first was granted, in bytes.
@@ -122,6 +137,7 @@ impl Tables {
             flags: 0,
             ordinal: 0,
         },
+        regions: [Region { start: 0, length: 0 }; REGIONS_MAX],
         total: 0,
         anon_before: 0,
         touched: 0,
@@ -178,7 +194,7 @@ pub struct Watched {
     pub _pad: u32,
 }
 
-/// Faults of a thread when it was last looked at: value of the map `THREADS`, by thread id.
+/// Faults of a thread when it was last looked at: value of the map `THREADS`, by `struct task_struct *`.
 #[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
 #[repr(C)]
 pub struct ThreadFaults {

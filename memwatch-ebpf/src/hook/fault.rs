@@ -10,7 +10,6 @@
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::bpf_perf_event_data;
-use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::perf_event;
 use aya_ebpf::programs::PerfEventContext;
 use memwatch_ebpf::abi::event::{Fault, Kind};
@@ -24,7 +23,7 @@ use crate::{process, resident, task};
 #[perf_event]
 pub(crate) fn sample_perf(_ctx: PerfEventContext) -> u32 {
     // Idle tasks and kernel threads have no memory of their own.
-    if process::current_tgid() == 0 || resident::current_mm() == 0 {
+    if process::current_tgid() == 0 || resident::current_mm() == 0 || task::current().is_exiting() {
         return 0;
     }
     if let Some(process) = process::current() {
@@ -37,6 +36,9 @@ pub(crate) fn sample_perf(_ctx: PerfEventContext) -> u32 {
 
 #[perf_event]
 pub(crate) fn fault_major_perf(ctx: PerfEventContext) -> u32 {
+    if task::current().is_exiting() {
+        return 0;
+    }
     let Some(process) = process::current() else { return 0 };
     account(process);
     resident::look(process);
@@ -56,21 +58,20 @@ pub(crate) fn fault_major_perf(ctx: PerfEventContext) -> u32 {
 pub(super) fn account(process: &mut Process) {
     let task = task::current();
     let now = ThreadFaults { minor: task.peek(offset!(task_minor)), major: task.peek(offset!(task_major)) };
-    let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
-    let before = match unsafe { THREADS.get(tid) } {
+    let before = match unsafe { THREADS.get(task.0) } {
         Some(known) => *known,
         None if task.peek::<u64>(offset!(task_start)) >= loaded_ns() => ThreadFaults { minor: 0, major: 0 },
         None => now,
     };
-    add(&raw mut process.counters.minor_faults, now.minor.wrapping_sub(before.minor));
-    add(&raw mut process.counters.major_faults, now.major.wrapping_sub(before.major));
+    add(&raw mut process.counters.minor_faults, now.minor.saturating_sub(before.minor));
+    add(&raw mut process.counters.major_faults, now.major.saturating_sub(before.major));
     // A full map gives up another thread's entry, never this one.
-    let _ = THREADS.insert(tid, &now, 0);
+    let _ = THREADS.insert(task.0, &now, 0);
 }
 
 /// Adds the last faults of the current thread, which ends.
 #[inline(always)]
 pub(super) fn close_account(process: &mut Process) {
     account(process);
-    let _ = THREADS.remove(unsafe { bpf_get_current_pid_tgid() } as u32);
+    let _ = THREADS.remove(task::current().0);
 }

@@ -29,7 +29,8 @@ pub(crate) fn fork_raw(ctx: RawTracePointContext) -> i32 {
     let start_ns = child.process_start();
     if let Some(state) = process::insert(tgid) {
         state.start_ns = start_ns;
-        state.cgroup_id = parent.cgroup_id;
+        // Not the parent's: clone3 may put a child elsewhere (CLONE_INTO_CGROUP).
+        state.cgroup_id = child.cgroup_id();
         state.parent_tgid = parent_tgid;
         state.uid = parent.uid;
         process::inherit(parent, state);

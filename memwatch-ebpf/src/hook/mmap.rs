@@ -14,6 +14,9 @@ use crate::{process, resident, tables};
 
 syscall_exit!(9, handle, tracepoint mmap_tracepoint, fexit mmap_fexit, kretprobe mmap_kretprobe);
 
+/// `MAP_FIXED`: whatever lay there is gone.
+const MAP_FIXED: u32 = 0x10;
+
 /// Whole pages of a length.
 #[inline(always)]
 pub(super) fn pages(length: u64) -> u64 {
@@ -42,6 +45,9 @@ fn handle(regs: &Regs, result: i64) {
         });
     }
     if process.tables.total != 0 {
+        if flags & MAP_FIXED != 0 && !failed(result) {
+            tables::released(process, result as u64, length);
+        }
         resident::look(process);
     }
     // Slot 0 is filled first: an empty one means that no limit was learned.

@@ -37,10 +37,19 @@ fn handle(regs: &Regs, result: i64) {
             };
         });
     }
-    if process.learned[0].limit != 0 && after > before {
-        if !failed(result) {
-            tables::released(process, regs.di, before);
-        }
+    if process.learned[0].limit == 0 {
+        return;
+    }
+    let (anon_before, touched) = (process.tables.anon_before, process.tables.touched);
+    let freed = if failed(result) { 0 } else { tables::released(process, regs.di, before) };
+    if after > before {
         tables::consider(process, SOURCE_MREMAP, after, 0, result);
+    } else {
+        tables::moved(process, freed, result as u64, after);
+    }
+    if freed != 0 && process.tables.total != 0 {
+        // The pages moved along: what was touched of the old region is touched of the new one.
+        process.tables.anon_before = anon_before;
+        process.tables.touched = if touched < process.tables.total { touched } else { process.tables.total };
     }
 }

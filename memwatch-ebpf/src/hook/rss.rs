@@ -10,7 +10,7 @@ use aya_ebpf::programs::RawTracePointContext;
 
 use crate::emit::knobs;
 use crate::maps::{PROCESSES, WATCHED};
-use crate::task::Kptr;
+use crate::task::{self, Kptr};
 use crate::{process, resident, tables};
 
 /// `MM_ANONPAGES` (include/linux/mm_types_task.h).
@@ -19,7 +19,10 @@ const ANON: u32 = 1;
 #[raw_tracepoint(tracepoint = "rss_stat")]
 pub(crate) fn rss_raw(ctx: RawTracePointContext) -> i32 {
     let mm = ctx.arg::<u64>(0);
-    if knobs().is_some_and(|knobs| knobs.rss_limit != 0) && mm == resident::current_mm() {
+    if knobs().is_some_and(|knobs| knobs.rss_limit != 0)
+        && mm == resident::current_mm()
+        && !task::current().is_exiting()
+    {
         if let Some(process) = process::current() {
             resident::look(process);
         }

@@ -36,7 +36,6 @@ const DEGRADED: u8 = 3;
 ///
 /// # Errors
 /// When the report cannot be written.
-#[expect(clippy::print_stdout, reason = "the report is this command's output")]
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Other instances first: what they cost so far is not to be mixed with programs loaded here.
     let running = host::running_programs();
@@ -60,10 +59,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let report = Report { host: host::look(), failure, hooks, missing_fields, running };
     drop(probed);
     match Output::or_suitable(args.output) {
-        Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),
-        Output::Table => print!("{}", report.text(args.color.on_stdout())),
-        Output::None => {}
-    }
+        Output::Json => super::print(format!("{}\n", serde_json::to_string_pretty(&report)?).as_bytes())?,
+        Output::Table => super::print(report.text(args.color.on_stdout()).as_bytes())?,
+        Output::None => ExitCode::SUCCESS,
+    };
     Ok(if report.failure.is_some() {
         ExitCode::FAILURE
     } else if report.hooks.iter().any(|hook| hook.attached.is_none() && hook.name != REFUSE.name) {

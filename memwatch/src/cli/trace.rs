@@ -3,10 +3,10 @@
 mod act;
 mod setup;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -16,7 +16,7 @@ use crate::export::Exporter;
 use crate::export::json::Json;
 use crate::export::table::Table;
 use crate::probe::WayKind;
-use crate::runtime::{self, Ended, Ends, Outcome};
+use crate::runtime::{self, Ended, Ends, Outcome, Stop};
 
 /// Arguments of `memwatch trace`.
 #[derive(Debug, clap::Args)]
@@ -31,9 +31,19 @@ Examples:
   memwatch trace --cgroup /kubepods.slice --event oom_kill,rss --rss-limit 2GiB
 
 Filters are applied in the kernel where they can be: pid, tree, cgroup, user, kind, bytes, and one name without
-wildcards. Several filters must all match."
+wildcards. Several filters must all match; --pid and --tree do not go with a command."
 )]
 pub struct Args {
+    /// Form of the output; the default is table on a terminal, else json
+    #[arg(long, short)]
+    output: Option<Output>,
+    /// When to use colours
+    #[arg(long, default_value = "auto", value_name = "WHEN")]
+    color: Color,
+    /// Command to start and trace, with its descendants; its exit status is passed on. If tracing ends first
+    /// (--duration, --count, closed output) the command goes on untraced and is waited for
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["pid", "tree"])]
+    command: Vec<std::ffi::OsString>,
     #[command(flatten)]
     filters: Filters,
     #[command(flatten)]
@@ -42,15 +52,6 @@ pub struct Args {
     tuning: Tuning,
     #[command(flatten)]
     act: act::Args,
-    /// Form of the output; the default is table on a terminal, else json
-    #[arg(long, short)]
-    output: Option<Output>,
-    /// When to use colours
-    #[arg(long, default_value = "auto", value_name = "WHEN")]
-    color: Color,
-    /// Command to start and trace, with its descendants; its exit status is passed on
-    #[arg(last = true, value_name = "COMMAND")]
-    command: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -133,16 +134,23 @@ async fn trace(args: Args, kernel_log: bool) -> anyhow::Result<ExitCode> {
         Output::Table => Some(Box::new(Table::new(width(), args.color.on_stdout()))),
         Output::None => None,
     };
-    let command = setup.start_command(&args.command)?;
+    let mut stop = Stop::listen()?;
+    stop.with(setup.start_command(&args.command)?);
     say(&setup.banner(form));
     let outcome = if form == Output::Table { Outcome::WithSummary } else { Outcome::Lines };
     let pipeline = setup.pipeline(exporter, outcome).context("the stages were taken before")?;
-    let ends = Ends { duration: args.ends.duration, count: args.ends.count, command };
-    let ended = runtime::run(&mut setup.probe, pipeline, ends).await?;
+    let ends = Ends { duration: args.ends.duration, count: args.ends.count };
+    let ended = runtime::run(&mut setup.probe, pipeline, ends, &mut stop).await;
+    if args.act.is_set() && stop.has_command() {
+        say("memwatch: tracing has ended; the command goes on without the rule of --act");
+    }
+    drop(setup);
+    let status = stop.wait_for_command().await;
+    let ended = ended?;
     if form != Output::Table && !ended.output_closed {
         say(&summary_text(&ended));
     }
-    Ok(status_of(&ended))
+    Ok(status.map_or(ExitCode::SUCCESS, code_of))
 }
 
 fn summary_text(ended: &Ended) -> String {
@@ -151,9 +159,8 @@ fn summary_text(ended: &Ended) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// The command's own status as a shell would give it, else success.
-fn status_of(ended: &Ended) -> ExitCode {
-    let Some(status) = ended.status else { return ExitCode::SUCCESS };
+/// The command's own status as a shell would give it.
+fn code_of(status: ExitStatus) -> ExitCode {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
@@ -166,12 +173,9 @@ fn width() -> usize {
 }
 
 /// Tells the person at the terminal; standard output is for events.
-#[expect(
-    clippy::print_stderr,
-    reason = "progress and summary belong to the person, not into the stream of events"
-)]
 fn say(text: &str) {
-    eprintln!("{}", text.trim_end());
+    // Nobody to tell is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
 }
 
 impl Args {

@@ -146,6 +146,12 @@ impl Pattern {
         self.glob.matches(&String::from_utf8_lossy(name))
     }
 
+    /// The pattern as it was written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The exact name, when the pattern has no wildcard.
     #[must_use]
     pub fn exact(&self) -> Option<&[u8]> {

@@ -179,7 +179,9 @@ impl Pipeline {
             ("findings_dropped", self.findings_dropped),
             ("findings_state_evicted", self.detector.evicted()),
         ];
-        let counters = losses::named(&faults).chain(self.ledger.losses().by_name()).chain(own);
+        // The dead beyond the ledger's room are forgotten by design: late events of theirs would show as failed attribution.
+        let ledger = self.ledger.losses().by_name().into_iter().filter(|(name, _)| *name != "dead_forgotten");
+        let counters = losses::named(&faults).chain(ledger).chain(own);
         let mut ring_lost = false;
         for (kind, total) in counters {
             if let Some(loss) = self.losses.take(kind, total) {

@@ -10,7 +10,7 @@ use crate::sys;
 
 /// Signals and the command.
 #[derive(Debug)]
-pub(super) struct Stop {
+pub struct Stop {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
@@ -20,17 +20,26 @@ pub(super) struct Stop {
 }
 
 impl Stop {
-    /// Listens for SIGINT, SIGTERM and SIGHUP.
-    pub(super) fn new(command: Option<Child>) -> anyhow::Result<Self> {
+    /// Listens for SIGINT, SIGTERM and SIGHUP. To be called before a command is started: a signal in between would end
+    /// this program and leave the command alone.
+    ///
+    /// # Errors
+    /// When a signal cannot be listened for.
+    pub fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             hang_up: listen(SignalKind::hangup())?,
-            command,
+            command: None,
             status: None,
             asked: 0,
         })
+    }
+
+    /// Stops when this command has ended, too.
+    pub fn with(&mut self, command: Option<Child>) {
+        self.command = command;
     }
 
     /// Ends when it is time to stop. A signal goes to the command first and tracing goes on until it ends; a second
@@ -41,11 +50,10 @@ impl Stop {
                 biased;
                 status = ended(&mut self.command) => {
                     self.status = status;
+                    self.command = None;
                     return;
                 }
-                _ = self.interrupt.recv() => libc::SIGINT,
-                _ = self.terminate.recv() => libc::SIGTERM,
-                _ = self.hang_up.recv() => libc::SIGHUP,
+                asked = asked(&mut self.interrupt, &mut self.terminate, &mut self.hang_up) => asked,
             };
             let Some(command) = &mut self.command else { return };
             self.asked += 1;
@@ -58,9 +66,31 @@ impl Stop {
         }
     }
 
-    /// Status of the command, when it ended.
-    pub(super) fn status(&self) -> Option<ExitStatus> {
+    /// Whether the command still runs, as far as is known.
+    #[must_use]
+    pub const fn has_command(&self) -> bool {
+        self.command.is_some()
+    }
+
+    /// Ends at the next signal.
+    pub(super) async fn signalled(&mut self) {
+        asked(&mut self.interrupt, &mut self.terminate, &mut self.hang_up).await;
+    }
+
+    /// Waits for the command, when it still runs: its status is passed on. Signals reach it as before.
+    pub async fn wait_for_command(&mut self) -> Option<ExitStatus> {
+        while self.command.is_some() {
+            self.told().await;
+        }
         self.status
+    }
+}
+
+async fn asked(interrupt: &mut Signal, terminate: &mut Signal, hang_up: &mut Signal) -> libc::c_int {
+    tokio::select! {
+        _ = interrupt.recv() => libc::SIGINT,
+        _ = terminate.recv() => libc::SIGTERM,
+        _ = hang_up.recv() => libc::SIGHUP,
     }
 }
 

@@ -19,7 +19,10 @@ pub fn mark_tree(
     root: u32,
     descendants: bool,
 ) -> anyhow::Result<Vec<u32>> {
-    if !std::path::Path::new(&format!("/proc/{root}")).exists() {
+    // /proc/ID answers for a thread's id as well; a process leads its own group.
+    let status = std::fs::read_to_string(format!("/proc/{root}/status")).unwrap_or_default();
+    if !status.lines().any(|line| line.strip_prefix("Tgid:").is_some_and(|id| id.trim() == root.to_string()))
+    {
         bail!("there is no process with pid {root}; `ps -e` lists those that run");
     }
     if !descendants {

@@ -37,6 +37,11 @@ pub(super) struct Args {
 }
 
 impl Args {
+    /// Whether a rule is set.
+    pub(super) const fn is_set(&self) -> bool {
+        self.act.is_some()
+    }
+
     /// The rules for the kernel side.
     pub(super) fn rules(&self, min_table: u64) -> anyhow::Result<Vec<Rule>> {
         let Some(act) = self.act else { return Ok(Vec::new()) };

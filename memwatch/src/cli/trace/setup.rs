@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use memwatch_ebpf::abi::COMM_LEN;
 use memwatch_ebpf::abi::event::{ACTION_REFUSE, Kind};
 use memwatch_ebpf::abi::knobs::{Knobs, MARK_INHERITED, MARK_RULED, MARK_SHOWN};
@@ -19,6 +19,9 @@ use crate::enrich::proc::ProcFs;
 use crate::export::Exporter;
 use crate::probe::attach::{Options, Probe};
 use crate::runtime::{Filter, Outcome, Pipeline, mark_tree};
+
+/// Hooks without which a rule would not act.
+const ACTING: [&str; 5] = ["fork", "exec", "prlimit64", "mmap", "refuse"];
 
 /// Everything that must stand before the loop runs.
 pub(super) struct Setup {
@@ -42,6 +45,14 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
     let members = has_command || filters.tree.is_some() || !filters.pid.is_empty();
     let shown = filters.event.iter().fold(0, |bits, kind| bits | kind.0.bit());
     let shown = if filters.event.is_empty() { u64::MAX } else { shown };
+    for pattern in &filters.comm {
+        ensure!(
+            pattern.exact().is_none_or(|name| name.len() < COMM_LEN),
+            "--comm {} can match nothing: the kernel keeps 15 bytes of a name; end it with `*`",
+            pattern.text()
+        );
+    }
+    ensure!(filters.rss_limit != Some(0), "--rss-limit 0 would never tell of anything; leave it out");
     let rules = args.act.rules(filters.min_table)?;
     let mut knobs = Knobs {
         kinds: shown | needed(shown),
@@ -79,6 +90,18 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
     };
     let watch_rss = options.watch_rss;
     let mut probe = Probe::load(&options, &knobs)?;
+    for hook in &probe.hooks {
+        ensure!(
+            rules.is_empty() || hook.attached.is_some() || !ACTING.contains(&hook.hook.name),
+            "--act cannot work: hook {} is not attached ({}); `memwatch doctor` tells the remedy",
+            hook.hook.name,
+            hook.refused.first().map_or("no way allowed by --attach", |refused| refused
+                .reason
+                .lines()
+                .next()
+                .unwrap_or_default())
+        );
+    }
     probe.set_rules(&rules)?;
     ledger.seed().context("cannot list /proc")?;
     let mut marked = Vec::new();
