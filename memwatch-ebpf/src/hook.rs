@@ -18,9 +18,10 @@ macro_rules! syscall_exit {
 
         #[aya_ebpf::macros::fexit]
         pub(crate) fn $fexit(ctx: aya_ebpf::programs::FExitContext) -> i32 {
-            let result = ctx.arg::<i64>(1);
-            if let Some(regs) = $crate::regs::Regs::at(ctx.arg::<u64>(0), $number) {
-                $handler(&regs, result);
+            // Not by the call's own argument: some kernels' types know `pt_regs` by name only in some of these functions
+            // (5.10: mremap), and their verifiers then refuse to read it.
+            if let Some(regs) = $crate::regs::Regs::current($number) {
+                $handler(&regs, ctx.arg::<i64>(1));
             }
             0
         }

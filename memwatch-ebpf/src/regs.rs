@@ -32,7 +32,7 @@ const R10: u64 = 7 * 8;
 impl Regs {
     /// Registers at a `struct pt_regs *`.
     #[inline(always)]
-    pub(crate) fn at(pointer: u64, syscall: u64) -> Option<Self> {
+    fn at(pointer: u64, syscall: u64) -> Option<Self> {
         let mut regs = Self::default();
         let read = unsafe {
             bpf_probe_read_kernel(

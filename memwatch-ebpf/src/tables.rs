@@ -65,22 +65,26 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
     let failed = result < 0 && result > -4096;
     let mm = resident::current_mm();
     let anon = resident::anon(Kptr(mm));
-    let mut table = FdTable {
-        learned,
-        length,
-        overhead: Match::overhead_of(found, learned.limit, length),
-        result,
-        total: process.tables.total,
-        touched: process.tables.touched,
-        anon,
-        element: found & 0xffff,
-        fit: found >> 16,
-        state: if failed { TABLE_FAILED } else { TABLE_MAPPED },
-        source,
-        flags,
-        ordinal: process.tables.count + 1,
-    };
     process.tables.count += 1;
+    // Written straight to each of its places: before 6.8 the stack has no room for a copy beside what calls this
+    // (kernel/bpf/verifier.c, check_max_stack_depth).
+    let describe = |process: &Process, table: &mut FdTable| {
+        *table = FdTable {
+            learned,
+            length,
+            overhead: Match::overhead_of(found, learned.limit, length),
+            result,
+            total: process.tables.total,
+            touched: process.tables.touched,
+            anon,
+            element: found & 0xffff,
+            fit: found >> 16,
+            state: if failed { TABLE_FAILED } else { TABLE_MAPPED },
+            source,
+            flags,
+            ordinal: process.tables.count,
+        };
+    };
     if !failed {
         process.resident.anon = anon;
         if process.tables.total == 0 {
@@ -89,14 +93,14 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
             process.tables.next_report = if length < 2 * FIRST_REPORT { length / 2 } else { FIRST_REPORT };
         }
         keep(process, result as u64, length);
-        table.total = process.tables.total;
         if length >= process.tables.largest.length {
-            process.tables.largest = table;
+            let largest = &raw mut process.tables.largest;
+            describe(process, unsafe { &mut *largest });
         }
         watch(process, mm);
     }
     if wanted(knobs, Kind::FdTable) {
-        emit::<FdTable>(Kind::FdTable, process, |body| *body = table);
+        emit::<FdTable>(Kind::FdTable, process, |body| describe(process, body));
     }
     if failed {
         return;

@@ -57,21 +57,21 @@ pub(crate) fn exec_raw(ctx: RawTracePointContext) -> i32 {
     if !wanted(knobs, Kind::Exec) {
         return 0;
     }
-    let filename = Kptr(ctx.arg::<u64>(2)).follow(offset!(bprm_filename));
+    // Null when it cannot be read, which the kernel then refuses to read from: as an option the compiler would load the
+    // address from a stack slot that it wrote on one branch only, which verifiers before 6.1 refuse.
+    let filename = Kptr(ctx.arg::<u64>(2)).peek_at(offset!(bprm_filename));
     let mm = Kptr(resident::current_mm());
     let start = mm.read::<u64>(offset!(mm_arg_start)).unwrap_or(0);
     let total = mm.read::<u64>(offset!(mm_arg_end)).unwrap_or(0).saturating_sub(start);
     emit::<Exec>(Kind::Exec, process, |body| {
         body.filename[0] = 0;
-        if let Some(filename) = filename {
-            let _ = unsafe {
-                bpf_probe_read_kernel_str(
-                    body.filename.as_mut_ptr().cast(),
-                    FILENAME_LEN as u32,
-                    filename.0 as *const _,
-                )
-            };
-        }
+        let _ = unsafe {
+            bpf_probe_read_kernel_str(
+                body.filename.as_mut_ptr().cast(),
+                FILENAME_LEN as u32,
+                filename.0 as *const _,
+            )
+        };
         body.args_total = total as u32;
         let take = if total < ARGS_LEN as u64 { total } else { ARGS_LEN as u64 };
         let read =
