@@ -217,7 +217,15 @@ pub const HOOKS: &[Hook] = &[
         &[],
         "what a process did before it moved counts for its new cgroup"
     ),
-    raw!("oom", "oom_raw", "mark_victim", &[Kind::OomKill], "OOM kills are not seen"),
+    Hook {
+        name: "oom",
+        events: &[Kind::OomKill],
+        ways: &[
+            Way::Raw { program: "oom_raw", event: "mark_victim" },
+            Way::Fexit { program: "oom_fexit", function: "mark_oom_victim" },
+        ],
+        lost: "OOM kills are not seen",
+    },
     raw!("rss", "rss_raw", "rss_stat", &[Kind::Rss], "touched growth is seen at samples only"),
     syscall!("prlimit64", RLIMIT, "limits read or set by prlimit64 are not learned: fd tables go unnoticed"),
     syscall!("getrlimit", RLIMIT, "limits read by getrlimit are not learned"),

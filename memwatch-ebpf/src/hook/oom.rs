@@ -1,12 +1,13 @@
 //! OOM kills: the victim, and the domain that was short of memory.
 //!
 //! Ways: raw tracepoint `mark_victim(task, uid)`, where the kernel passes the task (mainline since 6.8, back-ported to
-//! 5.10 and 6.1: the prototype in BTF decides). It fires once per victim, so every member of a group kill is
-//! reported, and in whatever task triggered: the header is the trigger's. The domain is the nearest memory cgroup of the
+//! 6.1 and late releases of 5.10: the prototype in BTF decides); else fexit on `mark_oom_victim(task)`, which the
+//! tracepoint stands in. Either fires once per victim, so every member of a group kill is reported, and in whatever task
+//! triggered: the header is the trigger's. The domain is the nearest memory cgroup of the
 //! victim that is at its limit. Lane: the ring. Without it: OOM kills are not seen.
 
-use aya_ebpf::macros::raw_tracepoint;
-use aya_ebpf::programs::RawTracePointContext;
+use aya_ebpf::macros::{fexit, raw_tracepoint};
+use aya_ebpf::programs::{FExitContext, RawTracePointContext};
 use memwatch_ebpf::abi::event::{Kind, OOM_CGROUP, OOM_HOST, OomKill};
 use memwatch_ebpf::abi::offsets::ABSENT;
 
@@ -29,11 +30,22 @@ struct Domain {
 
 #[raw_tracepoint(tracepoint = "mark_victim")]
 pub(crate) fn oom_raw(ctx: RawTracePointContext) -> i32 {
-    let victim = Kptr(ctx.arg::<u64>(0));
-    let Some(trigger) = process::current() else { return 0 };
+    killed(Kptr(ctx.arg::<u64>(0)));
+    0
+}
+
+#[fexit(function = "mark_oom_victim")]
+pub(crate) fn oom_fexit(ctx: FExitContext) -> i32 {
+    killed(Kptr(ctx.arg::<u64>(0)));
+    0
+}
+
+#[inline(always)]
+fn killed(victim: Kptr) {
+    let Some(trigger) = process::current() else { return };
     // Filters are about the victim, which user space checks: only the kind is looked at here.
     if knobs().is_none_or(|knobs| knobs.kinds & Kind::OomKill.bit() == 0) {
-        return 0;
+        return;
     }
     let mm = victim.peek_at(offset!(task_mm));
     let signal = victim.peek_at(offset!(task_signal));
@@ -65,7 +77,6 @@ pub(crate) fn oom_raw(ctx: RawTracePointContext) -> i32 {
             comm: victim.comm(),
         };
     });
-    0
 }
 
 #[inline(always)]
