@@ -11,6 +11,7 @@ mod limits;
 mod load;
 mod memory;
 mod negative;
+mod oom;
 mod programs;
 mod rights;
 mod table;
@@ -35,6 +36,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         filter::CASES,
         command::CASES,
         hostile::CASES,
+        oom::CASES,
         load::CASES,
         cleanup::CASES,
         rights::CASES,

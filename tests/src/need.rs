@@ -21,6 +21,8 @@ pub enum Need {
     Way(&'static str),
     /// Groups can be made in the unified hierarchy.
     Unified,
+    /// Groups can be made that bound memory, on a hierarchy of either version.
+    Memory,
     /// The memory controller is on the unified hierarchy.
     UnifiedMemory,
     /// The hard limit of descriptors is at least this.
@@ -54,8 +56,12 @@ impl Need {
             Self::Unified => {
                 lacks(unified().is_some(), "no unified cgroup hierarchy to make groups in".to_owned())
             }
+            Self::Memory => lacks(
+                memory_hierarchy().is_some(),
+                "no cgroup hierarchy with the memory controller to make groups in".to_owned(),
+            ),
             Self::UnifiedMemory => lacks(
-                has_unified_memory(),
+                unified_memory().is_some(),
                 "the memory controller is not on the unified hierarchy".to_owned(),
             ),
             Self::Descriptors(number) => {
@@ -116,10 +122,19 @@ pub fn unified() -> Option<PathBuf> {
         .find(|folder| folder.join("cgroup.subtree_control").exists() && is_root())
 }
 
-fn has_unified_memory() -> bool {
-    unified()
-        .and_then(|folder| std::fs::read_to_string(folder.join("cgroup.controllers")).ok())
-        .is_some_and(|controllers| controllers.split_whitespace().any(|name| name == "memory"))
+/// The folder of the hierarchy with the memory controller, of either version, when groups can be made in it.
+#[must_use]
+pub fn memory_hierarchy() -> Option<PathBuf> {
+    let first = PathBuf::from("/sys/fs/cgroup/memory");
+    let is_first = first.join("memory.limit_in_bytes").exists() && is_root();
+    if is_first { Some(first) } else { unified_memory() }
+}
+
+/// The unified hierarchy's folder, when it hands the memory controller down.
+fn unified_memory() -> Option<PathBuf> {
+    let folder = unified()?;
+    let handed_down = std::fs::read_to_string(folder.join("cgroup.subtree_control")).ok()?;
+    handed_down.split_whitespace().any(|name| name == "memory").then_some(folder)
 }
 
 fn is_root() -> bool {

@@ -10,6 +10,7 @@ use crate::child::{PATIENCE, Running};
 use crate::locate;
 use crate::scratch::Scratch;
 use crate::syscall::process;
+use crate::tracer::eventually;
 
 /// A trigger that waits for the order to act.
 pub struct Trigger {
@@ -63,6 +64,16 @@ impl Trigger {
     pub fn act(&mut self) -> anyhow::Result<()> {
         let input = self.input.as_mut().context("the trigger was told to end")?;
         input.write_all(b"\n").and_then(|()| input.flush()).context("tell the trigger to act")
+    }
+
+    /// Tells it to act and waits until it has.
+    ///
+    /// # Errors
+    /// It does not in time.
+    pub fn act_and_hold(&mut self) -> anyhow::Result<()> {
+        self.act()?;
+        let report = self.scratch.path().join("report");
+        eventually(PATIENCE, "the trigger has acted", || report.exists())
     }
 
     /// Lets it end and returns how it did, with what it reported.

@@ -29,6 +29,9 @@ struct Arguments {
     /// After acting, wait for the end of standard input.
     #[arg(long, global = true)]
     hold: bool,
+    /// Be this dear to the kernel when memory is short: from -1000, never killed, to 1000, killed first.
+    #[arg(long, global = true, allow_negative_numbers = true)]
+    oom_score_adj: Option<i16>,
     /// Act as this user.
     #[arg(long, global = true)]
     uid: Option<u32>,
@@ -82,6 +85,9 @@ fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     if arguments.on_stdin {
         std::io::stdin().read_exact(&mut [0]).context("wait for the order to start")?;
+    }
+    if let Some(adjustment) = arguments.oom_score_adj {
+        std::fs::write("/proc/self/oom_score_adj", adjustment.to_string()).context("set oom_score_adj")?;
     }
     if let Some(uid) = arguments.uid {
         process::become_user(uid).with_context(|| format!("become user {uid}"))?;

@@ -1,0 +1,210 @@
+//! OOM kills: the record is the victim's, its trigger and the group that was short are told apart. Memory is short in
+//! groups of the test's own; on the whole host only where it belongs to the tests.
+
+use std::os::unix::process::ExitStatusExt as _;
+
+use anyhow::ensure;
+
+use crate::case::Case;
+use crate::cgroup::Group;
+use crate::line::Line;
+use crate::need::Need;
+use crate::tracer::{Attached, Tracer};
+use crate::trigger::Trigger;
+
+const GROUP: &[Need] = &[Need::Root, Need::Tracing, Need::Memory];
+const UNIFIED_GROUP: &[Need] = &[Need::Root, Need::Tracing, Need::UnifiedMemory];
+const HOST: &[Need] = &[Need::Root, Need::Tracing, Need::OwnMachine];
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("oom::limit_of_a_group", GROUP, limit_of_a_group),
+    Case::new("oom::trigger_in_another_group", GROUP, trigger_in_another_group),
+    Case::new("oom::every_member_of_a_group_kill", UNIFIED_GROUP, every_member),
+    Case::alone("oom::whole_host", HOST, whole_host),
+];
+
+const MIB: u64 = 1 << 20;
+/// By how much a process may have more or less than its group is charged: page tables on one side, on the other what it
+/// touched before it joined.
+const SLACK: u64 = 8 * MIB;
+/// A user that owns nothing.
+const NOBODY: &str = "65534";
+
+/// A trigger that touches this much, a mebibyte at a time, once it is told to.
+fn grower(mebibytes: u64, more: &[&str]) -> anyhow::Result<Trigger> {
+    let steps = mebibytes.to_string();
+    Trigger::ready(&[&["grow", "--step", "1048576", "--steps", &steps], more].concat())
+}
+
+fn tracer() -> anyhow::Result<Attached> {
+    Tracer::new(&["--event", "oom_kill,exit"])?.attach()
+}
+
+/// Waits for the kill of this process.
+fn kill_of(tracer: &mut Attached, victim: &Trigger) -> anyhow::Result<Line> {
+    let pid = u64::from(victim.pid());
+    tracer.wait_for("oom_kill", |line| line.pid() == pid)
+}
+
+/// The keys that say who was killed, whoever triggered it.
+fn is_about(line: &Line, victim: &Trigger, uid: u64) -> anyhow::Result<()> {
+    let pid = victim.pid();
+    line.expect(&[
+        ("process.pid", pid.into()),
+        ("thread.id", pid.into()),
+        ("process.executable.name", "memwatch-trigger".into()),
+        // The kernel keeps 15 bytes of a name.
+        ("memwatch.process.comm", "memwatch-trigge".into()),
+        ("process.parent_pid", std::process::id().into()),
+        ("process.real_user.id", uid.into()),
+    ])
+}
+
+/// The keys that say which group was short of memory.
+fn is_short(line: &Line, group: &Group, limit: u64) -> anyhow::Result<()> {
+    line.expect(&[
+        ("domain", "cgroup".into()),
+        ("domain_cgroup_id", group.id()?.into()),
+        ("domain_limit_bytes", limit.into()),
+    ])?;
+    let usage = line.number("domain_usage_bytes")?;
+    ensure!((limit - 2 * MIB..=limit).contains(&usage), "{usage} bytes used of {limit}: {line}");
+    Ok(())
+}
+
+/// The number of kills among these processes: those of others, which the machine may have, do not count.
+fn kills(lines: &[Line], of: &[u32]) -> usize {
+    lines
+        .iter()
+        .filter(|line| line.name() == "oom_kill" && of.iter().any(|pid| line.pid() == u64::from(*pid)))
+        .count()
+}
+
+fn was_killed(trigger: Trigger) -> anyhow::Result<()> {
+    let (status, _) = trigger.finish()?;
+    ensure!(status.signal() == Some(libc::SIGKILL), "the victim ended with {status}");
+    Ok(())
+}
+
+fn limit_of_a_group() -> anyhow::Result<()> {
+    const LIMIT: u64 = 48 * MIB;
+    let group = Group::with_memory("short")?;
+    group.limit_memory(LIMIT)?;
+    let mut victim = grower(128, &["--oom-score-adj", "300", "--uid", NOBODY])?;
+    group.take(victim.pid())?;
+    let mut tracer = tracer()?;
+    victim.act()?;
+    let line = kill_of(&mut tracer, &victim)?;
+    is_about(&line, &victim, 65534)?;
+    is_short(&line, &group, LIMIT)?;
+    line.expect(&[
+        ("memory_cgroup_id", group.id()?.into()),
+        ("oom_score_adj", 300.into()),
+        ("trigger_pid", victim.pid().into()),
+        ("trigger_tid", victim.pid().into()),
+        ("trigger_comm", "memwatch-trigge".into()),
+    ])?;
+    let anonymous = line.number("anon_bytes")?;
+    ensure!(
+        (LIMIT - SLACK..LIMIT + SLACK).contains(&anonymous),
+        "{anonymous} bytes resident of {LIMIT}: {line}"
+    );
+    // One page of 4 KiB maps 2 MiB.
+    ensure!(line.number("page_tables_bytes")? >= anonymous / 512, "too few page tables: {line}");
+    ensure!(line.number("virtual_bytes")? >= 128 * MIB, "less than was mapped: {line}");
+    let pid = victim.pid();
+    was_killed(victim)?;
+    let run = tracer.interrupt()?.succeeded()?;
+    ensure!(kills(&run.lines, &[pid]) == 1, "{} kills of one victim", kills(&run.lines, &[pid]));
+    Ok(())
+}
+
+fn trigger_in_another_group() -> anyhow::Result<()> {
+    const LIMIT: u64 = 96 * MIB;
+    let parent = Group::with_memory("parent")?;
+    parent.limit_memory(LIMIT)?;
+    parent.hand_down_memory()?;
+    let (of_victim, of_asker) = (parent.child("victim")?, parent.child("asker")?);
+    let mut victim = grower(48, &["--oom-score-adj", "1000"])?;
+    let mut asker = grower(72, &["--oom-score-adj", "0", "--uid", NOBODY])?;
+    of_victim.take(victim.pid())?;
+    of_asker.take(asker.pid())?;
+    victim.act_and_hold()?;
+    let mut tracer = tracer()?;
+    asker.act_and_hold()?;
+    let line = kill_of(&mut tracer, &victim)?;
+    is_about(&line, &victim, 0)?;
+    is_short(&line, &parent, LIMIT)?;
+    line.expect(&[
+        ("memory_cgroup_id", of_victim.id()?.into()),
+        ("oom_score_adj", 1000.into()),
+        ("trigger_pid", asker.pid().into()),
+        ("trigger_tid", asker.pid().into()),
+        ("trigger_comm", "memwatch-trigge".into()),
+    ])?;
+    let anonymous = line.number("anon_bytes")?;
+    ensure!((48 * MIB..48 * MIB + SLACK).contains(&anonymous), "{anonymous} bytes of 48 MiB: {line}");
+    let pids = [victim.pid(), asker.pid()];
+    was_killed(victim)?;
+    let (status, _) = asker.finish()?;
+    ensure!(status.success(), "the one that asked ended with {status}");
+    let run = tracer.interrupt()?.succeeded()?;
+    ensure!(kills(&run.lines, &pids) == 1, "{} kills, not 1", kills(&run.lines, &pids));
+    Ok(())
+}
+
+fn every_member() -> anyhow::Result<()> {
+    const LIMIT: u64 = 64 * MIB;
+    let group = Group::with_memory("as-one")?;
+    group.limit_memory(LIMIT)?;
+    group.kill_as_one()?;
+    let mut asker = grower(128, &[])?;
+    let mut others = [grower(8, &["--oom-score-adj", "-500"])?, grower(4, &["--uid", NOBODY])?];
+    for member in others.iter().chain([&asker]) {
+        group.take(member.pid())?;
+    }
+    for member in &mut others {
+        member.act_and_hold()?;
+    }
+    let mut tracer = tracer()?;
+    asker.act()?;
+    let [first, second] = &others;
+    for (member, uid, adjustment, least) in
+        [(&asker, 0, 0, 32 * MIB), (first, 0, -500, 8 * MIB), (second, 65534, 0, 4 * MIB)]
+    {
+        let line = kill_of(&mut tracer, member)?;
+        is_about(&line, member, uid)?;
+        is_short(&line, &group, LIMIT)?;
+        line.expect(&[
+            ("memory_cgroup_id", group.id()?.into()),
+            ("oom_score_adj", adjustment.into()),
+            ("trigger_pid", asker.pid().into()),
+        ])?;
+        ensure!(line.number("anon_bytes")? >= least, "fewer than {least} bytes were resident: {line}");
+    }
+    let pids = [asker.pid(), first.pid(), second.pid()];
+    others.into_iter().chain([asker]).try_for_each(was_killed)?;
+    let run = tracer.interrupt()?.succeeded()?;
+    ensure!(kills(&run.lines, &pids) == 3, "{} kills of three members", kills(&run.lines, &pids));
+    Ok(())
+}
+
+fn whole_host() -> anyhow::Result<()> {
+    // One mapping of all that is asked for would be refused beforehand.
+    let mut victim = Trigger::ready(
+        &[
+            &["map", "--bytes", "67108864", "--touch", "67108864", "--times", "1024"][..],
+            &["--oom-score-adj", "1000"],
+        ]
+        .concat(),
+    )?;
+    let mut tracer = tracer()?;
+    victim.act()?;
+    let line = kill_of(&mut tracer, &victim)?;
+    is_about(&line, &victim, 0)?;
+    line.expect(&[("domain", "host".into()), ("oom_score_adj", 1000.into())])?;
+    ensure!(line.get("domain_cgroup_id").is_none(), "a group for the whole host: {line}");
+    ensure!(line.number("anon_bytes")? > 256 * MIB, "hardly anything was resident: {line}");
+    was_killed(victim)?;
+    tracer.interrupt()?.succeeded().map(drop)
+}
