@@ -92,6 +92,8 @@ offsets! {
     mm_arg_end: "mm_struct" "arg_end",
     /// `mm_struct.total_vm`.
     mm_total_vm: "mm_struct" "total_vm",
+    /// `mm_struct.hiwater_rss`.
+    mm_high_water: "mm_struct" "hiwater_rss",
     /// `mm_struct.pgtables_bytes`.
     mm_pgtables: "mm_struct" "pgtables_bytes",
     /// `percpu_counter.count`, where RSS is made of them.

@@ -103,7 +103,17 @@ pub(crate) fn exit_raw(_ctx: RawTracePointContext) -> i32 {
     let reports = knobs().is_some_and(|knobs| wanted(knobs, Kind::Exit));
     let group = signal.read::<u32>(offset!(signal_exit_code)).unwrap_or(0);
     let status = if group != 0 { group } else { task.read::<u32>(offset!(task_exit_code)).unwrap_or(0) };
-    let max_rss = signal.read::<u64>(offset!(signal_maxrss)).unwrap_or(0) * u64::from(offset!(page_size));
+    // Since 6.16 the address space is still there. Before, what is left is `ru_maxrss`, which an exec takes over from
+    // the program before it.
+    let mm = Kptr(resident::current_mm());
+    let max_rss = if mm.0 == 0 {
+        signal.peek::<u64>(offset!(signal_maxrss)) * u64::from(offset!(page_size))
+    } else {
+        let now = resident::of(mm);
+        let now = now.anon + now.file + now.shmem;
+        let high = mm.peek::<u64>(offset!(mm_high_water)) * u64::from(offset!(page_size));
+        if high > now { high } else { now }
+    };
     if reports {
         emit::<Exit>(Kind::Exit, process, |body| {
             *body = Exit {
