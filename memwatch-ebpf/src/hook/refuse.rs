@@ -8,7 +8,7 @@
 //! aya knows no modify-return programs: this one is written as an entry trampoline and loaded by
 //! `memwatch/src/probe/modify_return.rs`.
 
-use aya_ebpf::macros::fentry;
+use aya_ebpf::cty::c_void;
 use aya_ebpf::programs::FEntryContext;
 use memwatch_ebpf::abi::event::{ACTION_REFUSE, SOURCE_MMAP};
 
@@ -18,8 +18,15 @@ use crate::{process, resident, rule, tables};
 
 const ENOMEM: i32 = 12;
 
-#[fentry(function = "security_vm_enough_memory_mm")]
-pub(crate) fn refuse_modify_return(ctx: FEntryContext) -> i32 {
+/// Spelled out: aya's macro for entry programs returns 0 whatever the function returned.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "fentry/security_vm_enough_memory_mm")]
+extern "C" fn refuse_modify_return(ctx: *mut c_void) -> i32 {
+    handle(&FEntryContext::new(ctx))
+}
+
+#[inline(always)]
+fn handle(ctx: &FEntryContext) -> i32 {
     let Some(knobs) = knobs() else { return 0 };
     if knobs.rules == 0 {
         return 0;
