@@ -3,7 +3,7 @@
 //! Since 6.2 the counters are `percpu_counter`s: a central part, and one of less than `max(32, 2 x CPUs)` pages for each
 //! CPU (lib/percpu_counter.c). The central part and that of the running CPU are summed, so a single-threaded process
 //! that stays where it is is seen to the page; /proc/PID/statm reads the central part only. Before 6.2 a task
-//! keeps up to 64 faults back (mm/memory.c).
+//! keeps up to 64 faults back (mm/memory.c), which are added where the task itself asks.
 
 use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_send_signal};
 use memwatch_ebpf::abi::event::{ACTION_SIGNAL_RSS, Kind, Resident, Rss};
@@ -51,6 +51,18 @@ fn this_cpu_part(mm: Kptr, at: u32) -> i64 {
 #[inline(always)]
 pub(crate) fn anon(mm: Kptr) -> u64 {
     counter(mm, ANON)
+}
+
+/// The same of the current task's own, with the faults that the task keeps back. Not for the tracepoint of the counters:
+/// it fires while they are handed over, before the task's part is cleared.
+#[inline(always)]
+pub(crate) fn own_anon(mm: Kptr) -> u64 {
+    let kept = offset!(task_rss);
+    if kept == ABSENT {
+        return anon(mm);
+    }
+    let pages = task::current().peek::<i32>(kept + ANON * 4);
+    anon(mm) + if pages > 0 { pages as u64 * u64::from(offset!(page_size)) } else { 0 }
 }
 
 /// Everything resident of an address space, in bytes.

@@ -64,7 +64,7 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
     end_sweep(process);
     let failed = result < 0 && result > -4096;
     let mm = resident::current_mm();
-    let anon = resident::anon(Kptr(mm));
+    let anon = resident::own_anon(Kptr(mm));
     process.tables.count += 1;
     // Written straight to each of its places: before 6.8 the stack has no room for a copy beside what calls this
     // (kernel/bpf/verifier.c, check_max_stack_depth).

@@ -24,6 +24,13 @@ pub enum SoftwareEvent {
 /// One way to attach a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
+    /// BPF trampoline at a function's entry.
+    Fentry {
+        /// Program in the BPF object.
+        program: &'static str,
+        /// Kernel function.
+        function: &'static str,
+    },
     /// BPF trampoline at a function's return.
     Fexit {
         /// Program in the BPF object.
@@ -104,7 +111,7 @@ impl Way {
     #[must_use]
     pub const fn kind(&self) -> WayKind {
         match self {
-            Self::Fexit { .. } | Self::ModifyReturn { .. } => WayKind::Fentry,
+            Self::Fentry { .. } | Self::Fexit { .. } | Self::ModifyReturn { .. } => WayKind::Fentry,
             Self::Raw { .. } => WayKind::RawTracepoint,
             Self::Tracepoint { .. } => WayKind::Tracepoint,
             Self::Kretprobe { .. } => WayKind::Kprobe,
@@ -116,7 +123,8 @@ impl Way {
     #[must_use]
     pub const fn program(&self) -> &'static str {
         match self {
-            Self::Fexit { program, .. }
+            Self::Fentry { program, .. }
+            | Self::Fexit { program, .. }
             | Self::ModifyReturn { program, .. }
             | Self::Raw { program, .. }
             | Self::Tracepoint { program, .. }
@@ -222,7 +230,7 @@ pub const HOOKS: &[Hook] = &[
         events: &[Kind::OomKill],
         ways: &[
             Way::Raw { program: "oom_raw", event: "mark_victim" },
-            Way::Fexit { program: "oom_fexit", function: "mark_oom_victim" },
+            Way::Fentry { program: "oom_fentry", function: "mark_oom_victim" },
         ],
         lost: "OOM kills are not seen",
     },

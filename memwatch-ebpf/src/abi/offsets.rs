@@ -16,6 +16,8 @@ macro_rules! offsets {
             pub rss_stride: u32,
             /// `cgroup.ancestor_ids`, which kernels before 6.1 have instead of a helper for tracing programs.
             pub cgroup_ancestor_ids: u32,
+            /// `task_struct.rss_stat.count`, where tasks keep some of their faults back (before 6.2).
+            pub task_rss: u32,
             /// From `task_struct.stack` to the registers of the system call; [`ABSENT`] where the kernel has
             /// the helper `bpf_task_pt_regs` (5.15).
             pub regs_from_stack: u32,
@@ -31,6 +33,7 @@ macro_rules! offsets {
                 $($name: ABSENT,)*
                 rss_stride: ABSENT,
                 cgroup_ancestor_ids: ABSENT,
+                task_rss: ABSENT,
                 regs_from_stack: ABSENT,
                 memory_subsys: ABSENT,
                 page_size: 4096,
@@ -106,6 +109,8 @@ offsets! {
     signal_maxrss: "signal_struct" "maxrss",
     /// `signal_struct.oom_score_adj`.
     signal_oom_adj: "signal_struct" "oom_score_adj",
+    /// `signal_struct.oom_mm`, set when the process is marked as a victim.
+    signal_oom_mm: "signal_struct" "oom_mm",
     /// `signal_struct.group_exit_code`.
     signal_exit_code: "signal_struct" "group_exit_code",
     /// `files_struct.fdt`.

@@ -1,13 +1,13 @@
 //! OOM kills: the victim, and the domain that was short of memory.
 //!
 //! Ways: raw tracepoint `mark_victim(task, uid)`, where the kernel passes the task (mainline since 6.8, back-ported to
-//! 6.1 and late releases of 5.10: the prototype in BTF decides); else fexit on `mark_oom_victim(task)`, which the
-//! tracepoint stands in. Either fires once per victim, so every member of a group kill is reported, and in whatever task
+//! 6.1 and late releases of 5.10: the prototype in BTF decides); else fentry on `mark_oom_victim(task)`, which the
+//! tracepoint stands in, for victims not marked before. Either fires once per victim, so every member of a group kill is reported, and in whatever task
 //! triggered: the header is the trigger's. The domain is the nearest memory cgroup of the
 //! victim that is at its limit. Lane: the ring. Without it: OOM kills are not seen.
 
-use aya_ebpf::macros::{fexit, raw_tracepoint};
-use aya_ebpf::programs::{FExitContext, RawTracePointContext};
+use aya_ebpf::macros::{fentry, raw_tracepoint};
+use aya_ebpf::programs::{FEntryContext, RawTracePointContext};
 use memwatch_ebpf::abi::event::{Kind, OOM_CGROUP, OOM_HOST, OomKill};
 use memwatch_ebpf::abi::offsets::ABSENT;
 
@@ -34,9 +34,13 @@ pub(crate) fn oom_raw(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-#[fexit(function = "mark_oom_victim")]
-pub(crate) fn oom_fexit(ctx: FExitContext) -> i32 {
-    killed(Kptr(ctx.arg::<u64>(0)));
+#[fentry(function = "mark_oom_victim")]
+pub(crate) fn oom_fentry(ctx: FEntryContext) -> i32 {
+    let victim = Kptr(ctx.arg::<u64>(0));
+    // A group kill marks the victim that it began with twice (mm/oom_kill.c, oom_kill_process).
+    if victim.peek_at(offset!(task_signal)).peek::<u64>(offset!(signal_oom_mm)) == 0 {
+        killed(victim);
+    }
     0
 }
 

@@ -36,6 +36,9 @@ pub fn resolve(btf: &Btf) -> (Offsets, Vec<String>) {
     if let Some(member) = btf.member("cgroup", "ancestor_ids") {
         offsets.cgroup_ancestor_ids = member.offset;
     }
+    if let Some(member) = btf.member("task_struct", "rss_stat.count") {
+        offsets.task_rss = member.offset;
+    }
     if btf.enum_value("bpf_func_id", "BPF_FUNC_task_pt_regs").is_none() {
         offsets.regs_from_stack = REGS_FROM_STACK;
     }

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use aya::Ebpf;
 use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent as AyaEvent};
-use aya::programs::{FExit, KProbe, PerfEvent, Program, ProgramError, RawTracePoint, TracePoint};
+use aya::programs::{FEntry, FExit, KProbe, PerfEvent, Program, ProgramError, RawTracePoint, TracePoint};
 
 use super::attach::{HookStatus, OBJECT, Options, RSS_EVENT, Refusal};
 use super::btf::Btf;
@@ -46,7 +46,24 @@ impl Attacher<'_> {
 
     fn attach_way(&mut self, ebpf: &mut Ebpf, way: &Way) -> Result<(), String> {
         match *way {
-            Way::Fexit { program, function } => self.fexit(find(ebpf, program)?, function),
+            Way::Fentry { program, function } => {
+                let types = self.trampolines(function)?;
+                let program: &mut FEntry = find(ebpf, program)?.try_into().map_err(|e| explain(&e))?;
+                program
+                    .load(function, types)
+                    .and_then(|()| program.attach())
+                    .map_err(|e| explain(&e))
+                    .map(drop)
+            }
+            Way::Fexit { program, function } => {
+                let types = self.trampolines(function)?;
+                let program: &mut FExit = find(ebpf, program)?.try_into().map_err(|e| explain(&e))?;
+                program
+                    .load(function, types)
+                    .and_then(|()| program.attach())
+                    .map_err(|e| explain(&e))
+                    .map(drop)
+            }
             Way::ModifyReturn { program, function } => {
                 let id = self.types.function(function);
                 let id = id.ok_or_else(|| format!("the kernel has no function {function}"))?;
@@ -66,20 +83,18 @@ impl Attacher<'_> {
         }
     }
 
-    fn fexit(&mut self, program: &mut Program, function: &str) -> Result<(), String> {
+    /// The kernel's types as trampolines need them, where it has the function and takes trampolines.
+    fn trampolines(&mut self, function: &str) -> Result<&aya::Btf, String> {
         let id = self.types.function(function);
         let id = id.ok_or_else(|| format!("the kernel has no function {function}"))?;
         // Asked once with an empty program: reading aya's copy of the types only to be refused takes longer than all else.
-        let types = self
-            .trampolines
+        self.trampolines
             .get_or_insert_with(|| {
                 crate::sys::try_trampoline(id)?;
                 aya::Btf::from_sys_fs().map_err(|e| chain(&e))
             })
             .as_ref()
-            .map_err(Clone::clone)?;
-        let program: &mut FExit = program.try_into().map_err(|e| explain(&e))?;
-        program.load(function, types).and_then(|()| program.attach().map(drop)).map_err(|e| explain(&e))
+            .map_err(Clone::clone)
     }
 
     fn raw(&self, program: &mut Program, event: &str) -> Result<(), String> {
