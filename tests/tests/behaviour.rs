@@ -1,4 +1,5 @@
-//! Runs every behaviour test; `--help` tells how to choose among them.
+//! Runs every behaviour test; `--help` tells how to choose among them. `MEMWATCH_TEST_ONLY` may hold parts of names with
+//! commas between them, where the command line takes one.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,7 +12,11 @@ use memwatch_tests::report::Report;
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::from_args();
     let report = Arc::new(Report::default());
-    let trials = cases::all().map(|case| case.trial(Arc::clone(&report))).collect();
+    let only = std::env::var("MEMWATCH_TEST_ONLY").unwrap_or_default();
+    let parts: Vec<&str> = only.split(',').filter(|part| !part.is_empty()).collect();
+    let chosen = |name: &str| parts.is_empty() || parts.iter().any(|part| name.contains(part));
+    let cases = cases::all().filter(|case| chosen(case.name));
+    let trials = cases.map(|case| case.trial(Arc::clone(&report))).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list {
         println!("{}", report.summary());

@@ -8,9 +8,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use clap::{Arg, value_parser};
+use clap::{Arg, ArgAction, value_parser};
 
-use crate::{Task, build, process, report, rootfs};
+use crate::{Task, build, process, report, rootfs, vm};
 
 mod tally;
 
@@ -20,7 +20,14 @@ pub(crate) const TASK: Task = Task {
     name: "test",
     about: "Run every test that can run on this machine (sets up what is missing)",
     arguments: |command| {
-        command.arg(
+        command
+            .arg(
+                Arg::new("all-kernels")
+                    .long("all-kernels")
+                    .help("Then every behaviour test in a guest of each kernel of the matrix (see `vm`); before ARGS")
+                    .action(ArgAction::SetTrue),
+            )
+            .arg(
             Arg::new("args")
                 .help("Names to select tests by, and options of the test harness, such as --nocapture")
                 .value_name("ARGS")
@@ -30,7 +37,10 @@ pub(crate) const TASK: Task = Task {
                 .value_parser(value_parser!(OsString)),
         )
     },
-    run: |matches| every(matches.get_many("args").into_iter().flatten().cloned()),
+    run: |matches| {
+        every(matches.get_many("args").into_iter().flatten().cloned())?;
+        if matches.get_flag("all-kernels") { vm::test_all_kernels() } else { Ok(()) }
+    },
 };
 
 /// Builds the release binary and runs the tests of all packages; `args` go to every test harness.

@@ -50,6 +50,19 @@ pub(crate) const TASK: Task = Task {
     },
 };
 
+/// Runs every test on every kernel of the matrix.
+///
+/// # Errors
+/// The tests did not pass, or a kernel could not be had.
+pub(crate) fn test_all_kernels() -> Result<()> {
+    let options = Options::whole_matrix()?;
+    let _lock = rootfs::lock()?;
+    match &options.what {
+        What::Tests(programs) => matrix::run(&options, programs),
+        What::Shell | What::Command(_) => bail!("the whole matrix is no command"),
+    }
+}
+
 /// The first process of a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Init {

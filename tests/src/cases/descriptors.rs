@@ -15,7 +15,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 pub(super) fn growth() -> anyhow::Result<()> {
-    let run = traced(&[], &["dup-high", "--fd", "4000"])?;
+    let run = Tracer::new(&[])?.descriptors(4567).trigger(&["dup-high", "--fd", "4000"])?.succeeded()?;
     let pid = run.pid()?;
     let line = run.one("fdtable_growth", |line| line.pid() == pid)?;
     // The kernel rounds up to a power of two of slots (fs/file.c, alloc_fdtable).

@@ -72,7 +72,7 @@ fn doctor() -> anyhow::Result<()> {
 }
 
 fn doctor_for_people() -> anyhow::Result<()> {
-    let (_, output, errors) = run(&["doctor"], &[])?;
+    let (_, output, errors) = run(&["doctor", "--output", "table"], &[])?;
     for word in ["kernel", "BTF", "cgroup", "mmap"] {
         ensure!(output.contains(word), "no {word} in:\n{output}{errors}");
     }

@@ -160,7 +160,9 @@ fn lag() -> anyhow::Result<()> {
 fn touched() -> anyhow::Result<()> {
     const TOUCH: u64 = 12 << 20;
     let element = large_element().to_string();
-    let run = table(ANY, &["--elements", &element, "--touch", &TOUCH.to_string()])?.succeeded()?;
+    // Changes of RSS are seen from the finding on, which a slow machine takes a while to read.
+    let touch = ["--elements", &element, "--touch", &TOUCH.to_string(), "--step-ms", "25"];
+    let run = table(ANY, &touch)?.succeeded()?;
     expect_table(finding(&run)?, large_element())?;
     let pid = run.pid()?;
     let steps: Vec<u64> = run

@@ -15,42 +15,66 @@ use self::results::{KernelResults, Results};
 use super::{Outcome, boot::Verdict, on_kernel, options::Options};
 use crate::{report, rootfs};
 
+/// The tests of the smoke part, by parts of their names: every hook attaches by every way and yields its event.
+pub(super) const SMOKE: [&str; 8] = [
+    "ways::",
+    "memory::major_faults",
+    "memory::rss",
+    "life::",
+    "oom::",
+    "table::after_getrlimit",
+    "action::signal_before",
+    "action::refusal",
+];
+
 /// The file a test program writes, in the folder that is brought back.
 const REPORT: &str = "results.json";
+
+/// Where the results of a part of the tests are kept: documents are not made of those.
+const PART: &str = "results-of-a-part.json";
 
 /// Runs the tests on every kernel asked for.
 ///
 /// # Errors
-/// A test failed on a kernel, a guest gave no verdict, or a kernel could not be had.
+/// A test failed on a kernel, a guest gave no verdict, or a kernel could not be had: unless that is allowed, which it
+/// never is of all of them.
 pub(super) fn run(options: &Options, programs: &Programs) -> Result<()> {
     let files = programs.built()?;
     let dir = rootfs::guest_dir()?;
     let mut job = options.job();
     job.command = vec!["env".to_owned(), format!("./{}", file_name(&files.tests)?)];
-    job.command.extend(programs.only.iter().cloned());
     job.environment = vec![
         ("MEMWATCH_BIN", format!("/srv/job/files/{}", file_name(&files.memwatch)?)),
         ("MEMWATCH_TEST_RESULTS", format!("/srv/job/out/{REPORT}")),
+        ("MEMWATCH_TEST_ONLY", programs.only.join(",")),
         ("MEMWATCH_ROOTFS", "/".to_owned()),
     ];
     job.files.extend([files.tests, files.memwatch]);
     job.files.extend(files.beside);
     let mut results = Results::default();
+    let path = if programs.only.is_empty() { results_path()? } else { dir.join(PART) };
     for kernel in options.kernels.iter().copied() {
-        let row = match on_kernel(options, kernel, &job, &dir) {
-            Ok(outcome) => of_guest(kernel.name, &outcome),
-            Err(error) => KernelResults {
-                is_absent: true,
-                is_excused: options.allows_missing,
-                fault: Some(format!("{error:#}")),
-                ..KernelResults::new(kernel.name)
-            },
+        let fault =
+            |error| KernelResults { fault: Some(format!("{error:#}")), ..KernelResults::new(kernel.name) };
+        let row = match kernel.unpacked(&dir) {
+            Err(error) => {
+                report::step(&format!(
+                    "{}: its packages cannot be had, so nothing is tested on it: {error:#}",
+                    kernel.name
+                ));
+                KernelResults { is_absent: true, is_excused: options.allows_missing, ..fault(error) }
+            }
+            Ok(_) => on_kernel(options, kernel, &job, &dir)
+                .map_or_else(fault, |outcome| of_guest(kernel.name, &outcome)),
         };
         results.kernels.push(row);
         // Written each time, so that what is known outlives a task that is cut short.
-        results.write(&results_path()?)?;
+        results.write(&path)?;
     }
     report::line(&results.table());
+    if results.kernels.iter().all(|kernel| kernel.is_absent) {
+        bail!("not one kernel could be had: check the machine's apt configuration and its network");
+    }
     let failed = results.failures();
     if !failed.is_empty() {
         bail!("the tests did not pass: {}", failed.join("; "));
@@ -58,7 +82,7 @@ pub(super) fn run(options: &Options, programs: &Programs) -> Result<()> {
     Ok(())
 }
 
-/// Where the last run's results are.
+/// Where the results of the last run of all tests are.
 ///
 /// # Errors
 /// There is no target folder.

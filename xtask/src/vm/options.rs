@@ -11,10 +11,9 @@ use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser, v
 use super::{
     Guest, Init, acceleration,
     boot::Patience,
-    emulator::Processor,
     job::Job,
     kernel::{KERNELS, Kernel},
-    matrix::Programs,
+    matrix::{Programs, SMOKE},
 };
 use crate::rootfs;
 
@@ -34,7 +33,6 @@ pub(super) struct Options {
     init: Init,
     layer: &'static rootfs::Layer,
     memory_mib: u32,
-    has_cx16: bool,
     timeout: Duration,
     files: Vec<PathBuf>,
 }
@@ -67,6 +65,13 @@ pub(super) fn arguments(command: Command) -> Command {
                 .action(ArgAction::Append)
                 .value_parser(PossibleValuesParser::new(names)),
         )
+        .arg(
+            flag(
+                "smoke",
+                "The oldest and the newest kernel, and only the tests that each hook attaches and tells",
+            )
+            .conflicts_with_all(["kernel", "shell", "layer", "only", "command"]),
+        )
         .arg(flag("systemd", "Start systemd in the guest, not a minimal init"))
         .arg(flag("shell", "Give a shell on the guest's console").conflicts_with("command"))
         .arg(
@@ -94,10 +99,6 @@ pub(super) fn arguments(command: Command) -> Command {
                 .default_value("900")
                 .value_parser(value_parser!(u64).range(1..)),
         )
-        .arg(flag(
-            "cx16",
-            "One processor with cmpxchg16b, which HAProxy needs (QEMU emulates it badly on two)",
-        ))
         .arg(flag("allow-missing", "Pass over a kernel whose packages cannot be fetched"))
         .arg(
             path("bring", "A file to put into the command's folder; may be repeated")
@@ -122,16 +123,27 @@ pub(super) fn arguments(command: Command) -> Command {
 }
 
 impl Options {
+    /// Every test on every kernel.
+    ///
+    /// # Errors
+    /// None: what is not given has a default.
+    pub(super) fn whole_matrix() -> Result<Self> {
+        Self::parse(&arguments(Command::new("vm")).get_matches_from(["vm"]))
+    }
+
     /// Reads the task's arguments.
     ///
     /// # Errors
     /// They contradict each other.
     pub(super) fn parse(matches: &ArgMatches) -> Result<Self> {
-        let wanted: Vec<&String> = matches.get_many("kernel").into_iter().flatten().collect();
-        let kernels: Vec<_> = KERNELS
-            .iter()
-            .filter(|it| wanted.is_empty() || wanted.iter().any(|name| *name == it.name))
-            .collect();
+        let is_smoke = matches.get_flag("smoke");
+        let mut wanted: Vec<&str> =
+            matches.get_many::<String>("kernel").into_iter().flatten().map(String::as_str).collect();
+        if is_smoke {
+            wanted.extend(KERNELS.first().into_iter().chain(KERNELS.last()).map(|kernel| kernel.name));
+        }
+        let kernels: Vec<_> =
+            KERNELS.iter().filter(|it| wanted.is_empty() || wanted.contains(&it.name)).collect();
         let files: Vec<PathBuf> = matches.get_many("bring").into_iter().flatten().cloned().collect();
         let words: Vec<String> = matches.get_many("command").into_iter().flatten().cloned().collect();
         let what = if matches.get_flag("shell") {
@@ -143,17 +155,19 @@ impl Options {
             }
             What::Shell
         } else if words.is_empty() {
+            let only: Vec<String> = matches.get_many("only").into_iter().flatten().cloned().collect();
             What::Tests(Programs {
                 tests: matches.get_one("tests").cloned(),
                 memwatch: matches.get_one("memwatch").cloned(),
-                only: matches.get_many("only").into_iter().flatten().cloned().collect(),
+                only: if is_smoke { SMOKE.map(str::to_owned).into() } else { only },
             })
         } else {
             What::Command(Job { command: words, files: files.clone(), ..Job::default() })
         };
-        let layer = matches
-            .get_one::<String>("layer")
-            .map_or(if matches!(what, What::Tests(_)) { "full" } else { "base" }, String::as_str);
+        let layer = matches.get_one::<String>("layer").map_or(
+            if matches!(what, What::Tests(_)) && !is_smoke { "full" } else { "base" },
+            String::as_str,
+        );
         Ok(Self {
             kernels,
             what,
@@ -161,7 +175,6 @@ impl Options {
             init: if matches.get_flag("systemd") { Init::Systemd } else { Init::Minimal },
             layer: rootfs::LAYERS.into_iter().find(|it| it.name == layer).unwrap_or(&rootfs::BASE),
             memory_mib: matches.get_one("memory").copied().unwrap_or(MEMORY_LIMIT_MIB),
-            has_cx16: matches.get_flag("cx16"),
             timeout: Duration::from_secs(matches.get_one("timeout").copied().unwrap_or_default()),
             files,
         })
@@ -177,10 +190,7 @@ impl Options {
     /// # Errors
     /// KVM is there and cannot be tried.
     pub(super) fn guest(&self, kernel: &'static Kernel, dir: &Path) -> Result<Guest> {
-        let mut processor = acceleration::processor(dir, kernel)?;
-        if self.has_cx16 && processor == Processor::Emulated {
-            processor = Processor::EmulatedWithCx16;
-        }
+        let processor = acceleration::processor(dir, kernel)?;
         let patience = Patience { to_start: TO_START, in_all: self.timeout };
         let Self { init, layer, memory_mib, .. } = *self;
         Ok(Guest { kernel, init, layer, memory_mib, processor, patience })
@@ -209,6 +219,15 @@ mod tests {
         let options = parse(&["--", "uname", "-a"]).unwrap();
         assert_eq!(options.layer.name, "base");
         assert!(matches!(options.what, What::Command(job) if job.command == ["uname", "-a"]));
+    }
+
+    #[test]
+    fn smoke_is_a_part_of_the_tests_on_the_ends_of_the_matrix() {
+        let options = parse(&["--smoke"]).unwrap();
+        assert_eq!(options.kernels.iter().map(|it| it.name).collect::<Vec<_>>(), ["5.10", "newest"]);
+        assert_eq!(options.layer.name, "base");
+        assert!(matches!(options.what, What::Tests(programs) if programs.only == SMOKE));
+        assert_eq!(Options::whole_matrix().unwrap().kernels.len(), KERNELS.len());
     }
 
     #[test]
