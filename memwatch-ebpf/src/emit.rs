@@ -13,7 +13,7 @@ use memwatch_ebpf::abi::offsets::ABSENT;
 use memwatch_ebpf::abi::state::Process;
 use memwatch_ebpf::abi::{COMM_LEN, VERSION};
 
-use crate::maps::{EVENTS, KNOBS, MARKS, RING_STATE, count, offset};
+use crate::maps::{EVENTS, KNOBS, MARKS, READER, RING_STATE, count, offset};
 use crate::task;
 
 /// `BPF_RB_NO_WAKEUP` (include/uapi/linux/bpf.h).
@@ -23,8 +23,8 @@ const NO_WAKEUP: u64 = 1;
 /// bpf_ringbuf_commit), and one record without a wake-up would keep all that follow it from giving one.
 const FORCE_WAKEUP: u64 = 2;
 
-/// A CPU wakes the reader at most once in this time. The reader keeps looking for longer than this after each
-/// wake-up (`source.rs`), so that what follows without one is not left lying.
+/// A CPU wakes the reader at most once in this time: the reader has not yet said that it looks by itself. Far less than
+/// what it says then ([`READER`]), so that what follows without a wake-up is not left lying.
 const WAKE_GAP_NS: u64 = 200_000;
 
 /// The knobs; a missing entry cannot happen and reads as "show nothing".
@@ -107,7 +107,9 @@ pub(crate) fn emit<T: Copy + 'static>(kind: Kind, process: &Process, fill: impl 
         comm: bpf_get_current_comm().unwrap_or([0; COMM_LEN]),
     };
     fill(&mut record.body);
-    let flags = if now - state.last_wake_ns < WAKE_GAP_NS {
+    // A wake-up costs the task that gives it some 10 us where processors are virtual: two interrupts to another one.
+    let looks_until = READER.get(0).copied().unwrap_or(0);
+    let flags = if now < looks_until || now - state.last_wake_ns < WAKE_GAP_NS {
         NO_WAKEUP
     } else {
         state.last_wake_ns = now;

@@ -12,6 +12,10 @@ use memwatch_ebpf::abi::state::{Counters, Process, ThreadFaults, Watched};
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 
+/// Boot clock up to which the reader of [`EVENTS`] looks by itself and needs no wake-up, in nanoseconds.
+#[map]
+pub(crate) static READER: Array<u64> = Array::with_max_entries(1, 0);
+
 /// Processes by process id.
 #[map]
 pub(crate) static PROCESSES: HashMap<u32, Process> = HashMap::with_max_entries(32_768, 0);

@@ -68,7 +68,7 @@ pub async fn run(
     pipeline.limit_lines(ends.count);
     let mut output_closed = false;
     loop {
-        let taken = source.drain(|record| pipeline.take(record));
+        source.drain(|record| pipeline.take(record));
         if pipeline.has_output() {
             tokio::select! {
                 sent = writer.send(&mut pipeline.output) => if !sent { output_closed = true; break },
@@ -91,7 +91,7 @@ pub async fn run(
                 watch(probe, pipeline.watches());
                 pipeline.count_losses(probe)?;
             }
-            () = pause(&mut source, taken) => {}
+            waited = source.wait() => waited.context("cannot tell the kernel side that its records are awaited")?,
         }
     }
     // What was written before the end is still told.
@@ -117,16 +117,6 @@ pub async fn run(
 fn watch(probe: &mut Probe, on: bool) {
     if let Err(reason) = probe.watch_rss(on) {
         tracing::warn!("cannot watch RSS at every change: {reason}");
-    }
-}
-
-/// Nothing to wait for while there may be more; the other branches still get their look.
-async fn pause(source: &mut Source, taken: usize) {
-    if taken > 0 {
-        tokio::task::yield_now().await;
-    }
-    if taken < 64 {
-        source.wait().await;
     }
 }
 

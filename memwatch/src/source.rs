@@ -1,33 +1,39 @@
 //! The ring buffer as a source of records.
 //!
-//! A CPU wakes the reader at most once in 200 µs (`memwatch-ebpf/src/emit.rs`), so after a wake-up the reader keeps
-//! looking every millisecond until nothing came for a few of them. What a late writer commits beyond that is found at
-//! the next long look: no record is lost by it, only late.
+//! A wake-up costs the task that writes a record far more than the record does. So the reader, once woken, looks by
+//! itself for as long as records come, and says so in a map; the kernel side (`memwatch-ebpf/src/emit.rs`) wakes it
+//! only when that time is over. The reader looks on past the end of what it said, so nothing is left lying; what a
+//! late writer commits beyond that is found at the next long look: no record is lost by it, only late.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
-use aya::maps::{MapData, RingBuf};
+use aya::maps::{Array, MapData, MapError, RingBuf};
 use tokio::io::unix::AsyncFd;
+
+use crate::sys::boot_ns;
 
 /// Records taken before others of the loop get their turn.
 const BATCH: usize = 2048;
-/// Pause between looks while records come.
-const BUSY: Duration = Duration::from_millis(1);
-/// Pause between looks while nothing comes.
+/// Records in one look from which on the next look follows at once.
+const MANY: usize = 512;
+/// Pause between looks while records come. Half of it is the mean delay of a record; a look costs some 5 us.
+const PAUSE: Duration = Duration::from_micros(200);
+/// How long the reader goes on looking after the last record.
+const STAY_NS: u64 = 2_000_000;
+/// How long it looks beyond what it said: longer than a record takes to be written.
+const MARGIN_NS: u64 = 500_000;
+/// Longest wait for a wake-up.
 const QUIET: Duration = Duration::from_millis(100);
-/// Empty looks after which nothing is said to come.
-const EMPTY_LOOKS: u32 = 4;
 
-/// The reader's end of the ring buffer.
-#[derive(Debug)]
-pub struct Source {
-    ring: AsyncFd<Ring>,
-    empty_looks: u32,
+/// The reader's end of the ring buffer, and the map in which the reader says until when it looks by itself.
+pub struct Ring {
+    /// Records of the kernel side.
+    pub records: RingBuf<MapData>,
+    /// Boot clock, nanoseconds, at index 0.
+    pub looks_until: Array<MapData, u64>,
 }
-
-struct Ring(RingBuf<MapData>);
 
 impl std::fmt::Debug for Ring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -35,13 +41,30 @@ impl std::fmt::Debug for Ring {
     }
 }
 
-impl AsRawFd for Ring {
+/// Takes records from the ring buffer.
+pub struct Source {
+    ring: AsyncFd<Descriptor>,
+    looks_until: Array<MapData, u64>,
+    /// What stands in the map.
+    said_ns: u64,
+    taken: usize,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("said_ns", &self.said_ns).finish_non_exhaustive()
+    }
+}
+
+struct Descriptor(RingBuf<MapData>);
+
+impl AsRawFd for Descriptor {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
     }
 }
 
-impl AsFd for Ring {
+impl AsFd for Descriptor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
@@ -52,11 +75,12 @@ impl Source {
     ///
     /// # Errors
     /// When the reactor refuses the descriptor.
-    pub fn new(ring: RingBuf<MapData>) -> io::Result<Self> {
+    pub fn new(ring: Ring) -> io::Result<Self> {
+        let Ring { records, looks_until } = ring;
         #[expect(unsafe_code, reason = "the reactor asks for a promise about the descriptor")]
         // SAFETY: the map owns the descriptor, keeps it open as long as the ring lives, and never exchanges it.
-        let ring = unsafe { AsyncFd::register(Ring(ring)) }?;
-        Ok(Self { ring, empty_looks: 0 })
+        let ring = unsafe { AsyncFd::register(Descriptor(records)) }?;
+        Ok(Self { ring, looks_until, said_ns: 0, taken: 0 })
     }
 
     /// Hands what is there to `take`, at most one batch; returns how many records that were.
@@ -68,18 +92,30 @@ impl Source {
             take(&record);
             taken += 1;
         }
-        self.empty_looks = if taken == 0 { self.empty_looks.saturating_add(1) } else { 0 };
+        self.taken = taken;
         taken
     }
 
     /// Waits until records are likely to be there.
-    pub async fn wait(&mut self) {
-        // A wake-up ends the short pause too: a record must not lie for a millisecond because another came before it.
-        let longest = if self.empty_looks < EMPTY_LOOKS { BUSY } else { QUIET };
-        // An error of the reactor is a reason to look, like any other.
-        if let Ok(Ok(mut ready)) = tokio::time::timeout(longest, self.ring.readable()).await {
-            ready.clear_ready();
-            self.empty_looks = 0;
+    ///
+    /// # Errors
+    /// When the map refuses what the reader has to say.
+    pub async fn wait(&mut self) -> Result<(), MapError> {
+        let now = boot_ns();
+        if self.taken > 0 && self.said_ns < now + STAY_NS / 2 {
+            self.said_ns = now + STAY_NS;
+            self.looks_until.set(0, self.said_ns, 0)?;
         }
+        if self.taken >= MANY {
+            tokio::task::yield_now().await;
+        } else if now < self.said_ns + MARGIN_NS {
+            // Shorter than the reactor's timers go.
+            std::thread::sleep(PAUSE);
+            tokio::task::yield_now().await;
+        } else if let Ok(Ok(mut ready)) = tokio::time::timeout(QUIET, self.ring.readable()).await {
+            // An error of the reactor is a reason to look, like any other.
+            ready.clear_ready();
+        }
+        Ok(())
     }
 }

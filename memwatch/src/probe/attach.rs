@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, MapError, PerCpuArray, RingBuf};
 use aya::programs::RawTracePoint;
 use aya::programs::raw_trace_point::RawTracePointLinkId;
 use aya::{Ebpf, EbpfLoader};
@@ -16,6 +16,7 @@ use zerocopy::IntoBytes;
 use super::btf::{self, Btf, BtfError};
 use super::ways::{Attacher, chain, explain, find};
 use super::{HOOKS, Hook, REFUSE, Way, WayKind, offsets};
+use crate::source::Ring;
 
 /// The BPF object, built by build.rs.
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/memwatch-ebpf"));
@@ -201,9 +202,14 @@ impl Probe {
     ///
     /// # Errors
     /// When it was taken before.
-    pub fn take_ring(&mut self) -> Result<RingBuf<MapData>, ProbeError> {
-        let map = self.ebpf.take_map("EVENTS").ok_or(ProbeError::Load("the ring buffer is in use".into()))?;
-        RingBuf::try_from(map).map_err(|source| ProbeError::Map { name: "EVENTS", source })
+    pub fn take_ring(&mut self) -> Result<Ring, ProbeError> {
+        let mut take =
+            |name| self.ebpf.take_map(name).ok_or(ProbeError::Load("the ring buffer is in use".into()));
+        let records = RingBuf::try_from(take("EVENTS")?)
+            .map_err(|source| ProbeError::Map { name: "EVENTS", source })?;
+        let looks_until =
+            Array::try_from(take("READER")?).map_err(|source| ProbeError::Map { name: "READER", source })?;
+        Ok(Ring { records, looks_until })
     }
 
     /// Hands what the kernel side logged to the program's log.

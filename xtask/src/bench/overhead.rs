@@ -1,6 +1,6 @@
 //! What a system call, a mapping, a page fault and a process cost with memwatch attached, and with bpftrace.
 //!
-//! One process is measured throughout. Each round has one block per arm (alone, memwatch, bpftrace), in turning order;
+//! One process is measured throughout, on one processor. Each round has one block per arm (alone, memwatch, bpftrace), in turning order;
 //! what counts is each block over the block without a tracer of the same round.
 
 use std::{process::Stdio, thread, time::Duration};
@@ -100,7 +100,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Table> {
         "What it costs",
         &format!(
             "{} rounds of one block alone, one with `memwatch trace --output none --attach {LANE}` on the whole host, \
-             one with {} counting the same hooks per process. Block: median over batches. Change: each block \
+             one with {} counting the same hooks per process. Block: median over batches, on one processor. Change: each block \
              over the block alone of its round, median and quartiles over the rounds. Blocks during which others \
              traced on the machine: {disturbed}.",
             bench.rounds,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::kernel::{self, Program, Region};
+use crate::kernel::{self, Pinned, Program, Region};
 use crate::statistics::quantile;
 
 /// Bytes of the mapping that is made and taken back: below every floor, so that it is counted and no event.
@@ -60,11 +60,13 @@ impl Load {
         Ok(Self { batch: *batch })
     }
 
-    /// Runs batches for this long, after one that only warms up.
+    /// Runs batches for this long, after one that only warms up, on one processor: where a child is started decides
+    /// more about the time of a fork than a tracer does.
     ///
     /// # Errors
     /// The kernel refuses the operation.
     pub(crate) fn measure(&self, length: Duration) -> Result<Figure> {
+        let _pinned = Pinned::here()?;
         (self.batch)()?;
         let started = Instant::now();
         let mut figures = Vec::new();

@@ -167,6 +167,43 @@ impl Shared {
     }
 }
 
+/// Keeps this process, and those it forks, on the processor it is on; what it may use comes back when dropped.
+pub(crate) struct Pinned(libc::cpu_set_t);
+
+impl Pinned {
+    /// Pins.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub(crate) fn here() -> Result<Self> {
+        // SAFETY: all zeros is an empty set.
+        let (mut before, mut one): (libc::cpu_set_t, libc::cpu_set_t) = unsafe { std::mem::zeroed() };
+        // SAFETY: the pointer is to a set of the size given.
+        if unsafe { libc::sched_getaffinity(0, size_of_val(&before), &raw mut before) } != 0 {
+            return Err(Error::last_os_error()).context("cannot read the processors allowed");
+        }
+        // SAFETY: takes no argument; the number is that of a processor, which the set has room for.
+        unsafe { libc::CPU_SET(libc::sched_getcpu().cast_unsigned() as usize, &mut one) };
+        set_affinity(&one)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // It was allowed before; a processor that went away meanwhile is left out by the kernel.
+        let _ = set_affinity(&self.0);
+    }
+}
+
+fn set_affinity(set: &libc::cpu_set_t) -> Result<()> {
+    // SAFETY: the pointer is to a set of the size given.
+    match unsafe { libc::sched_setaffinity(0, size_of_val(set), set) } {
+        0 => Ok(()),
+        _ => Err(Error::last_os_error()).context("cannot choose a processor"),
+    }
+}
+
 /// A process that was forked; killed and waited for when dropped.
 pub(crate) struct Child(i32);
 
