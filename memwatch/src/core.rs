@@ -1,4 +1,6 @@
-//! The deciding part: facts and time in, findings out. Performs no I/O and reads no clock.
+//! The deciding part: facts and time in, findings and commands out. Performs no I/O and reads no clock.
 
 pub mod detect;
 pub mod fact;
+pub mod pattern;
+pub mod policy;

@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 use clap::ValueEnum;
 use memwatch_ebpf::abi::event::Kind;
 
+pub use crate::core::pattern::Pattern;
+
 /// Parses a size such as `64MiB`, `1.5GB` or `4096`.
 ///
 /// # Errors
@@ -118,44 +120,6 @@ impl ValueEnum for EventKind {
             Kind::Exit => ("exit", "processes ended"),
         };
         Some(clap::builder::PossibleValue::new(name).help(help))
-    }
-}
-
-/// A name pattern: `*` stands for any text, `?` for one character.
-#[derive(Clone, Debug)]
-pub struct Pattern {
-    text: String,
-    glob: wildmatch::WildMatch,
-}
-
-impl Pattern {
-    /// Parses a pattern.
-    ///
-    /// # Errors
-    /// When it is empty: it would match nothing.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        if text.is_empty() {
-            return Err("an empty pattern matches nothing; leave the option out instead".into());
-        }
-        Ok(Self { text: text.to_owned(), glob: wildmatch::WildMatch::new(text) })
-    }
-
-    /// Whether a name matches. Invalid UTF-8 is compared as U+FFFD.
-    #[must_use]
-    pub fn matches(&self, name: &[u8]) -> bool {
-        self.glob.matches(&String::from_utf8_lossy(name))
-    }
-
-    /// The pattern as it was written.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// The exact name, when the pattern has no wildcard.
-    #[must_use]
-    pub fn exact(&self) -> Option<&[u8]> {
-        (!self.text.contains(['*', '?'])).then_some(self.text.as_bytes())
     }
 }
 

@@ -6,7 +6,7 @@ use memwatch_ebpf::abi::event;
 use memwatch_ebpf::abi::header::Header;
 
 /// A process: a bare pid may be another process by the time it is looked at, the pair may not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct ProcessKey {
     /// Process id in the initial pid namespace.
     pub tgid: u32,

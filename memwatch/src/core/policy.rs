@@ -1,0 +1,24 @@
+//! What is done about memory: inputs and time in, commands out.
+//!
+//! `Engine::handle` is the only way in, and what it hands out is all that happens: the same inputs give the same commands, in the
+//! same order. Inputs can be written to a file and read again ([`Input`] is serializable), so every decision can be
+//! repeated. The path from an input to a signal allocates nothing once its tables have grown to the host's size.
+//!
+//! A policy is one file in `rule/` and one row of its table. A rule only proposes; what becomes of a proposal is decided
+//! in one place (the engine): guarded processes are no candidates, pools keep their least number, kills wait for the
+//! memory of the last one and are counted against a budget.
+
+mod command;
+mod decision;
+mod input;
+mod settings;
+mod who;
+
+pub use command::{Command, Limit, Outbox, Signal};
+pub use decision::{Candidate, Cause, Closing, Decision, Ending, Gravity, Outcome, Standing, Warning};
+pub use input::{Figures, Host, Input, Table, TableState};
+pub use settings::{
+    Amount, Bounds, Budget, FdTableRule, Growth, Hooks, Match, Measure, Mode, Pool, Pressure, ProcessLimit,
+    Protect, Reach, Scope, Settings, Step, TableAction, Then,
+};
+pub use who::Who;

@@ -1,0 +1,261 @@
+//! Records of what was decided, why, and what became of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::command::Signal;
+use super::input::Figures;
+use crate::core::fact::ProcessKey;
+
+/// How far an act goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gravity {
+    /// Ask the process to leave.
+    Graceful,
+    /// Kill it.
+    Kill,
+    /// Kill its whole cgroup.
+    KillCgroup,
+}
+
+/// The finding behind a decision, with its numbers: bytes and nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(tag = "cause", rename_all = "snake_case")]
+pub enum Cause {
+    /// A scope's use lies between its bounds.
+    AboveLower {
+        /// Bytes in use.
+        used: u64,
+        /// The lower bound.
+        lower: u64,
+        /// The upper bound.
+        upper: u64,
+        /// Workers to recycle at this use.
+        wanted: u32,
+    },
+    /// A scope's use is at or above its upper bound.
+    AboveUpper {
+        /// Bytes in use.
+        used: u64,
+        /// The upper bound.
+        upper: u64,
+    },
+    /// A worker passed a limit.
+    WorkerLimit {
+        /// Its bytes.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The workers of a pool passed its total.
+    PoolTotal {
+        /// Their bytes.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// An fd table.
+    FdTable {
+        /// The limit N.
+        limit: u64,
+        /// Bytes of the tables.
+        bytes: u64,
+        /// Bytes of them that are resident.
+        touched: u64,
+        /// Touched bytes from which on the rule acts.
+        bound: u64,
+    },
+    /// Pressure, and memory is short.
+    Pressure {
+        /// Full pressure in hundredths of a percent.
+        full: u32,
+        /// Available bytes.
+        available: u64,
+        /// Available bytes below which memory is short.
+        below: u64,
+    },
+    /// A scope or pool reaches its limit soon.
+    Growth {
+        /// Bytes now.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+        /// Bytes a second.
+        rate: u64,
+        /// Until the limit is reached.
+        reached_in_ns: u64,
+    },
+    /// A master started its victims again and again.
+    Respawns {
+        /// How often.
+        rounds: u32,
+    },
+}
+
+/// Why a process is, or is not, one that may be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It may.
+    Eligible,
+    /// It may when nobody else is left: it is younger than the pool's `min_lifetime`.
+    Young,
+    /// Something is being done about it already.
+    Handled,
+    /// The pool would have too few workers without it.
+    Needed,
+}
+
+/// One process in a decision's ranking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Candidate {
+    /// Which.
+    pub key: ProcessKey,
+    /// Its figures at that moment.
+    pub figures: Figures,
+    /// Whether it may be chosen.
+    pub standing: Standing,
+}
+
+/// Who is to go, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Decision {
+    /// Its number, from 1.
+    pub id: u64,
+    /// Boot clock, nanoseconds.
+    pub time_ns: u64,
+    /// The rule's kind: the name of its row.
+    pub rule: &'static str,
+    /// Number of the rule's entry in the settings: a scope, a pool, an fd-table rule; `None` for a pool found by itself
+    /// and for rules that have no entries.
+    pub entry: Option<usize>,
+    /// Why.
+    pub cause: Cause,
+    /// How far it goes.
+    pub gravity: Gravity,
+    /// Who.
+    pub key: ProcessKey,
+    /// What is sent.
+    pub signal: Signal,
+    /// Who else was ranked: from this place in [`super::Outbox::candidates`] …
+    pub first_candidate: usize,
+    /// … this many, the first to go first.
+    pub candidates: usize,
+}
+
+/// What became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The signal was sent, or the cgroup killed.
+    Sent,
+    /// It would have been: nothing is enforced.
+    WouldSend,
+    /// The process had ended, or its id is another's by now.
+    Gone,
+    /// The actuator's own guard refused.
+    Guarded,
+    /// The kernel refused, with this error number.
+    Failed(i32),
+    /// A hook ended.
+    HookEnded,
+    /// A hook was killed at its deadline, or could not be started.
+    HookFailed,
+}
+
+/// How a decision ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// The process ended and its memory is back.
+    Returned,
+    /// The process ended; its memory did not come back in time.
+    NotReturned,
+    /// It did not end, not even by SIGKILL, in time.
+    Stuck,
+    /// Nothing was enforced.
+    Observed,
+    /// It was gone before anything was sent.
+    Gone,
+    /// It could not be carried out.
+    Failed,
+}
+
+/// A decision's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Closing {
+    /// Which decision.
+    pub decision: u64,
+    /// Boot clock, nanoseconds.
+    pub time_ns: u64,
+    /// Whom it was about.
+    pub key: ProcessKey,
+    /// How it ended.
+    pub ending: Ending,
+    /// Whether SIGKILL was needed.
+    pub was_killed: bool,
+    /// Bytes that the scope has more than before; `None` when it was not measured.
+    pub returned_bytes: Option<u64>,
+    /// From the decision to the first signal, in nanoseconds.
+    pub sent_after_ns: Option<u64>,
+    /// From the decision to the process's end, in nanoseconds.
+    pub ended_after_ns: Option<u64>,
+}
+
+/// Something that an operator should see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "warning", rename_all = "snake_case")]
+pub enum Warning {
+    /// The kill budget is spent: nothing is killed until then.
+    BudgetSpent {
+        /// Kills in the window.
+        kills: u32,
+        /// Boot clock, nanoseconds.
+        until_ns: u64,
+    },
+    /// A pool or master starts its victims again and again: nothing more is done about it.
+    Stopped {
+        /// The last victim.
+        key: ProcessKey,
+        /// Rounds.
+        rounds: u32,
+    },
+    /// Something has to go and nobody may.
+    NobodyLeft {
+        /// Number of the scope.
+        scope: usize,
+        /// Bytes in use.
+        used: u64,
+        /// The bound.
+        bound: u64,
+    },
+    /// A scope or pool reaches its limit soon.
+    Growing {
+        /// Number of the scope, or …
+        scope: Option<usize>,
+        /// … one of the pool's workers.
+        worker: Option<ProcessKey>,
+        /// Bytes now.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+        /// Until it is reached, in nanoseconds.
+        reached_in_ns: u64,
+    },
+    /// What came of an earlier warning of growth: the limit was to be reached at one time and was at another, or not at all.
+    Forecast {
+        /// Boot clock that was foretold, nanoseconds.
+        foretold_ns: u64,
+        /// When it was reached; `None`: it was not.
+        reached_ns: Option<u64>,
+    },
+    /// An fd table that a rule asks to report.
+    FdTable {
+        /// Its process.
+        key: ProcessKey,
+        /// Its bytes.
+        bytes: u64,
+        /// Bytes of it that are resident.
+        touched: u64,
+    },
+}

@@ -1,0 +1,122 @@
+//! What the engine takes in.
+
+use serde::{Deserialize, Serialize};
+
+use super::decision::Outcome;
+use super::who::Who;
+use crate::core::fact::ProcessKey;
+
+/// One thing that happened, or was looked at. The time comes beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// A process runs: it was there at the start, was forked, or runs another program or under another name now.
+    Runs(Box<Who>),
+    /// A process ended.
+    Ended(ProcessKey),
+    /// The host was looked at.
+    Host(Host),
+    /// A process was looked at.
+    Figures {
+        /// Which.
+        key: ProcessKey,
+        /// What was seen.
+        figures: Figures,
+    },
+    /// The process that was to be looked at cannot be: it is gone, or may not be read.
+    Unreadable(ProcessKey),
+    /// The detector found an fd table, or an update of one.
+    Table(Table),
+    /// A process closes descriptors one after another, most of which are not open.
+    Sweeps(ProcessKey),
+    /// A rule or limit acted in the kernel.
+    Acted {
+        /// On which process.
+        key: ProcessKey,
+        /// Id of the rule.
+        rule: u32,
+        /// Bytes at that moment.
+        bytes: u64,
+        /// Bytes from which on it acts.
+        bound: u64,
+        /// Whether the signal was sent or the mapping refused.
+        done: bool,
+    },
+    /// What became of a command.
+    Outcome {
+        /// Of which decision.
+        decision: u64,
+        /// What.
+        outcome: Outcome,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// Memory of the host, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// `MemTotal`.
+    pub total: u64,
+    /// `MemAvailable`.
+    pub available: u64,
+    /// `SwapTotal`.
+    pub swap_total: u64,
+    /// `SwapFree`.
+    pub swap_free: u64,
+    /// Share of the last ten seconds in which every task that could run waited for memory, in hundredths of a percent;
+    /// `None` where the kernel does not tell.
+    pub full_pressure: Option<u32>,
+}
+
+impl Host {
+    /// Bytes in use.
+    #[must_use]
+    pub const fn used(&self) -> u64 {
+        self.total.saturating_sub(self.available)
+    }
+}
+
+/// Memory of a process, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Figures {
+    /// Resident (RSS), shared pages in full.
+    pub resident: Option<u64>,
+    /// Resident in this process only (USS).
+    pub private: Option<u64>,
+    /// Resident, shared pages by their share (PSS).
+    pub proportional: Option<u64>,
+    /// Swapped out.
+    pub swap: Option<u64>,
+    /// Whether it waits for a client: blocked on a socket that listens.
+    pub idle: Option<bool>,
+}
+
+/// What became of an fd table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TableState {
+    /// Granted.
+    Mapped,
+    /// Granted, and a good part of it is resident.
+    Touched,
+    /// Refused by the kernel.
+    Failed,
+}
+
+/// An fd table that the detector found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// The process that holds it.
+    pub key: ProcessKey,
+    /// The limit N.
+    pub limit: u64,
+    /// Bytes of all tables of the process.
+    pub bytes: u64,
+    /// Bytes of them that are resident.
+    pub touched: u64,
+    /// What became of it.
+    pub state: TableState,
+    /// How sure the detector is: 0 low, 1 medium, 2 high.
+    pub confidence: u8,
+}

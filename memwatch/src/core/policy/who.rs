@@ -1,0 +1,103 @@
+//! A process as policies see it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::fact::{Identity, ProcessKey};
+
+/// What policies know of a process. Names are text: bytes that are not UTF-8 read as U+FFFD. Unknown is `None`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Who {
+    /// The process.
+    pub key: ProcessKey,
+    /// Its parent's process id.
+    pub parent: Option<u32>,
+    /// Its name. Anybody may choose one: nothing is decided by it alone.
+    pub comm: String,
+    /// Path of its executable.
+    pub exe: Option<String>,
+    /// Its arguments, the program's own name first; empty when unknown.
+    pub args: Vec<String>,
+    /// Real user id.
+    pub uid: Option<u32>,
+    /// Cgroup path.
+    pub cgroup: Option<String>,
+    /// The systemd unit that the cgroup path names.
+    pub unit: Option<String>,
+    /// Id of the container that the cgroup path names.
+    pub container: Option<String>,
+    /// `oom_score_adj`.
+    pub oom_score_adj: Option<i32>,
+    /// Whether it is a thread of the kernel.
+    pub is_kernel: bool,
+}
+
+impl Who {
+    /// From an identity and what only `/proc` tells.
+    #[must_use]
+    pub fn new(identity: &Identity, oom_score_adj: Option<i32>, is_kernel: bool) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            key: identity.key,
+            parent: identity.parent_tgid,
+            comm: text(&identity.comm),
+            exe: identity.exe.as_deref().map(text),
+            args: identity.args.iter().map(|argument| text(argument)).collect(),
+            uid: identity.uid,
+            cgroup: identity.cgroup_path.as_deref().map(str::to_owned),
+            unit: identity.unit.clone(),
+            container: identity.container.as_ref().map(|container| container.id.clone()),
+            oom_score_adj,
+            is_kernel,
+        }
+    }
+
+    /// File name of the executable. A file that was replaced since counts as what it was.
+    #[must_use]
+    pub fn program(&self) -> Option<&str> {
+        let path = self.exe.as_deref()?;
+        let path = path.strip_suffix(" (deleted)").unwrap_or(path);
+        path.rsplit('/').next().filter(|name| !name.is_empty())
+    }
+
+    /// Whether it is in this cgroup or below it.
+    #[must_use]
+    pub fn is_below(&self, cgroup: &str) -> bool {
+        let root = cgroup.trim_end_matches('/');
+        self.cgroup
+            .as_deref()
+            .and_then(|path| path.strip_prefix(root))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn who(cgroup: &str) -> Who {
+        Who {
+            key: ProcessKey { tgid: 7, start_ns: 1 },
+            parent: None,
+            comm: String::new(),
+            exe: Some("/usr/bin/uwsgi (deleted)".into()),
+            args: Vec::new(),
+            uid: None,
+            cgroup: Some(cgroup.into()),
+            unit: None,
+            container: None,
+            oom_score_adj: None,
+            is_kernel: false,
+        }
+    }
+
+    #[test]
+    fn a_cgroup_ends_at_a_slash() {
+        assert!(who("/a/b").is_below("/a") && who("/a").is_below("/a/") && who("/a").is_below("/"));
+        assert!(!who("/ab").is_below("/a"));
+    }
+
+    #[test]
+    fn a_replaced_file_keeps_its_name() {
+        assert_eq!(who("/").program(), Some("uwsgi"));
+    }
+}
