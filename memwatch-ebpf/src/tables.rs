@@ -16,6 +16,9 @@ use crate::{resident, rule};
 /// Touched growth is reported from here on (or from half of a smaller table), and again at every doubling.
 const FIRST_REPORT: u64 = 1 << 20;
 
+/// What a request gets that finds no memory.
+pub(crate) const ENOMEM: i64 = 12;
+
 /// The limit that explains a length best (the better fit, then the one learned last), and the packed explanation.
 #[inline(always)]
 pub(crate) fn explain(process: &Process, source: u32, length: u64) -> Option<(Learned, u32)> {
@@ -60,9 +63,13 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
     if length < knobs.min_table || length == 0 {
         return;
     }
+    let failed = result < 0 && result > -4096;
+    // Another error is about the request itself, which a smaller limit would not have mended.
+    if failed && result != -ENOMEM {
+        return;
+    }
     let Some((learned, found)) = explain(process, source, length) else { return };
     end_sweep(process);
-    let failed = result < 0 && result > -4096;
     let mm = resident::current_mm();
     let anon = resident::own_anon(Kptr(mm));
     process.tables.count += 1;
@@ -114,7 +121,7 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
     }
 }
 
-/// Follows a table until it is given back.
+/// Follows a table until it is given back; one more than there is room for, until the process ends.
 #[inline(always)]
 fn keep(process: &mut Process, start: u64, length: u64) {
     process.tables.total += length;
@@ -134,6 +141,8 @@ pub(crate) fn released(process: &mut Process, start: u64, length: u64) -> u64 {
     }
     let end = start.wrapping_add(length);
     let mut freed = 0;
+    // Of one region at most both ends are left: regions do not overlap.
+    let mut tail = Region { start: end, length: 0 };
     for region in &mut process.tables.regions {
         let region_end = region.start.wrapping_add(region.length);
         let from = if start > region.start { start } else { region.start };
@@ -142,17 +151,20 @@ pub(crate) fn released(process: &mut Process, start: u64, length: u64) -> u64 {
             continue;
         }
         freed += to - from;
-        // What is left of a region cut in the middle is its head; its tail stays in the sum no longer either.
         if from == region.start {
             region.start = to;
             region.length = region_end - to;
         } else {
-            freed += region_end - to;
+            tail.length = region_end - to;
             region.length = from - region.start;
         }
     }
     let tables = &mut process.tables;
-    tables.total = tables.total.saturating_sub(freed);
+    tables.total = tables.total.saturating_sub(freed + tail.length);
+    if tail.length != 0 {
+        keep(process, tail.start, tail.length);
+    }
+    let tables = &mut process.tables;
     if tables.touched > tables.total {
         tables.touched = tables.total;
     }

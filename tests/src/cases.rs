@@ -4,6 +4,8 @@ mod action;
 mod cleanup;
 mod command;
 mod descriptors;
+mod fate;
+mod faults;
 mod filter;
 mod hostile;
 mod life;
@@ -31,7 +33,9 @@ pub fn all() -> impl Iterator<Item = Case> {
         limits::CASES,
         descriptors::CASES,
         life::CASES,
+        faults::CASES,
         table::CASES,
+        fate::CASES,
         negative::CASES,
         filter::CASES,
         command::CASES,

@@ -13,9 +13,6 @@ use crate::{process, tables};
 
 syscall_exit!(12, handle, tracepoint brk_tracepoint, fexit brk_fexit, kretprobe brk_kretprobe);
 
-/// `ENOMEM`, which the call itself does not return: it returns the old break.
-const ENOMEM: i64 = 12;
-
 #[inline(always)]
 fn handle(regs: &Regs, result: i64) {
     let Some(process) = process::current() else { return };
@@ -40,7 +37,14 @@ fn handle(regs: &Regs, result: i64) {
             *body = Mapping { addr: asked, length: moved, old: before, result, prot: 0, flags: 0 };
         });
     }
-    if process.learned[0].limit != 0 && (refused || now > before) {
-        tables::consider(process, SOURCE_BRK, moved, 0, if refused { -ENOMEM } else { before as i64 });
+    if process.learned[0].limit == 0 {
+        return;
+    }
+    if refused || now > before {
+        // The call itself returns the old break where others return ENOMEM.
+        let result = if refused { -tables::ENOMEM } else { before as i64 };
+        tables::consider(process, SOURCE_BRK, moved, 0, result);
+    } else {
+        tables::released(process, now, moved);
     }
 }

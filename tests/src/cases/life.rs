@@ -1,9 +1,10 @@
 //! exec, fork, exit, and identities that survive them.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use super::{TRACING, traced};
 use crate::case::Case;
+use crate::cgroup::Group;
 use crate::need::Need;
 use crate::tracer::Tracer;
 
@@ -19,6 +20,7 @@ pub(super) const CASES: &[Case] = &[
         &[Need::Root, Need::Tracing, Need::InitialPids],
         reused_pid,
     ),
+    Case::new("life::born_inside_a_group", &[Need::Root, Need::Tracing, Need::Unified], born_inside),
 ];
 
 fn exec() -> anyhow::Result<()> {
@@ -83,5 +85,18 @@ fn reused_pid() -> anyhow::Result<()> {
     let start = |line: &crate::line::Line| line.get("memwatch.process.start_ns").cloned();
     ensure!(start(first).is_some() && start(first) != start(second), "one process: {first} and {second}");
     ensure!(run.of("exit").iter().filter(|line| line.pid() == pid).count() == 2, "not two ends of pid {pid}");
+    Ok(())
+}
+
+fn born_inside() -> anyhow::Result<()> {
+    let group = Group::new("born")?;
+    let path = group.path().to_str().context("a path that is text")?;
+    let run =
+        traced(&["--min-bytes", "1048576"], &["fork-into", "--group", path, "--bytes", "5000001"])?;
+    let child = run.reported("child")?;
+    for name in ["mmap", "exit"] {
+        let line = run.one(name, |line| line.pid() == child)?;
+        line.expect(&[("memwatch.cgroup.id", group.id()?.into())])?;
+    }
     Ok(())
 }

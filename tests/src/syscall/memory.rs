@@ -49,6 +49,31 @@ pub fn remap(address: u64, old: u64, new: u64) -> io::Result<u64> {
     if moved == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(moved as u64) }
 }
 
+/// Moves a region elsewhere by `mremap(2)` without changing its length, and returns where.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn move_away(address: u64, bytes: u64) -> io::Result<u64> {
+    let place = map(bytes, libc::PROT_NONE, PRIVATE, None)?;
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+    let (from, to) = (address as *mut libc::c_void, place as *mut libc::c_void);
+    // SAFETY: callers pass a region that `map` returned and hold no reference into; `place` was reserved for it just now.
+    let moved = unsafe { libc::mremap(from, bytes as usize, bytes as usize, flags, to) };
+    if moved == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(moved as u64) }
+}
+
+/// Puts address space without access in the place of a region, as run-time systems give memory back.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn replace(address: u64, bytes: u64) -> io::Result<()> {
+    let flags = PRIVATE | libc::MAP_FIXED | libc::MAP_NORESERVE;
+    let at = address as *mut libc::c_void;
+    // SAFETY: callers pass a region that `map` returned and hold no reference into.
+    let placed = unsafe { libc::mmap(at, bytes as usize, libc::PROT_NONE, flags, -1, 0) };
+    if placed == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Moves the program break up by `bytes` and returns it to where it was. Returns the break before.
 ///
 /// # Errors
@@ -72,6 +97,14 @@ pub fn grow_heap(bytes: u64) -> io::Result<u64> {
         return Err(io::Error::from_raw_os_error(libc::ENOMEM));
     }
     Ok(before)
+}
+
+/// Moves the program break down to an address that [`grow_heap`] returned.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn lower_heap(to: u64) -> io::Result<()> {
+    set_break(to).map(drop)
 }
 
 fn set_break(to: u64) -> io::Result<u64> {

@@ -1,6 +1,8 @@
 //! Processes: fork, wait, names, signals.
 
+use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
@@ -36,21 +38,40 @@ pub fn fork() -> io::Result<Forked> {
 /// The kernel's errno: `EEXIST` when the id is taken, `EPERM` without `CAP_CHECKPOINT_RESTORE` or `CAP_SYS_ADMIN`.
 pub fn fork_as(pid: i32) -> io::Result<Forked> {
     let ids = [pid];
-    let request = libc::clone_args {
-        flags: 0,
-        pidfd: 0,
-        child_tid: 0,
-        parent_tid: 0,
-        exit_signal: libc::SIGCHLD as u64,
-        stack: 0,
-        stack_size: 0,
-        tls: 0,
-        set_tid: ids.as_ptr() as u64,
-        set_tid_size: 1,
-        cgroup: 0,
-    };
+    fork_with(&libc::clone_args { set_tid: ids.as_ptr() as u64, set_tid_size: 1, ..PLAIN_FORK })
+}
+
+/// Makes a child inside a group of the unified hierarchy, whose folder is open, by `clone3(2)`.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn fork_into(group: &File) -> io::Result<Forked> {
+    let cgroup = u64::try_from(group.as_raw_fd()).map_err(io::Error::other)?;
+    fork_with(&libc::clone_args { flags: CLONE_INTO_CGROUP, cgroup, ..PLAIN_FORK })
+}
+
+/// `CLONE_INTO_CGROUP` (include/uapi/linux/sched.h).
+const CLONE_INTO_CGROUP: u64 = 1 << 33;
+
+/// What `fork(2)` asks for.
+const PLAIN_FORK: libc::clone_args = libc::clone_args {
+    flags: 0,
+    pidfd: 0,
+    child_tid: 0,
+    parent_tid: 0,
+    exit_signal: libc::SIGCHLD as u64,
+    stack: 0,
+    stack_size: 0,
+    tls: 0,
+    set_tid: 0,
+    set_tid_size: 0,
+    cgroup: 0,
+};
+
+fn fork_with(request: &libc::clone_args) -> io::Result<Forked> {
+    let request: *const libc::clone_args = request;
     // SAFETY: without CLONE_VM this is a fork; the caller has one thread, and the arguments outlive the call.
-    match unsafe { libc::syscall(libc::SYS_clone3, &raw const request, size_of::<libc::clone_args>()) } {
+    match unsafe { libc::syscall(libc::SYS_clone3, request, size_of::<libc::clone_args>()) } {
         0 => Ok(Forked::Child),
         child if child > 0 => Ok(Forked::Parent(child as i32)),
         _ => Err(io::Error::last_os_error()),

@@ -1,7 +1,10 @@
 //! Processes and threads that begin and end.
 
+use std::fs::File;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -57,15 +60,21 @@ pub(crate) struct Threads {
     /// Bytes that each thread maps.
     #[arg(long)]
     bytes: u64,
+    /// Bytes of them that it writes to.
+    #[arg(long, default_value_t = 0)]
+    touch: u64,
 }
 
 impl Threads {
     pub(crate) fn run(&self, report: &mut Report) -> anyhow::Result<()> {
-        let bytes = self.bytes;
+        let (bytes, touch) = (self.bytes, self.touch);
         let mut tids = Vec::new();
         for _ in 0..self.count {
             let thread = thread::spawn(move || {
-                memory::map(bytes, READ_WRITE, PRIVATE, None).map(|_| crate::table::thread_id())
+                let address = memory::map(bytes, READ_WRITE, PRIVATE, None)?;
+                memory::forbid_huge_pages(address, bytes)?;
+                memory::touch(address, touch);
+                std::io::Result::Ok(crate::table::thread_id())
             });
             tids.push(thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??);
         }
@@ -81,10 +90,14 @@ pub(crate) struct End {
     /// Die by this signal.
     #[arg(long)]
     signal: Option<i32>,
+    /// Live for a while first.
+    #[arg(long, default_value_t = 0)]
+    after_ms: u64,
 }
 
 impl End {
     pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
+        thread::sleep(Duration::from_millis(self.after_ms));
         if let Some(signal) = self.signal {
             process::signal(std::process::id(), signal)?;
         }
@@ -100,26 +113,58 @@ pub(crate) struct ReusePid {
     /// Bytes that the second process maps.
     #[arg(long)]
     second: u64,
+    /// Bytes that the first process writes to.
+    #[arg(long, default_value_t = 0)]
+    touch_first: u64,
 }
 
 impl ReusePid {
     pub(crate) fn run(&self, report: &mut Report) -> anyhow::Result<()> {
         let pid = match process::fork()? {
-            Forked::Child => Self::live("first-life", self.first),
+            Forked::Child => live("first-life", self.first, self.touch_first),
             Forked::Parent(child) => child,
         };
         process::wait(pid)?;
         match process::fork_as(pid).context("give the process id to a second process")? {
-            Forked::Child => Self::live("second-life", self.second),
+            Forked::Child => live("second-life", self.second, 0),
             Forked::Parent(child) => process::wait(child)?,
         };
         report.add("reused", pid);
         Ok(())
     }
+}
 
-    fn live(name: &str, bytes: u64) -> ! {
-        let named = process::set_name(name.as_bytes());
-        let mapped = memory::map(bytes, READ_WRITE, PRIVATE, None);
-        process::exit_now(i32::from(named.is_err() || mapped.is_err()))
+#[derive(Args)]
+pub(crate) struct ForkInto {
+    /// Folder of a group in the unified hierarchy.
+    #[arg(long)]
+    group: PathBuf,
+    /// Bytes that each child maps.
+    #[arg(long)]
+    bytes: u64,
+}
+
+impl ForkInto {
+    pub(crate) fn run(&self, report: &mut Report) -> anyhow::Result<()> {
+        let group = File::open(&self.group).with_context(|| format!("open {}", self.group.display()))?;
+        match process::fork_into(&group).context("make a child inside the group")? {
+            Forked::Child => live("born-inside", self.bytes, 0),
+            Forked::Parent(child) => {
+                report.add("child", child);
+                process::wait(child)?;
+            }
+        }
+        Ok(())
     }
+}
+
+/// A child's life: maps memory, writes to some of it, and ends.
+fn live(name: &str, bytes: u64, touch: u64) -> ! {
+    let lived = process::set_name(name.as_bytes()).and_then(|()| {
+        let address = memory::map(bytes, READ_WRITE, PRIVATE, None)?;
+        memory::forbid_huge_pages(address, bytes)?;
+        memory::touch(address, touch);
+        Ok(())
+    });
+    process::exit_now(i32::from(lived.is_err()))
 }

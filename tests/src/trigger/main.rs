@@ -4,6 +4,8 @@
 //! know (addresses, process ids) goes as one JSON object to the file named by `MEMWATCH_TRIGGER_REPORT`.
 
 mod descriptors;
+mod fate;
+mod faults;
 mod inside;
 mod life;
 mod limits;
@@ -73,6 +75,12 @@ enum What {
     End(life::End),
     /// Give a process id to a second process.
     ReusePid(life::ReusePid),
+    /// Make a child inside a group.
+    ForkInto(life::ForkInto),
+    /// Execute this program anew in another thread than the first.
+    ExecInThread(faults::ExecInThread),
+    /// Report the page faults so far.
+    CountFaults,
     /// Map under a name of any bytes.
     Named(names::Named),
     /// Execute a copy of this program under a path and with arguments of any bytes.
@@ -119,6 +127,9 @@ fn act(what: What, report: &mut Report) -> anyhow::Result<ExitCode> {
         What::Threads(threads) => threads.run(report)?,
         What::End(end) => return end.run(),
         What::ReusePid(reuse) => reuse.run(report)?,
+        What::ForkInto(fork) => fork.run(report)?,
+        What::ExecInThread(exec) => exec.run()?,
+        What::CountFaults => faults::count(report)?,
         What::Named(named) => named.run()?,
         What::ExecNamed(exec) => exec.run()?,
         What::Inside(inside) => return inside.run(),

@@ -11,6 +11,7 @@ use memwatch_tests::syscall::limit::{self, Limit};
 use memwatch_tests::syscall::memory::{self, PAGE};
 use memwatch_tests::syscall::process::{self, Forked};
 
+use crate::fate::Fate;
 use crate::limits::By;
 use crate::mapping::{Region, exhaust_address_space};
 use crate::report::Report;
@@ -71,6 +72,19 @@ pub(crate) struct Table {
     /// Ask in another thread than the one that learned.
     #[arg(long)]
     thread: bool,
+    /// What becomes of the first array afterwards.
+    #[arg(long, value_enum)]
+    then: Option<Fate>,
+}
+
+/// What came of asking.
+struct Asked {
+    /// Length of the first array.
+    bytes: u64,
+    /// What is left of it.
+    left: u64,
+    /// Thread that asked.
+    tid: u64,
 }
 
 impl Table {
@@ -92,14 +106,15 @@ impl Table {
         if self.fail {
             exhaust_address_space()?;
         }
-        if self.thread {
+        let asked = if self.thread {
             let asked = thread::Builder::new().name("asker".to_owned()).spawn(move || self.ask(limit));
-            let asked = asked?.join().map_err(|_| anyhow::anyhow!("the thread panicked"))??;
-            report.add("tid", asked.1);
-            report.add("bytes", asked.0);
+            asked?.join().map_err(|_| anyhow::anyhow!("the thread panicked"))??
         } else {
-            report.add("bytes", self.ask(limit)?.0);
-        }
+            self.ask(limit)?
+        };
+        report.add("tid", asked.tid);
+        report.add("bytes", asked.bytes);
+        report.add("left", asked.left);
         Ok(())
     }
 
@@ -125,8 +140,8 @@ impl Table {
             .exec()
     }
 
-    /// Asks for every array; returns the first one's length and the thread that asked.
-    fn ask(&self, limit: u64) -> anyhow::Result<(u64, u64)> {
+    /// Asks for every array.
+    fn ask(&self, limit: u64) -> anyhow::Result<Asked> {
         if self.touch_before > 0 {
             memory::touch(Region::Private.map(self.touch_before)?, self.touch_before);
         }
@@ -140,11 +155,17 @@ impl Table {
             );
             first = first.or(address.ok());
         }
+        let bytes = lengths.first().copied().context("no array")?;
+        let mut left = bytes;
         if let Some(address) = first {
-            self.touch(address)?;
+            self.touch(address, bytes)?;
+            if let Some(fate) = self.then {
+                let element = self.elements.first().copied().unwrap_or(0);
+                let double = self.length(limit * element * 2);
+                left = fate.befall(address, bytes, double).with_context(|| format!("{fate:?} the table"))?;
+            }
         }
-        let length = lengths.first().copied().context("no array")?;
-        Ok((length, thread_id()))
+        Ok(Asked { bytes, left, tid: thread_id() })
     }
 
     fn length(&self, bytes: u64) -> u64 {
@@ -167,10 +188,11 @@ impl Table {
         }
     }
 
-    fn touch(&self, address: u64) -> std::io::Result<()> {
+    fn touch(&self, address: u64, length: u64) -> std::io::Result<()> {
         const STEP: u64 = 1 << 20;
         if self.touch > 0 {
-            memory::forbid_huge_pages(address.next_multiple_of(PAGE), self.touch)?;
+            // All of it: advice about a part would cut the region in two, which mremap(2) refuses.
+            memory::forbid_huge_pages(address.next_multiple_of(PAGE), length)?;
         }
         let mut done = 0;
         while done < self.touch {

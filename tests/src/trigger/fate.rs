@@ -1,0 +1,52 @@
+//! What becomes of a table once it is there.
+
+use clap::ValueEnum;
+use memwatch_tests::syscall::memory::{self, PAGE};
+
+/// A change to a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Fate {
+    /// All of it is given back.
+    Free,
+    /// Its first half is.
+    FreeHead,
+    /// Its second half is.
+    FreeTail,
+    /// Its middle half is.
+    FreeMiddle,
+    /// It moves elsewhere.
+    Move,
+    /// It moves elsewhere and is given back there.
+    MoveAndFree,
+    /// Address space without access is mapped over it.
+    Replace,
+    /// It is cut to its first half.
+    Shrink,
+    /// It grows to a table of elements twice as large, as `realloc` makes it.
+    Double,
+    /// The break goes down to where it lies.
+    LowerBreak,
+}
+
+impl Fate {
+    /// Does it; returns the bytes that are left of the region. `double` is the length of the larger table.
+    pub(crate) fn befall(self, address: u64, length: u64, double: u64) -> std::io::Result<u64> {
+        let half = (length / 2).next_multiple_of(PAGE);
+        let quarter = (length / 4).next_multiple_of(PAGE);
+        match self {
+            Self::Free => memory::unmap(address, length).map(|()| 0),
+            Self::FreeHead => memory::unmap(address, half).map(|()| length - half),
+            Self::FreeTail => memory::unmap(address + half, length - half).map(|()| half),
+            Self::FreeMiddle => memory::unmap(address + quarter, half).map(|()| length - half),
+            Self::Move => memory::move_away(address, length).map(|_| length),
+            Self::MoveAndFree => {
+                let moved = memory::move_away(address, length)?;
+                memory::unmap(moved, length).map(|()| 0)
+            }
+            Self::Replace => memory::replace(address, length).map(|()| 0),
+            Self::Shrink => memory::remap(address, length, half).map(|_| half),
+            Self::Double => memory::remap(address, length, double).map(|_| double),
+            Self::LowerBreak => memory::lower_heap(address).map(|()| 0),
+        }
+    }
+}
