@@ -108,7 +108,7 @@ pub async fn run(
     tokio::select! {
         written = writer.finish(output) => written.context("cannot write standard output")?,
         // A reader that does not read holds nobody: what it would not take is given up.
-        () = stop.signalled() => tracing::warn!("gave up output that nobody read"),
+        () = stop.impatient() => tracing::warn!("gave up output that nobody read"),
     }
     Ok(Ended { output_closed, summary })
 }

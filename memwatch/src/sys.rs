@@ -117,6 +117,16 @@ pub fn raise_memlock() {
     }
 }
 
+/// Whether a signal is ignored, as whoever started this program wanted it.
+#[must_use]
+pub fn is_ignored(signal: libc::c_int) -> bool {
+    // SAFETY: an all-zero sigaction is valid; the call without a new action only writes the one to which the pointer is valid.
+    unsafe {
+        let mut now: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &raw mut now) == 0 && now.sa_sigaction == libc::SIG_IGN
+    }
+}
+
 /// Boot clock, in nanoseconds.
 #[must_use]
 pub fn boot_ns() -> u64 {

@@ -4,6 +4,7 @@ mod action;
 mod cleanup;
 mod command;
 mod descriptors;
+mod ending;
 mod fate;
 mod faults;
 mod filter;
@@ -39,6 +40,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         negative::CASES,
         filter::CASES,
         command::CASES,
+        ending::CASES,
         hostile::CASES,
         oom::CASES,
         load::CASES,

@@ -25,12 +25,22 @@ impl Running {
     /// # Errors
     /// It cannot be started.
     pub fn start(command: &mut Command) -> anyhow::Result<Self> {
+        let mut running = Self::start_with(command, Stdio::piped())?;
+        running.lines = read_lines(running.child.stdout.take().context("the child has no output")?);
+        Ok(running)
+    }
+
+    /// The same with another place for its output. A pipe stays open and unread: writing to it blocks once it is full.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_with(command: &mut Command, output: Stdio) -> anyhow::Result<Self> {
         // Errors are compared and shown: they are to be the message only.
-        command.env_remove("RUST_BACKTRACE").stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.env_remove("RUST_BACKTRACE").stdout(output).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("start {:?}", command.get_program()))?;
-        let output = child.stdout.take().context("the child has no output")?;
-        let errors = child.stderr.take().context("the child has no errors")?;
-        Ok(Self { child, lines: read_lines(output), errors: read_lines(errors), errors_seen: String::new() })
+        let errors = read_lines(child.stderr.take().context("the child has no errors")?);
+        let (_, lines) = mpsc::channel();
+        Ok(Self { child, lines, errors, errors_seen: String::new() })
     }
 
     /// Its process id.

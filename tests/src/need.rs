@@ -31,6 +31,8 @@ pub enum Need {
     Program(&'static str),
     /// A machine that belongs to the tests: settings and processes of others may suffer.
     OwnMachine,
+    /// The kernel is at least this version: for what it shows by nothing else.
+    Kernel(u32, u32),
     /// Process ids are those of the initial name space.
     InitialPids,
 }
@@ -70,6 +72,12 @@ impl Need {
             }
             Self::Program(path) => program::missing(path),
             Self::OwnMachine => lacks(limit::in_guest(), "only in a guest (MEMWATCH_IN_GUEST=1)".to_owned()),
+            Self::Kernel(major, minor) => {
+                let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+                let mut parts = release.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+                let has = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+                lacks(has >= (major, minor), format!("needs kernel {major}.{minor}"))
+            }
             Self::InitialPids => {
                 // The initial name space has this fixed number (PROC_PID_INIT_INO, include/linux/proc_ns.h).
                 let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();

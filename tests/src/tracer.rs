@@ -86,6 +86,13 @@ impl Tracer {
         self
     }
 
+    /// The tracer starts with this signal ignored, as `nohup` has it.
+    #[must_use]
+    pub fn ignoring(mut self, signal: i32) -> Self {
+        process::ignore(&mut self.command, signal);
+        self
+    }
+
     /// Runs the trigger under the tracer until both end.
     ///
     /// # Errors
@@ -126,6 +133,23 @@ impl Tracer {
         let mut running = Running::start(&mut self.command)?;
         running.wait_for_error_line("memwatch: tracing with", PATIENCE)?;
         Ok(Attached { running, lines: Vec::new() })
+    }
+
+    /// Starts the tracer with another place for its output; a pipe that nobody reads among them.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_with(mut self, output: Stdio) -> anyhow::Result<Running> {
+        Running::start_with(&mut self.command, output)
+    }
+
+    /// Starts the trigger under the tracer with an input that stays open as long as the caller keeps it.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn run_held(mut self, arguments: &[&str]) -> anyhow::Result<Running> {
+        self.command.stdin(Stdio::piped());
+        self.run_trigger(arguments)
     }
 
     /// Starts the tracer without expecting anything of it.

@@ -1,6 +1,7 @@
 //! What ends the loop from outside: signals, and the end of the traced command.
 
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::process::Child;
@@ -8,19 +9,23 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::sys;
 
+/// How long a reader may take for what is left after a signal: one that reads at all needs a fraction of it.
+const LAST_WRITE: Duration = Duration::from_secs(2);
+
 /// Signals and the command.
 #[derive(Debug)]
 pub struct Stop {
     interrupt: Signal,
     terminate: Signal,
-    hang_up: Signal,
+    /// `None` where whoever started this program had it ignore hang-ups, as `nohup` does.
+    hang_up: Option<Signal>,
     command: Option<Child>,
     status: Option<ExitStatus>,
     asked: u32,
 }
 
 impl Stop {
-    /// Listens for SIGINT, SIGTERM and SIGHUP. To be called before a command is started: a signal in between would end
+    /// Listens for SIGINT, SIGTERM and, unless it is ignored, SIGHUP. To be called before a command is started: a signal in between would end
     /// this program and leave the command alone.
     ///
     /// # Errors
@@ -30,7 +35,7 @@ impl Stop {
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
-            hang_up: listen(SignalKind::hangup())?,
+            hang_up: if sys::is_ignored(libc::SIGHUP) { None } else { Some(listen(SignalKind::hangup())?) },
             command: None,
             status: None,
             asked: 0,
@@ -55,8 +60,8 @@ impl Stop {
                 }
                 asked = asked(&mut self.interrupt, &mut self.terminate, &mut self.hang_up) => asked,
             };
-            let Some(command) = &mut self.command else { return };
             self.asked += 1;
+            let Some(command) = &mut self.command else { return };
             if self.asked > 1 {
                 // Not yet waited for, so the id is still the command's.
                 let _ = command.start_kill();
@@ -72,9 +77,14 @@ impl Stop {
         self.command.is_some()
     }
 
-    /// Ends at the next signal.
-    pub(super) async fn signalled(&mut self) {
-        asked(&mut self.interrupt, &mut self.terminate, &mut self.hang_up).await;
+    /// Ends when what is left to write is to be given up: at the next signal, and a while after an earlier one.
+    pub(super) async fn impatient(&mut self) {
+        let signal = asked(&mut self.interrupt, &mut self.terminate, &mut self.hang_up);
+        if self.asked > 0 {
+            let _ = tokio::time::timeout(LAST_WRITE, signal).await;
+        } else {
+            signal.await;
+        }
     }
 
     /// Waits for the command, when it still runs: its status is passed on. Signals reach it as before.
@@ -86,11 +96,18 @@ impl Stop {
     }
 }
 
-async fn asked(interrupt: &mut Signal, terminate: &mut Signal, hang_up: &mut Signal) -> libc::c_int {
+async fn asked(interrupt: &mut Signal, terminate: &mut Signal, hang_up: &mut Option<Signal>) -> libc::c_int {
     tokio::select! {
         _ = interrupt.recv() => libc::SIGINT,
         _ = terminate.recv() => libc::SIGTERM,
-        _ = hang_up.recv() => libc::SIGHUP,
+        () = hung_up(hang_up) => libc::SIGHUP,
+    }
+}
+
+async fn hung_up(hang_up: &mut Option<Signal>) {
+    match hang_up {
+        Some(hang_up) => drop(hang_up.recv().await),
+        None => std::future::pending().await,
     }
 }
 

@@ -15,6 +15,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("action::untouched_table_is_left_alone", TRACING, untouched),
     Case::new("action::smaller_table_is_left_alone", TRACING, smaller),
     Case::new("action::no_table_is_left_alone", TRACING, no_table),
+    Case::new("action::rule_without_its_hooks_is_refused", TRACING, without_hooks),
     Case::new("action::refusal", &[Need::Root, Need::Tracing, Need::Way("fentry")], refusal),
 ];
 
@@ -83,6 +84,18 @@ fn smaller() -> anyhow::Result<()> {
 
 fn no_table() -> anyhow::Result<()> {
     left_alone(acted(&["--act", "signal-mapped"], &["--region", "prot-none"])?)
+}
+
+fn without_hooks() -> anyhow::Result<()> {
+    // No way that system calls can be traced by.
+    let ways = ["--attach", "raw-tracepoint,perf-event"];
+    for act in ["signal-mapped", "signal-touched", "refuse"] {
+        let run = table(&[&ways[..], &["--act", act]].concat(), &[])?;
+        ensure!(run.status.code() == Some(1), "--act {act} ended with {}: {}", run.status, run.errors);
+        ensure!(run.errors.contains("--act cannot work: hook"), "no reason: {}", run.errors);
+        ensure!(run.report.is_null(), "the command ran without the rule: {}", run.report);
+    }
+    Ok(())
 }
 
 fn refusal() -> anyhow::Result<()> {

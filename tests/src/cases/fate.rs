@@ -19,7 +19,11 @@ pub(super) const CASES: &[Case] = &[
     Case::new("fate::shrunk_table_stays_in_part", TRACING, || is_left("shrink")),
     Case::new("fate::realloc_keeps_what_was_touched", TRACING, realloc),
     Case::new("fate::others_stay_when_one_is_freed", TRACING, one_of_two),
-    Case::new("fate::freed_heap_counts_no_longer", &[Need::Root, Need::Tracing, Need::Descriptors(1 << 20)], heap),
+    Case::new(
+        "fate::freed_heap_counts_no_longer",
+        &[Need::Root, Need::Tracing, Need::Descriptors(1 << 20)],
+        heap,
+    ),
 ];
 
 /// A number of the process's exit record.

@@ -32,10 +32,7 @@ fn threads() -> anyhow::Result<()> {
 
 fn reused() -> anyhow::Result<()> {
     let touch = (8_000 * PAGE).to_string();
-    let run = traced(
-        &[],
-        &["reuse-pid", "--first", &touch, "--second", "4096", "--touch-first", &touch],
-    )?;
+    let run = traced(&[], &["reuse-pid", "--first", &touch, "--second", "4096", "--touch-first", &touch])?;
     let counted = minor(&run, run.reported("reused")?)?;
     let [first, second] = counted.as_slice() else { anyhow::bail!("not two lives: {counted:?}") };
     ensure!((8_000..8_000 + OTHERS).contains(first), "{first} faults of the first life, 8000 pages");

@@ -19,6 +19,8 @@ pub(super) const CASES: &[Case] = &[
     Case::new("filter::cgroup_and_below", &[Need::Root, Need::Tracing, Need::Unified], cgroup),
     Case::new("filter::kinds", TRACING, kinds),
     Case::new("filter::name_of_nothing_is_an_error", TRACING, nothing),
+    Case::new("filter::pid_of_a_thread_is_an_error", TRACING, pid_of_thread),
+    Case::new("filter::name_longer_than_the_kernel_keeps", TRACING, long_name),
 ];
 
 const MEANT: u64 = 7_000_001;
@@ -131,12 +133,35 @@ fn nothing() -> anyhow::Result<()> {
     for options in
         [["--pid", "4194305"], ["--tree", "4194305"], ["--cgroup", "/no/such/group"], ["--event", "nonsense"]]
     {
-        let mut running = Tracer::new(&options)?.start()?;
-        let status = running.wait(crate::child::PATIENCE)?;
-        let errors = running.errors();
-        ensure!(!status.success(), "{options:?} was accepted");
-        let [option, value] = options;
-        ensure!(errors.contains(value), "the error about {option} does not name {value}: {errors}");
+        refused(options)?;
     }
     Ok(())
+}
+
+/// An option is refused by a message that names its value.
+fn refused(options: [&str; 2]) -> anyhow::Result<()> {
+    let mut running = Tracer::new(&options)?.start()?;
+    let status = running.wait(crate::child::PATIENCE)?;
+    let errors = running.errors();
+    ensure!(!status.success(), "{options:?} was accepted");
+    let [option, value] = options;
+    ensure!(errors.contains(value), "the error about {option} does not name {value}: {errors}");
+    Ok(())
+}
+
+fn pid_of_thread() -> anyhow::Result<()> {
+    // This test's own process has several threads; a thread that leads no process is none to filter by.
+    let own = std::process::id().to_string();
+    let mut threads = std::fs::read_dir("/proc/self/task")?.filter_map(Result::ok);
+    let thread = threads.find_map(|entry| entry.file_name().into_string().ok().filter(|id| *id != own));
+    let thread = thread.context("this process has one thread only")?;
+    refused(["--pid", &thread])?;
+    refused(["--tree", &thread])
+}
+
+fn long_name() -> anyhow::Result<()> {
+    refused(["--comm", "sixteen-bytes-ok"])?;
+    // With a wildcard it may match the 15 bytes that the kernel keeps.
+    let meant = named("fifteen-bytes-x", MEANT)?;
+    sees_only(&["--comm", "fifteen-bytes-*"], meant, named("other", NEIGHBOUR)?).map(drop)
 }

@@ -14,6 +14,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("life::exit_code", TRACING, exit_code),
     Case::new("life::exit_by_signal", TRACING, exit_signal),
     Case::new("life::exit_carries_peak_rss", TRACING, exit_rss),
+    Case::new("life::peak_rss_is_of_the_last_program", PEAK, peak_of_last),
     Case::new("life::threads_are_no_processes", TRACING, threads),
     Case::new(
         "life::reused_pid_is_another_process",
@@ -22,6 +23,9 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new("life::born_inside_a_group", &[Need::Root, Need::Tracing, Need::Unified], born_inside),
 ];
+
+/// Before, only `ru_maxrss` is left when an exit is traced, which an exec takes over (kernel/exit.c, do_exit).
+const PEAK: &[Need] = &[Need::Root, Need::Tracing, Need::Kernel(6, 16)];
 
 fn exec() -> anyhow::Result<()> {
     let run = traced(&[], &["map", "--bytes", "4096"])?;
@@ -66,6 +70,14 @@ fn exit_rss() -> anyhow::Result<()> {
     Ok(())
 }
 
+fn peak_of_last() -> anyhow::Result<()> {
+    let run = traced(&[], &["exec-in-thread", "--first", "50331648", "--other", "4096"])?;
+    let pid = run.pid()?;
+    let peak = run.one("exit", |line| line.pid() == pid)?.number("max_rss_bytes")?;
+    ensure!((1 << 20..24 << 20).contains(&peak), "a peak of {peak} bytes: 48 MiB were the first program's");
+    Ok(())
+}
+
 fn threads() -> anyhow::Result<()> {
     let run = traced(&[], &["threads", "--count", "5", "--bytes", "4096"])?;
     let pid = run.pid()?;
@@ -91,8 +103,7 @@ fn reused_pid() -> anyhow::Result<()> {
 fn born_inside() -> anyhow::Result<()> {
     let group = Group::new("born")?;
     let path = group.path().to_str().context("a path that is text")?;
-    let run =
-        traced(&["--min-bytes", "1048576"], &["fork-into", "--group", path, "--bytes", "5000001"])?;
+    let run = traced(&["--min-bytes", "1048576"], &["fork-into", "--group", path, "--bytes", "5000001"])?;
     let child = run.reported("child")?;
     for name in ["mmap", "exit"] {
         let line = run.one(name, |line| line.pid() == child)?;

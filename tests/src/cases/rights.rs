@@ -18,6 +18,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("rights::doctor_tells_every_hook", TRACING, doctor),
     Case::new("rights::doctor_for_people", TRACING, doctor_for_people),
     Case::new("rights::demo", TRACING, demo),
+    Case::new("rights::closed_output_is_quiet", &[], closed_output),
 ];
 
 const CAP_SYS_ADMIN: u32 = 21;
@@ -84,6 +85,23 @@ fn demo() -> anyhow::Result<()> {
     ensure!(code == Some(0), "ended with {code:?}: {output}{errors}");
     for word in ["nofile", "one slot per descriptor", "advice"] {
         ensure!(output.contains(word) || errors.contains(word), "no {word} in:\n{output}\n{errors}");
+    }
+    Ok(())
+}
+
+fn closed_output() -> anyhow::Result<()> {
+    for arguments in [["completions", "bash"], ["doctor", "--output=json"], ["doctor", "--output=table"]] {
+        let (reader, writer) = std::io::pipe()?;
+        drop(reader);
+        let mut command = Command::new(locate::memwatch()?);
+        let mut running = Running::start_with(command.args(arguments).stdin(Stdio::null()), writer.into())?;
+        let status = running.wait(PATIENCE)?;
+        let errors = running.errors();
+        ensure!(status.code().is_some(), "{arguments:?} ended with {status}: {errors}");
+        ensure!(
+            !errors.contains("panic") && !errors.contains("pipe"),
+            "{arguments:?} is not quiet: {errors}"
+        );
     }
     Ok(())
 }

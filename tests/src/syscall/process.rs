@@ -158,6 +158,19 @@ pub fn limit_descriptors(command: &mut Command, number: u64) {
     unsafe { command.pre_exec(move || limit::set(limit::NOFILE, limit)) };
 }
 
+/// Has a command start with a signal ignored.
+pub fn ignore(command: &mut Command, signal: i32) {
+    // SAFETY: between fork and exec the closure makes one system call and neither allocates nor locks.
+    unsafe {
+        command.pre_exec(move || {
+            if libc::signal(signal, libc::SIG_IGN) == libc::SIG_ERR {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(())
+        })
+    };
+}
+
 /// Has a command start without these capabilities, whoever runs it: they leave its bounding set.
 pub fn withhold_capabilities(command: &mut Command, numbers: &'static [u32]) {
     // SAFETY: between fork and exec the closure makes system calls and neither allocates nor locks.
