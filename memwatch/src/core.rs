@@ -4,3 +4,4 @@ pub mod detect;
 pub mod fact;
 pub mod pattern;
 pub mod policy;
+pub(crate) mod quantity;

@@ -8,7 +8,7 @@ pub mod escape;
 mod exit_status;
 pub mod json;
 pub mod kernel_names;
-mod quantity;
+pub mod lost_kinds;
 #[cfg(test)]
 mod samples;
 pub mod schema;
@@ -54,12 +54,18 @@ pub struct Loss {
 pub struct Summary {
     /// How long it took, in nanoseconds.
     pub duration_ns: u64,
-    /// Events by kind; kinds that did not occur may be left out.
+    /// Lines by kind of event; kinds that did not occur may be left out.
     pub events: Vec<(Kind, u64)>,
     /// The last state of each finding.
     pub findings: Vec<Finding>,
+    /// Smallest sum of a process's fd tables that is a finding; `None` where findings were not asked for.
+    pub min_table: Option<u64>,
     /// What was lost, over the whole run.
     pub losses: Vec<Loss>,
+    /// Hooks that were not attached: what they would have told is no counted loss.
+    pub hooks_missing: Vec<&'static str>,
+    /// Those among them without which fd tables go unnoticed.
+    pub table_hooks_missing: Vec<&'static str>,
     /// Processes that asked for the most memory, the largest first.
     pub top: Vec<TopProcess>,
     /// Cgroups whose processes asked for the most memory, living and ended, the largest first.
@@ -94,6 +100,6 @@ pub struct TopProcess {
     pub minor_faults: u64,
     /// Its major page faults.
     pub major_faults: u64,
-    /// What it holds resident, when last seen.
-    pub resident: Resident,
+    /// What it holds resident, when last seen; `None` when it never was.
+    pub resident: Option<Resident>,
 }

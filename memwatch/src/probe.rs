@@ -147,6 +147,14 @@ pub struct Hook {
     pub lost: &'static str,
 }
 
+impl Hook {
+    /// Whether fd tables go unnoticed without it.
+    #[must_use]
+    pub fn finds_tables(&self) -> bool {
+        self.events.iter().any(|kind| matches!(kind, Kind::FdTable | Kind::RlimitRead))
+    }
+}
+
 /// A hook on the return of a system call: trampoline, then tracepoint (which adds a few nanoseconds to every system
 /// call), then kernel probe (which adds most to this one).
 macro_rules! syscall {

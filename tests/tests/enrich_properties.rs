@@ -65,7 +65,7 @@ proptest! {
         }
         prop_assert!(proc::parse_cmdline(&text).len() <= 64);
         if let Ok(memberships) = proc::parse_cgroups(&text) {
-            prop_assert!(memberships.telling_path().is_none_or(|path| path.starts_with(b"/")));
+            prop_assert!(memberships.telling_path().is_none_or(|(_, path)| path.starts_with(b"/")));
         }
         let _ = container::unit_of(&String::from_utf8_lossy(&text));
     }

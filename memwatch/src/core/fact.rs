@@ -116,6 +116,17 @@ pub struct Container {
     pub pod_uid: Option<String>,
 }
 
+/// The cgroup hierarchy that a path stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Hierarchy {
+    /// The unified one (v2).
+    Unified,
+    /// That of the v1 memory controller.
+    Memory,
+    /// The v1 hierarchy without controllers that systemd keeps for itself.
+    Systemd,
+}
+
 /// What is known of one process. Unknown is `None` (or empty for `args`), never a guess.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -133,8 +144,10 @@ pub struct Identity {
     pub args: Vec<Vec<u8>>,
     /// Its cgroup's id in the unified hierarchy.
     pub cgroup_id: Option<u64>,
-    /// Its cgroup path: in the unified hierarchy, or on a v1 host the one of the memory controller.
+    /// Its cgroup path, in the hierarchy that says most.
     pub cgroup_path: Option<Arc<str>>,
+    /// That hierarchy: on a host with v1 hierarchies it may be another one than that of the id.
+    pub cgroup_hierarchy: Option<Hierarchy>,
     /// Its container, when the cgroup path names one.
     pub container: Option<Container>,
     /// The systemd unit that the cgroup path names.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::cgroup::CgroupTree;
 use super::container::{container_of, unit_of};
 use super::proc::Memberships;
-use crate::core::fact::{Container, Identity};
+use crate::core::fact::{Container, Hierarchy, Identity};
 
 /// Paths whose names are kept; beyond it they are read out anew.
 const NAMED_MAX: usize = 4_096;
@@ -21,6 +21,7 @@ pub(super) struct Place {
 #[derive(Debug)]
 struct Named {
     path: Arc<str>,
+    hierarchy: Hierarchy,
     container: Option<Container>,
     unit: Option<String>,
 }
@@ -30,6 +31,7 @@ impl Place {
     pub(super) fn put(self, identity: &mut Identity) {
         identity.cgroup_id = self.cgroup_id;
         identity.cgroup_path = self.named.as_ref().map(|named| Arc::clone(&named.path));
+        identity.cgroup_hierarchy = self.named.as_ref().map(|named| named.hierarchy);
         identity.container = self.named.as_ref().and_then(|named| named.container.clone());
         identity.unit = self.named.as_ref().and_then(|named| named.unit.clone());
     }
@@ -43,7 +45,7 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct Places {
     pub(super) tree: CgroupTree,
-    named: HashMap<Arc<str>, Arc<Named>>,
+    named: HashMap<(Hierarchy, Arc<str>), Arc<Named>>,
 }
 
 impl Places {
@@ -54,7 +56,7 @@ impl Places {
     /// The place of a cgroup that was removed long ago, or that cannot be seen, has the id alone.
     pub(super) fn by_id(&mut self, id: Option<u64>, now_ns: u64) -> Place {
         let path = id.and_then(|id| self.tree.path(id, now_ns));
-        Place { cgroup_id: id, named: path.map(|path| self.named(path)) }
+        Place { cgroup_id: id, named: path.map(|path| self.named(Hierarchy::Unified, path)) }
     }
 
     /// The place that `/proc/PID/cgroup` tells, of a process whose cgroup id may be known from elsewhere.
@@ -65,20 +67,24 @@ impl Places {
         if let (Some(id), Some(path)) = (cgroup_id, unified) {
             self.tree.learn(id, &path);
         }
-        let telling = memberships.telling_path().map(|path| Arc::from(String::from_utf8_lossy(path)));
-        Place { cgroup_id, named: telling.map(|path| self.named(path)) }
+        let telling = memberships
+            .telling_path()
+            .map(|(hierarchy, path)| (hierarchy, Arc::from(String::from_utf8_lossy(path))));
+        Place { cgroup_id, named: telling.map(|(hierarchy, path)| self.named(hierarchy, path)) }
     }
 
-    fn named(&mut self, path: Arc<str>) -> Arc<Named> {
-        if let Some(known) = self.named.get(&path) {
+    fn named(&mut self, hierarchy: Hierarchy, path: Arc<str>) -> Arc<Named> {
+        let key = (hierarchy, path);
+        if let Some(known) = self.named.get(&key) {
             return Arc::clone(known);
         }
         if self.named.len() >= NAMED_MAX {
             self.named.clear();
         }
+        let path = Arc::clone(&key.1);
         let (container, unit) = (container_of(&path), unit_of(&path));
-        let named = Arc::new(Named { path: Arc::clone(&path), container, unit });
-        self.named.insert(path, Arc::clone(&named));
+        let named = Arc::new(Named { path, hierarchy, container, unit });
+        self.named.insert(key, Arc::clone(&named));
         named
     }
 }

@@ -9,7 +9,7 @@ use memwatch_ebpf::table::Fit;
 use zerocopy::FromZeros;
 
 use crate::core::detect::fd_table::{Confidence, Finding, Reason, Source, State};
-use crate::core::fact::{Body, Container, Event, Fact, Identity, ProcessKey};
+use crate::core::fact::{Body, Container, Event, Fact, Hierarchy, Identity, ProcessKey};
 
 /// 2023-11-14T22:13:20Z.
 pub(super) const BOOT_UNIX_NS: u64 = 1_700_000_000_000_000_000;
@@ -38,6 +38,7 @@ pub(super) fn identity() -> Identity {
         args: vec![b"uwsgi".to_vec(), b"--http".to_vec(), b":80".to_vec()],
         cgroup_id: Some(99),
         cgroup_path: Some("/kubepods/pod1/abc".into()),
+        cgroup_hierarchy: Some(Hierarchy::Memory),
         container: Some(Container {
             id: "abc".into(),
             runtime: Some("containerd"),
@@ -58,6 +59,7 @@ pub(super) fn stranger(tgid: u32, comm: &[u8]) -> Identity {
         args: Vec::new(),
         cgroup_id: None,
         cgroup_path: None,
+        cgroup_hierarchy: None,
         container: None,
         unit: None,
     }

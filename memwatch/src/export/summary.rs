@@ -2,12 +2,11 @@
 
 use std::io::Write;
 
-use memwatch_ebpf::abi::event::{Resident, UNKNOWN};
+use memwatch_ebpf::abi::event::UNKNOWN;
 
-use super::quantity::{Bytes, Nanos};
 use super::schema::Name;
-use super::{Summary, TopCgroup, TopProcess, escape, table};
-use crate::core::detect::fd_table::Finding;
+use super::{Summary, TopCgroup, TopProcess, escape, lost_kinds, table};
+use crate::core::quantity::{Bytes, Counted, Nanos};
 
 /// Appends a formatted line. Writing to a Vec cannot fail.
 macro_rules! line {
@@ -17,7 +16,7 @@ macro_rules! line {
 /// Appends the summary.
 pub fn push(summary: &Summary, out: &mut Vec<u8>) {
     let total: u64 = summary.events.iter().map(|(_, count)| count).sum();
-    line!(out, "\n{total} events in {}", Nanos(summary.duration_ns));
+    line!(out, "\n{} in {}", Counted(total, "event"), Nanos(summary.duration_ns));
     for (kind, count) in &summary.events {
         let name = Name::Of(*kind).as_str();
         line!(out, "  {:<14} {count:>10}", name.strip_prefix("memwatch.").unwrap_or(name));
@@ -25,19 +24,24 @@ pub fn push(summary: &Summary, out: &mut Vec<u8>) {
     losses(summary, out);
     top(&summary.top, out);
     cgroups(&summary.cgroups, out);
-    findings(&summary.findings, out);
+    findings(summary, out);
 }
 
 /// Losses are stated even when there are none: silence could mean that nobody counted.
 fn losses(summary: &Summary, out: &mut Vec<u8>) {
     let mut lost = summary.losses.iter().filter(|loss| loss.total > 0).peekable();
-    if lost.peek().is_none() {
-        line!(out, "nothing lost");
-        return;
+    match (lost.peek().is_none(), summary.hooks_missing.as_slice()) {
+        (true, []) => line!(out, "nothing lost"),
+        (true, missing) => line!(
+            out,
+            "nothing lost of what the attached hooks saw; not attached: {} (`memwatch doctor` tells what that loses)",
+            missing.join(", ")
+        ),
+        (false, _) => line!(out, "lost"),
     }
-    line!(out, "lost");
     for loss in lost {
-        line!(out, "  {:<22} {:>10}", loss.kind, loss.total);
+        let meaning = lost_kinds::find(loss.kind).map_or("", |kind| kind.meaning);
+        line!(out, "  {:<22} {:>10}  {meaning}", loss.kind, loss.total);
     }
 }
 
@@ -58,8 +62,8 @@ fn top(processes: &[TopProcess], out: &mut Vec<u8>) {
         "MAJOR"
     );
     for process in processes {
-        let Resident { anon, file, shmem, swap: _ } = process.resident;
-        let [anon, file, shmem] = [anon, file, shmem].map(size);
+        let resident = process.resident.map(|resident| [resident.anon, resident.file, resident.shmem]);
+        let [anon, file, shmem] = resident.unwrap_or([UNKNOWN; 3]).map(size);
         line!(
             out,
             "  {:>7} {:<15} {:>10} {anon:>10} {file:>10} {shmem:>10} {:>9} {:>8}",
@@ -99,13 +103,20 @@ fn cgroups(cgroups: &[TopCgroup], out: &mut Vec<u8>) {
     }
 }
 
-fn findings(findings: &[Finding], out: &mut Vec<u8>) {
-    if findings.is_empty() {
-        line!(out, "no fd table found");
-        return;
+/// That there was none is said only as far as it would have been seen.
+fn findings(summary: &Summary, out: &mut Vec<u8>) {
+    let missing = match summary.table_hooks_missing.as_slice() {
+        [] => String::new(),
+        [one] => format!("; hook {one} is not attached: fd tables may go unnoticed"),
+        several => format!("; hooks {} are not attached: fd tables may go unnoticed", several.join(", ")),
+    };
+    match (summary.findings.is_empty(), summary.min_table) {
+        (true, None) => line!(out, "fd tables were not looked for: --event leaves fd_table out"),
+        (true, Some(0)) => line!(out, "no fd table found{missing}"),
+        (true, Some(floor)) => line!(out, "no fd table of {} or more found{missing}", Bytes(floor)),
+        (false, _) => line!(out, "fd tables{missing}"),
     }
-    line!(out, "fd tables");
-    for finding in findings {
+    for finding in &summary.findings {
         let _ = write!(out, "  {:>7} {:<15} ", finding.process.key.tgid, name(&finding.process.comm));
         table::push_headline(finding, out);
         out.extend_from_slice(b"\n          advice: ");
@@ -128,7 +139,7 @@ fn name(comm: &[u8]) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use memwatch_ebpf::abi::event::Kind;
+    use memwatch_ebpf::abi::event::{Kind, Resident};
 
     use super::*;
     use crate::export::{Loss, samples};
@@ -145,8 +156,11 @@ mod tests {
                 mapped_bytes: 8 << 30,
                 minor_faults: 640,
                 major_faults: 3,
-                resident: Resident { swap: UNKNOWN, file: UNKNOWN, ..samples::RESIDENT },
+                resident: Some(Resident { swap: UNKNOWN, file: UNKNOWN, ..samples::RESIDENT }),
             }],
+            min_table: Some(64 << 20),
+            hooks_missing: Vec::new(),
+            table_hooks_missing: Vec::new(),
             cgroups: vec![
                 TopCgroup {
                     id: 7,
@@ -176,7 +190,7 @@ mod tests {
   mmap                   12
   exit                    3
 lost
-  ring_full                       5
+  ring_full                       5  records for which the ring buffer had no room
 processes by memory asked for
       PID COMM                MAPPED       ANON       FILE      SHMEM     MINOR    MAJOR
        42 evil\\x1b[31m       8.0 GiB    3.0 MiB          -    1.0 MiB       640        3
@@ -191,10 +205,54 @@ fd tables
         );
     }
 
+    fn text(summary: &Summary) -> String {
+        let mut out = Vec::new();
+        push(summary, &mut out);
+        String::from_utf8(out).expect("UTF-8")
+    }
+
     #[test]
     fn says_that_nothing_happened() {
-        let mut out = Vec::new();
-        push(&Summary::default(), &mut out);
-        assert_eq!(out, b"\n0 events in 0 ns\nnothing lost\nno fd table found\n");
+        let summary = Summary { min_table: Some(64 << 20), ..Summary::default() };
+        assert_eq!(
+            text(&summary),
+            "\n0 events in 0 ns\nnothing lost\nno fd table of 64.0 MiB or more found\n"
+        );
+    }
+
+    #[test]
+    fn says_what_it_could_not_have_seen() {
+        let unasked = text(&Summary { events: vec![(Kind::Mmap, 1)], ..Summary::default() });
+        assert!(unasked.contains("\n1 event in"), "{unasked}");
+        assert!(unasked.contains("fd tables were not looked for"), "{unasked}");
+        let blind = text(&Summary {
+            min_table: Some(0),
+            hooks_missing: vec!["close", "mmap"],
+            table_hooks_missing: vec!["mmap"],
+            ..Summary::default()
+        });
+        assert!(
+            blind.contains("nothing lost of what the attached hooks saw; not attached: close, mmap"),
+            "{blind}"
+        );
+        assert!(blind.contains("no fd table found; hook mmap is not attached"), "{blind}");
+    }
+
+    #[test]
+    fn what_was_never_looked_at_is_not_zero() {
+        let top = TopProcess {
+            identity: Arc::new(samples::stranger(42, b"idle")),
+            mapped_bytes: 0,
+            minor_faults: 0,
+            major_faults: 0,
+            resident: None,
+        };
+        let shown = text(&Summary { top: vec![top], ..Summary::default() });
+        assert!(
+            shown.contains(
+                " 42 idle                   0 B          -          -          -         0        0\n"
+            ),
+            "{shown}"
+        );
     }
 }

@@ -6,6 +6,8 @@ mod details;
 mod finding;
 mod layout;
 
+use std::collections::HashMap;
+
 use memwatch_ebpf::abi::event::Kind;
 
 use super::clock::Clock;
@@ -25,7 +27,12 @@ pub struct Table {
     /// Text of the last column, kept for its memory.
     details: Vec<u8>,
     titled: bool,
+    /// Signs of findings that were told, by the finding's id: an update tells what is new.
+    told: HashMap<u64, Vec<&'static str>>,
 }
+
+/// Findings whose signs are remembered. Beyond it all are forgotten, and an update repeats what was said.
+const TOLD_MAX: usize = 4096;
 
 impl Table {
     /// A table of `width` columns, in colour if told so, by this host's clocks as they stand now.
@@ -36,19 +43,36 @@ impl Table {
 
     /// The same by another clock.
     #[must_use]
-    pub const fn with_clock(clock: Clock, width: usize, coloured: bool) -> Self {
-        Self { clock, layout: Layout::new(width, coloured), details: Vec::new(), titled: false }
+    pub fn with_clock(clock: Clock, width: usize, coloured: bool) -> Self {
+        let layout = Layout::new(width, coloured);
+        Self { clock, layout, details: Vec::new(), titled: false, told: HashMap::new() }
     }
 
-    /// Writes one line; the details are in `self.details`.
-    fn line(&mut self, name: Name, time_ns: u64, process: Option<(u32, &[u8])>, out: &mut Vec<u8>) {
+    /// Writes the columns in front of the details.
+    fn lead(&mut self, name: Name, time_ns: u64, process: Option<(u32, &[u8])>, out: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.titled, true) {
             self.layout.titles(out);
         }
         self.clock.push_time_of_day(time_ns, out);
         self.layout.process(process, out);
         self.layout.event(name, paint(name), out);
+    }
+
+    /// Writes one line; the details are in `self.details`.
+    fn line(&mut self, name: Name, time_ns: u64, process: Option<(u32, &[u8])>, out: &mut Vec<u8>) {
+        self.lead(name, time_ns, process, out);
         self.layout.details(&self.details, out);
+    }
+
+    /// Remembers which signs of a finding are told now; those that were told before, when it is an update.
+    fn remember(&mut self, finding: &Finding) -> Option<Vec<&'static str>> {
+        if finding.last {
+            return self.told.remove(&finding.id);
+        }
+        if self.told.len() >= TOLD_MAX && !self.told.contains_key(&finding.id) {
+            self.told.clear();
+        }
+        self.told.insert(finding.id, finding.reasons.iter().map(|reason| reason.code).collect())
     }
 }
 
@@ -69,8 +93,12 @@ impl Exporter for Table {
         self.details.clear();
         push_headline(finding, &mut self.details);
         let process = Some((finding.process.key.tgid, finding.process.comm.as_slice()));
-        self.line(Name::Of(Kind::FdTable), finding.time_ns, process, out);
-        finding::push_block(finding, &self.layout, out);
+        self.lead(Name::Of(Kind::FdTable), finding.time_ns, process, out);
+        self.layout.whole_details(&self.details, out);
+        match self.remember(finding) {
+            Some(told) => finding::push_news(finding, &told, &self.layout, out),
+            None => finding::push_block(finding, &self.layout, out),
+        }
     }
 
     fn lost(&mut self, loss: &Loss, out: &mut Vec<u8>) {

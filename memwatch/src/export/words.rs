@@ -3,6 +3,8 @@
 use memwatch_ebpf::abi::{event, state};
 use memwatch_ebpf::table::Fit;
 
+use crate::core::fact::Hierarchy;
+
 /// How a length follows from a limit.
 pub(super) const fn fit(fit: Fit) -> &'static str {
     match fit {
@@ -42,6 +44,15 @@ pub(super) const fn action(what: u32) -> Option<&'static str> {
         event::ACTION_REFUSE => Some("refuse"),
         event::ACTION_SIGNAL_RSS => Some("signal_rss"),
         _ => None,
+    }
+}
+
+/// The hierarchy that a cgroup path stands in.
+pub(super) const fn hierarchy(hierarchy: Hierarchy) -> &'static str {
+    match hierarchy {
+        Hierarchy::Unified => "unified",
+        Hierarchy::Memory => "memory",
+        Hierarchy::Systemd => "systemd",
     }
 }
 

@@ -4,8 +4,15 @@ use std::collections::BTreeMap;
 
 use memwatch_ebpf::abi::fault::FaultCode;
 
+use crate::enrich::ledger::Losses as LedgerLosses;
 use crate::export::Loss;
 use crate::sys::boot_ns;
+
+/// Names of the pipeline's own counters.
+pub(super) const OWN: [&str; 3] = ["undecodable", "findings_dropped", "findings_state_evicted"];
+
+/// The ledger's counter that is no loss: late events of the dead it forgot by design show as failed attribution.
+const BY_DESIGN: &str = "dead_forgotten";
 
 /// Counters by name, as last reported.
 #[derive(Debug, Default)]
@@ -33,4 +40,28 @@ impl Losses {
 /// The kernel side's counters by name.
 pub(super) fn named(faults: &[u64]) -> impl Iterator<Item = (&'static str, u64)> {
     FaultCode::ALL.iter().map(|code| code.name()).zip(faults.iter().copied())
+}
+
+/// The ledger's counters by name.
+pub(super) fn of_ledger(losses: LedgerLosses) -> impl Iterator<Item = (&'static str, u64)> {
+    losses.by_name().into_iter().filter(|(name, _)| *name != BY_DESIGN)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::export::lost_kinds;
+
+    #[test]
+    fn every_counter_has_a_meaning() {
+        let counted: BTreeSet<_> = named(&[0; FaultCode::ALL.len()])
+            .chain(of_ledger(LedgerLosses::default()))
+            .map(|(name, _)| name)
+            .chain(OWN)
+            .collect();
+        let explained: BTreeSet<_> = lost_kinds::ALL.iter().map(|kind| kind.name).collect();
+        assert_eq!(counted, explained);
+    }
 }

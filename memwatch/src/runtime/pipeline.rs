@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use memwatch_ebpf::abi::event::Kind;
+use memwatch_ebpf::abi::event::{Kind, Resident};
 use memwatch_ebpf::abi::state::{Counters, Process};
 
 use super::filter::Filter;
@@ -129,19 +129,15 @@ impl Pipeline {
         self.filter.learn(&fact);
         self.detector.take(&fact, &mut self.found);
         let shown = fact.event.header.tgid != std::process::id() && self.filter.admits(&fact, kind);
-        if shown {
-            if let Some((_, count)) = self.events.iter_mut().find(|(known, _)| *known == kind) {
-                *count += 1;
-            }
-            // What the kernel side reports of tables is told by the detector's findings.
-            if !matches!(fact.event.body, Body::FdTable(_)) && !self.is_full() {
-                self.lines += 1;
-                if let Some(exporter) = &mut self.exporter {
-                    exporter.fact(&fact, &mut self.line);
-                    self.output.extend_from_slice(&self.line);
-                    self.line.clear();
-                }
-            }
+        // What the kernel side reports of tables is told by the detector's findings.
+        if shown
+            && !matches!(fact.event.body, Body::FdTable(_))
+            && self.count_line(kind)
+            && let Some(exporter) = &mut self.exporter
+        {
+            exporter.fact(&fact, &mut self.line);
+            self.output.extend_from_slice(&self.line);
+            self.line.clear();
         }
         let found = std::mem::take(&mut self.found);
         for finding in &found {
@@ -149,6 +145,18 @@ impl Pipeline {
         }
         self.found = found;
         self.found.clear();
+    }
+
+    /// Counts a line of this kind; false when as many were made as were asked for.
+    fn count_line(&mut self, kind: Kind) -> bool {
+        if self.is_full() {
+            return false;
+        }
+        self.lines += 1;
+        if let Some((_, count)) = self.events.iter_mut().find(|(known, _)| *known == kind) {
+            *count += 1;
+        }
+        true
     }
 
     fn tell(&mut self, finding: &Finding) {
@@ -160,10 +168,9 @@ impl Pipeline {
         } else {
             self.findings_dropped += 1;
         }
-        if self.is_full() {
+        if !self.count_line(Kind::FdTable) {
             return;
         }
-        self.lines += 1;
         if let Some(exporter) = &mut self.exporter {
             exporter.finding(finding, &mut self.line);
             self.output.extend_from_slice(&self.line);
@@ -174,14 +181,10 @@ impl Pipeline {
     /// Looks at every loss counter and tells what is new.
     pub(super) fn count_losses(&mut self, probe: &mut Probe) -> Result<(), ProbeError> {
         let faults = probe.faults()?;
-        let own = [
-            ("undecodable", self.undecodable),
-            ("findings_dropped", self.findings_dropped),
-            ("findings_state_evicted", self.detector.evicted()),
-        ];
-        // The dead beyond the ledger's room are forgotten by design: late events of theirs would show as failed attribution.
-        let ledger = self.ledger.losses().by_name().into_iter().filter(|(name, _)| *name != "dead_forgotten");
-        let counters = losses::named(&faults).chain(ledger).chain(own);
+        let own = [self.undecodable, self.findings_dropped, self.detector.evicted()];
+        let counters = losses::named(&faults)
+            .chain(losses::of_ledger(self.ledger.losses()))
+            .chain(losses::OWN.into_iter().zip(own));
         let mut ring_lost = false;
         for (kind, total) in counters {
             if let Some(loss) = self.losses.take(kind, total) {
@@ -208,11 +211,19 @@ impl Pipeline {
         let mut findings: Vec<_> = self.findings.drain().map(|(_, finding)| finding).collect();
         findings.sort_by_key(|finding| finding.id);
         let states = probe.processes()?;
+        let missing = || probe.hooks.iter().filter(|hook| hook.attached.is_none()).map(|hook| hook.hook);
+        let hooks_missing = missing().map(|hook| hook.name).collect();
+        let table_hooks_missing =
+            missing().filter(|hook| hook.finds_tables()).map(|hook| hook.name).collect();
+        let finds = self.filter.kinds & Kind::FdTable.bit() != 0;
         let summary = Summary {
             duration_ns: u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX),
             events: self.events.iter().copied().filter(|(_, count)| *count > 0).collect(),
             findings,
+            min_table: finds.then(|| self.detector.min_table()),
             losses: self.losses.all(),
+            hooks_missing,
+            table_hooks_missing,
             top: self.top(&states),
             cgroups: self.cgroups(probe, &states)?,
         };
@@ -242,7 +253,8 @@ impl Pipeline {
                 mapped_bytes: mapped(&state.counters),
                 minor_faults: state.counters.minor_faults,
                 major_faults: state.counters.major_faults,
-                resident: state.resident,
+                // A process has some page resident as long as it lives: all zeros mean that nobody looked.
+                resident: Some(state.resident).filter(|resident| *resident != Resident::default()),
             })
         });
         identified.take(TOP).collect()

@@ -190,6 +190,7 @@ fn identity(pid: u32, who: &Who) -> Identity {
         args: Vec::new(),
         cgroup_id: None,
         cgroup_path: None,
+        cgroup_hierarchy: None,
         container: runtime.map(|runtime| Container { id: "ab".repeat(32), runtime, pod_uid: None }),
         unit: who.unit.clone(),
     }

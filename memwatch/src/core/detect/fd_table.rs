@@ -54,6 +54,12 @@ impl FdTables {
         Self { min_table, processes: BTreeMap::new(), last_id: 0, evicted: 0 }
     }
 
+    /// Smallest sum of a process's tables that is reported, in bytes.
+    #[must_use]
+    pub const fn min_table(&self) -> u64 {
+        self.min_table
+    }
+
     /// Whether a process that asked for a table lives.
     #[must_use]
     pub fn is_watching(&self) -> bool {
@@ -187,7 +193,7 @@ fn explain(
         ordinal: table.ordinal,
         confidence,
         reasons,
-        advice: advice::advise(&fact.process, program, &table.learned, table.total.max(table.length)),
+        advice: advice::advise(&fact.process, program, table),
         learned_by,
         last: false,
     }

@@ -95,6 +95,7 @@ impl Seen {
             args: Vec::new(),
             cgroup_id: self.cgroup_id,
             cgroup_path: None,
+            cgroup_hierarchy: None,
             container: None,
             unit: None,
         }

@@ -54,6 +54,7 @@ pub(super) fn identity(
         args: dir.cmdline()?,
         cgroup_id: None,
         cgroup_path: None,
+        cgroup_hierarchy: None,
         container: None,
         unit: None,
     };

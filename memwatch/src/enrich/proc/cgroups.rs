@@ -1,6 +1,7 @@
 //! `/proc/PID/cgroup`: where a process stands in each cgroup hierarchy.
 
 use super::ParseError;
+use crate::core::fact::Hierarchy;
 
 /// The cgroup paths of one process, in the hierarchies that tell something about it. Each starts with `/`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,9 +24,17 @@ impl Memberships {
     /// unified one; the root names nobody, so any other path tells more. Memory comes before systemd because the
     /// limits that a reader asks about are the memory controller's.
     #[must_use]
-    pub fn telling_path(&self) -> Option<&[u8]> {
-        let paths = || [&self.unified, &self.memory, &self.systemd].into_iter().flatten();
-        paths().find(|path| path.as_slice() != b"/").or_else(|| paths().next()).map(Vec::as_slice)
+    pub fn telling_path(&self) -> Option<(Hierarchy, &[u8])> {
+        let paths = || {
+            [
+                (Hierarchy::Unified, &self.unified),
+                (Hierarchy::Memory, &self.memory),
+                (Hierarchy::Systemd, &self.systemd),
+            ]
+            .into_iter()
+            .filter_map(|(hierarchy, path)| Some((hierarchy, path.as_deref()?)))
+        };
+        paths().find(|(_, path)| *path != b"/").or_else(|| paths().next())
     }
 }
 
@@ -60,26 +69,29 @@ pub fn parse_cgroups(text: &[u8]) -> Result<Memberships, ParseError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Hierarchy::{Memory, Systemd, Unified};
 
-    fn telling(text: &str) -> Option<String> {
-        let path = parse_cgroups(text.as_bytes()).unwrap().telling_path().map(<[u8]>::to_vec);
-        path.map(|path| String::from_utf8(path).unwrap())
+    fn telling(text: &str) -> Option<(Hierarchy, String)> {
+        let found = parse_cgroups(text.as_bytes()).unwrap();
+        let (hierarchy, path) = found.telling_path()?;
+        Some((hierarchy, String::from_utf8(path.to_vec()).unwrap()))
     }
 
     #[test]
     fn the_most_telling_path_is_chosen() {
         for (text, path) in [
-            ("0::/system.slice/cron.service\n", Some("/system.slice/cron.service")),
-            ("0::/\n", Some("/")),
-            ("9:name=systemd:/init.scope\n4:memory:/docker/ab\n0::/\n", Some("/docker/ab")),
-            ("9:name=systemd:/init.scope\n4:memory:/\n0::/\n", Some("/init.scope")),
-            ("9:name=systemd:/init.scope\n4:memory:/a\n0::/init.scope\n", Some("/init.scope")),
-            ("11:cpu,cpuacct:/x\n10:hugetlb,memory:/y\n1:name=elogind:/z\n", Some("/y")),
-            ("0::/a:b:c\n", Some("/a:b:c")),
+            ("0::/system.slice/cron.service\n", Some((Unified, "/system.slice/cron.service"))),
+            ("0::/\n", Some((Unified, "/"))),
+            ("9:name=systemd:/init.scope\n4:memory:/docker/ab\n0::/\n", Some((Memory, "/docker/ab"))),
+            ("9:name=systemd:/init.scope\n4:memory:/\n0::/\n", Some((Systemd, "/init.scope"))),
+            ("9:name=systemd:/init.scope\n4:memory:/a\n0::/init.scope\n", Some((Unified, "/init.scope"))),
+            ("11:cpu,cpuacct:/x\n10:hugetlb,memory:/y\n1:name=elogind:/z\n", Some((Memory, "/y"))),
+            ("0::/a:b:c\n", Some((Unified, "/a:b:c"))),
             ("1:cpu:/x\n", None),
             ("", None),
         ] {
-            assert_eq!(telling(text).as_deref(), path, "{text:?}");
+            let expected = path.map(|(hierarchy, path): (_, &str)| (hierarchy, path.to_owned()));
+            assert_eq!(telling(text), expected, "{text:?}");
         }
     }
 

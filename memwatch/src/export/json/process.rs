@@ -4,6 +4,7 @@ use super::line::Line;
 use crate::core::fact::{Identity, ProcessKey};
 use crate::export::schema::fields;
 use crate::export::subject::Subject;
+use crate::export::words;
 
 /// The process of a fact.
 pub(super) fn write(line: &mut Line<'_>, subject: &Subject<'_>) {
@@ -53,6 +54,9 @@ fn known(line: &mut Line<'_>, identity: &Identity) {
     }
     if let Some(path) = &identity.cgroup_path {
         line.text(&fields::CGROUP_PATH, path.as_bytes());
+    }
+    if let Some(hierarchy) = identity.cgroup_hierarchy {
+        line.word(&fields::CGROUP_HIERARCHY, words::hierarchy(hierarchy));
     }
     if let Some(unit) = &identity.unit {
         line.text(&fields::UNIT, unit.as_bytes());

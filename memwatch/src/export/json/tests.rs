@@ -155,6 +155,7 @@ fn mmap_in_full() {
             "process.executable.name": "uwsgi",
             "process.command_args": ["uwsgi", "--http", ":80"],
             "memwatch.cgroup.path": "/kubepods/pod1/abc",
+            "memwatch.cgroup.hierarchy": "memory",
             "memwatch.unit": "containerd.service",
             "container.id": "abc",
             "container.runtime.name": "containerd",

@@ -51,8 +51,9 @@ fields! {
     PROCESS_COMM: "memwatch.process.comm" Text "" PROCESS => "Name of the process as the kernel keeps it, 15 bytes at most.";
     PROCESS_COMMAND_ARGS: "process.command_args" Texts "" PROCESS => "Argument vector. (`process.command_line` is for systems that have no vector, and is not written.)";
     PROCESS_REAL_USER_ID: "process.real_user.id" Integer "" PROCESS => "Real user id in the initial user namespace.";
-    CGROUP_ID: "memwatch.cgroup.id" Integer "" PROCESS => "Id of the cgroup in the unified hierarchy.";
-    CGROUP_PATH: "memwatch.cgroup.path" Text "" PROCESS => "Path of the cgroup in the unified hierarchy, or on a v1 host the one of the memory controller.";
+    CGROUP_ID: "memwatch.cgroup.id" Integer "" PROCESS => "Id of the cgroup in the unified hierarchy (v2), always: `stat -c %i` of its folder there.";
+    CGROUP_PATH: "memwatch.cgroup.path" Text "" PROCESS => "Path of the cgroup in the hierarchy that `memwatch.cgroup.hierarchy` names. Where that is not `unified`, path and id speak of two different groups.";
+    CGROUP_HIERARCHY: "memwatch.cgroup.hierarchy" Text "" PROCESS => "`unified` (v2); on hosts with v1 hierarchies, where a process stands in the root of the unified one, `memory` (the v1 memory controller's) or `systemd` (systemd's own).";
     UNIT: "memwatch.unit" Text "" PROCESS => "Systemd unit that the cgroup path names.";
     CONTAINER_ID: "container.id" Text "" PROCESS => "Container that the cgroup path names, full id.";
     CONTAINER_RUNTIME: "container.runtime.name" Text "" PROCESS => "Container runtime, when the cgroup path names it.";
@@ -117,9 +118,9 @@ fields! {
     RLIMIT_SET_RESOURCE: "memwatch.rlimit_set.resource" Text "" only(Kind::RlimitSet) => "Name of the limit: `cpu`, `fsize`, `data`, `stack`, `core`, `rss`, `nproc`, `nofile`, `memlock`, `as`, `locks`, `sigpending`, `msgqueue`, `nice`, `rtprio`, `rttime`. Left out when the number has no name.";
     RLIMIT_SET_RESOURCE_NUMBER: "memwatch.rlimit_set.resource_number" Integer "" only(Kind::RlimitSet) => "`RLIMIT_*` number as the caller passed it.";
     RLIMIT_SET_TARGET: "memwatch.rlimit_set.target_pid" Integer "" only(Kind::RlimitSet) => "Process whose limit it is, when it is not the caller's own.";
-    RLIMIT_SET_SOFT: "memwatch.rlimit_set.soft" Integer "the resource's own" only(Kind::RlimitSet) => "Soft limit that was read. Left out when unlimited or unknown.";
+    RLIMIT_SET_SOFT: "memwatch.rlimit_set.soft" Integer "the resource's own" only(Kind::RlimitSet) => "Soft limit before the call, where the same call read it (`prlimit64` with both pointers). Left out when unlimited or unknown.";
     RLIMIT_SET_SOFT_UNLIMITED: "memwatch.rlimit_set.soft_unlimited" Flag "" only(Kind::RlimitSet) => "`true` when that limit is `RLIM_INFINITY`, else left out.";
-    RLIMIT_SET_HARD: "memwatch.rlimit_set.hard" Integer "the resource's own" only(Kind::RlimitSet) => "Hard limit that was read. Left out when unlimited or unknown.";
+    RLIMIT_SET_HARD: "memwatch.rlimit_set.hard" Integer "the resource's own" only(Kind::RlimitSet) => "Hard limit before the call, where the same call read it. Left out when unlimited or unknown.";
     RLIMIT_SET_HARD_UNLIMITED: "memwatch.rlimit_set.hard_unlimited" Flag "" only(Kind::RlimitSet) => "`true` when that limit is `RLIM_INFINITY`, else left out.";
     RLIMIT_SET_NEW_SOFT: "memwatch.rlimit_set.new_soft" Integer "the resource's own" only(Kind::RlimitSet) => "Soft limit that was set, or tried to be. Left out when unlimited or unknown.";
     RLIMIT_SET_NEW_SOFT_UNLIMITED: "memwatch.rlimit_set.new_soft_unlimited" Flag "" only(Kind::RlimitSet) => "`true` when that limit is `RLIM_INFINITY`, else left out.";
@@ -215,7 +216,7 @@ fields! {
     EXIT_TOUCHED: "memwatch.exit.fd_table_touched_bytes" Integer "bytes" only(Kind::Exit) => "Part of them that was touched.";
 
     // `memwatch.lost`.
-    LOST_KIND: "memwatch.lost.kind" Text "" LOST => "What was lost: a fault of the kernel side, a gap, a record that does not decode, an attribution that failed.";
+    LOST_KIND: "memwatch.lost.kind" Text "" LOST => "What was lost; the table below says what each means.";
     LOST_COUNT: "memwatch.lost.count" Integer "" LOST => "How much since the last such line.";
     LOST_TOTAL: "memwatch.lost.total" Integer "" LOST => "How much since the start.";
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Field, Lines, Name, VERSION, fields};
+use crate::export::lost_kinds::{self, LostKind};
 
 /// Text in front of the tables.
 const INTRODUCTION: &str = "\
@@ -45,7 +46,18 @@ pub fn events_md() -> String {
             |lines| matches!(lines, Lines::Only(only) if only == name),
         );
     }
+    losses(&mut page);
     page
+}
+
+/// What `memwatch.lost.kind` may say.
+fn losses(page: &mut String) {
+    page.push_str(
+        "\n### Kinds of losses\n\n| `memwatch.lost.kind` | what is missing | what helps |\n|---|---|---|\n",
+    );
+    for LostKind { name, meaning, remedy } in lost_kinds::ALL {
+        let _ = writeln!(page, "| `{name}` | {meaning} | {remedy} |");
+    }
 }
 
 fn section(page: &mut String, title: &str, text: &str, holds: impl Fn(Lines) -> bool) {

@@ -9,11 +9,11 @@ use memwatch_ebpf::abi::event::{
 use memwatch_ebpf::abi::header::Header;
 
 use crate::core::fact::{Body, Fact, Identity};
+use crate::core::quantity::{Bytes, Counted, Limit, Nanos};
 use crate::export::exit_status::{self, End};
 use crate::export::kernel_names::{self, MAP, PROT};
-use crate::export::quantity::{Bytes, Limit, Nanos};
 use crate::export::subject::{known, until_zero};
-use crate::export::{Loss, escape, words};
+use crate::export::{Loss, escape, lost_kinds, words};
 
 /// Appends formatted text. Writing to a Vec cannot fail.
 macro_rules! say {
@@ -57,6 +57,9 @@ pub(super) fn push(fact: &Fact, out: &mut Vec<u8>) {
 /// Appends the details of a loss.
 pub(super) fn push_loss(loss: &Loss, out: &mut Vec<u8>) {
     say!(out, "{} {}, {} since the start", loss.count, loss.kind, loss.total);
+    if let Some(kind) = lost_kinds::find(loss.kind) {
+        say!(out, ": {}", kind.meaning);
+    }
 }
 
 /// Appends where a process belongs: its container, or else its unit or cgroup.
@@ -178,7 +181,7 @@ fn rlimit(body: &Rlimit, out: &mut Vec<u8>) {
 
 fn close_sweep(body: &CloseSweep, out: &mut Vec<u8>) {
     let lasted = Nanos(body.last_ns.saturating_sub(body.first_ns));
-    say!(out, "{} closes of descriptors that are not open in {lasted}", body.count);
+    say!(out, "{} of descriptors that are not open in {lasted}", Counted(body.count, "close"));
     if let Some(limit) = known(body.limit, 0) {
         say!(out, ", limit {limit}");
     }

@@ -6,8 +6,8 @@ use memwatch_ebpf::abi::state::{LEARNED_READ_HARD, LEARNED_SET};
 
 use super::details::{push_args, push_place};
 use super::layout::Layout;
-use crate::core::detect::fd_table::{Finding, State};
-use crate::export::quantity::{Bytes, Nanos};
+use crate::core::detect::fd_table::{Finding, Reason, State};
+use crate::core::quantity::{Bytes, Counted, Nanos};
 use crate::export::{escape, kernel_names, words};
 
 /// Appends the finding in one phrase.
@@ -35,11 +35,20 @@ pub(super) fn push_block(finding: &Finding, layout: &Layout, out: &mut Vec<u8>) 
     layout.paragraph("table", &arithmetic(finding), out);
     layout.paragraph("limit", &origin(finding), out);
     layout.paragraph("process", &process(finding), out);
-    let because: Vec<_> = finding.reasons.iter().map(|reason| shown(reason.text.as_bytes())).collect();
-    if !because.is_empty() {
-        layout.paragraph("because", &because.join("; "), out);
-    }
+    because(finding.reasons.iter(), layout, out);
     layout.paragraph("advice", &shown(finding.advice.as_bytes()), out);
+}
+
+/// Appends the signs that were not told before.
+pub(super) fn push_news(finding: &Finding, told: &[&str], layout: &Layout, out: &mut Vec<u8>) {
+    because(finding.reasons.iter().filter(|reason| !told.contains(&reason.code)), layout, out);
+}
+
+fn because<'a>(reasons: impl Iterator<Item = &'a Reason>, layout: &Layout, out: &mut Vec<u8>) {
+    let texts: Vec<_> = reasons.map(|reason| shown(reason.text.as_bytes())).collect();
+    if !texts.is_empty() {
+        layout.paragraph("because", &texts.join("; "), out);
+    }
 }
 
 fn arithmetic(finding: &Finding) -> String {
@@ -69,10 +78,8 @@ fn origin(finding: &Finding) -> String {
     if let Some(by) = &finding.learned_by {
         text += &format!(" ({})", shown(&by.comm));
     }
-    match learned.forks {
-        0 => {}
-        1 => text += ", 1 fork before",
-        forks => text += &format!(", {forks} forks before"),
+    if learned.forks > 0 {
+        text += &format!(", {} before", Counted(learned.forks, "fork"));
     }
     if let Some(lag_ns) = finding.lag_ns {
         text += &format!(", {} before the memory was asked for", Nanos(lag_ns));

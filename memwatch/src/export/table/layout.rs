@@ -84,15 +84,25 @@ impl Layout {
         let _ = writeln!(out, "{}", cut(&String::from_utf8_lossy(details), room));
     }
 
+    /// The last column, wrapped at words: of a finding nothing may be missing.
+    pub(super) fn whole_details(self, details: &[u8], out: &mut Vec<u8>) {
+        self.wrap(&String::from_utf8_lossy(details), LEAD, out);
+    }
+
     /// A labelled paragraph under a line, wrapped at words.
     pub(super) fn paragraph(self, label: &str, text: &str, out: &mut Vec<u8>) {
-        let room = self.width.saturating_sub(LABEL).max(DETAILS_MIN);
-        let mut column = 0;
         let _ = write!(out, "    {label:<8} ");
+        self.wrap(text, LABEL, out);
+    }
+
+    /// The rest of a line that begins in column `indent`, and more lines from there.
+    fn wrap(self, text: &str, indent: usize, out: &mut Vec<u8>) {
+        let room = self.width.saturating_sub(indent).max(DETAILS_MIN);
+        let mut column = 0;
         for word in text.split(' ') {
             let length = word.chars().count();
             if column > 0 && column + 1 + length > room {
-                let _ = write!(out, "\n{:LABEL$}", "");
+                let _ = write!(out, "\n{:indent$}", "");
                 column = 0;
             } else if column > 0 {
                 out.push(b' ');

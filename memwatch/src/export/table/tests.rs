@@ -6,7 +6,7 @@ use memwatch_ebpf::abi::event::Kind;
 use proptest::prelude::*;
 
 use super::*;
-use crate::core::detect::fd_table::State;
+use crate::core::detect::fd_table::{Reason, State};
 use crate::core::fact::Fact;
 use crate::export::{escape, samples};
 
@@ -85,6 +85,52 @@ fn a_finding_ends_in_advice() {
 }
 
 #[test]
+fn a_narrow_terminal_shows_all_of_a_finding() {
+    let shown = text(|out| table(80, false).finding(&samples::finding(), out));
+    let lines: Vec<_> = shown.lines().skip(1).take(2).collect();
+    assert_eq!(
+        lines,
+        [
+            "22:13:25.000      42 uwsgi           fd_table       8.0 GiB mapped, 0 B touched",
+            "                                                    (high confidence)",
+        ]
+    );
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+}
+
+#[test]
+fn an_update_tells_what_is_new() {
+    let mut table = table(110, false);
+    let mut update = samples::finding();
+    update.reasons.push(Reason { code: "touched_partly", text: "the process's memory grew".into() });
+    (update.state, update.touched_bytes) = (State::Touched, 1 << 30);
+    let mut end = update.clone();
+    end.reasons.push(Reason { code: "ended_by_oom", text: "the kernel killed the process".into() });
+    (end.last, end.touched_bytes) = (true, 2 << 30);
+    table.finding(&samples::finding(), &mut Vec::new());
+    let shown = text(|out| {
+        table.finding(&update, out);
+        table.finding(&Finding { touched_bytes: 2 << 30, ..update.clone() }, out);
+        table.finding(&end, out);
+    });
+    let lines: Vec<_> =
+        shown.lines().map(|line| line.split_once("fd_table       ").map_or(line, |(_, said)| said)).collect();
+    assert_eq!(
+        lines,
+        [
+            "8.0 GiB mapped, 1.0 GiB touched (high confidence)",
+            "    because  the process's memory grew",
+            "8.0 GiB mapped, 2.0 GiB touched (high confidence)",
+            "8.0 GiB mapped, 2.0 GiB touched (high confidence, process",
+            "                                                    ended)",
+            "    because  the kernel killed the process",
+        ]
+    );
+    let other = Finding { id: 2, ..samples::finding() };
+    assert!(text(|out| table.finding(&other, out)).contains("advice"), "another finding is told in full");
+}
+
+#[test]
 fn a_refused_table_says_so() {
     let mut finding = samples::finding();
     (finding.state, finding.result, finding.last) = (State::Failed, -12, true);
@@ -108,14 +154,17 @@ fn colours_only_when_told() {
 
 #[test]
 fn titles_come_once() {
-    let mut table = table(100, false);
+    let mut table = table(200, false);
     let shown = text(|out| {
         for count in 1..3 {
             table.lost(&Loss { time_ns: 0, kind: "ring_full", count, total: 5 }, out);
         }
     });
     assert_eq!(shown.matches("DETAILS").count(), 1);
-    assert!(shown.ends_with("lost           2 ring_full, 5 since the start\n"), "{shown}");
+    assert!(
+        shown.ends_with("2 ring_full, 5 since the start: records for which the ring buffer had no room\n"),
+        "{shown}"
+    );
 }
 
 proptest! {

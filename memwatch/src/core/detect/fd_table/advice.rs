@@ -1,24 +1,24 @@
 //! What a person can do: the program's own setting where one is known, else the limit, where it came from.
 
-use memwatch_ebpf::abi::state::{LEARNED_SET, Learned};
+use memwatch_ebpf::abi::event::FdTable;
+use memwatch_ebpf::abi::state::LEARNED_SET;
 
 use super::programs::Program;
-use super::wording::bytes;
 use crate::core::fact::Identity;
+use crate::core::quantity::Bytes;
 
 /// Limits worth proposing: the kernel's own default ceiling, what a busy server may need, what anything else needs.
 const PROPOSALS: [u64; 3] = [1 << 20, 1 << 16, 1024];
 
-/// Advice in one or two sentences for a process whose tables take `total` bytes at this limit.
-pub(super) fn advise(process: &Identity, program: Option<&Program>, learned: &Learned, total: u64) -> String {
-    let limit = learned.limit;
+/// Advice in one or two sentences for a process with this table, the latest of its tables.
+pub(super) fn advise(process: &Identity, program: Option<&Program>, table: &FdTable) -> String {
+    let limit = table.learned.limit;
     let Some(proposal) = PROPOSALS.into_iter().find(|proposal| *proposal < limit) else {
         return format!("nothing to lower: a limit of {limit} is low already");
     };
-    let after = u64::try_from(u128::from(total) * u128::from(proposal) / u128::from(limit)).unwrap_or(total);
-    let gain = format!("{} instead of {}", bytes(after), bytes(total));
+    let gain = format!("{} instead of {}", Bytes(at(proposal, table)), Bytes(table.total.max(table.length)));
     let lower = place(process, proposal);
-    let hard = if learned.how == LEARNED_SET {
+    let hard = if table.learned.how == LEARNED_SET {
         " The program sets its limit by itself: lower the hard limit as well as the soft one."
     } else {
         ""
@@ -34,6 +34,20 @@ pub(super) fn advise(process: &Identity, program: Option<&Program>, learned: &Le
         .and_then(|program| program.note.as_ref().map(|note| format!(" {}: {note}.", program.name)))
         .unwrap_or_default();
     format!("lower the limit: {lower} ({gain}).{note}{hard}")
+}
+
+/// Bytes of all tables at another limit. What a table has over its slots (header, rounding) does not grow with the limit,
+/// and Erlang's table stops growing before the limit does.
+fn at(limit: u64, table: &FdTable) -> u64 {
+    let slots = table.length / u64::from(table.element.max(1));
+    let total = table.total.max(table.length);
+    let (useful, counted) = if slots < table.learned.limit {
+        (total, slots)
+    } else {
+        (total.saturating_sub(table.overhead), table.learned.limit)
+    };
+    let after = u128::from(useful) * u128::from(limit) / u128::from(counted.max(1));
+    u64::try_from(after).unwrap_or(total).min(total)
 }
 
 /// Where the limit of a process comes from, and how to lower it there.

@@ -14,7 +14,8 @@ use memwatch_ebpf::table::Fit;
 use super::finding::{Confidence, Reason, State};
 use super::process::{Process, Region};
 use super::programs::Program;
-use super::wording::{bytes, duration, errno, signal_name};
+use super::wording::{errno, signal_name};
+use crate::core::quantity::{Bytes, Nanos};
 
 /// `MAP_NORESERVE` (include/uapi/asm-generic/mman-common.h).
 const MAP_NORESERVE: u32 = 0x4000;
@@ -150,7 +151,7 @@ fn time(evidence: &Evidence<'_>, scale: &mut Scale) {
     let Some(lag_ns) = evidence.region.lag_ns else { return };
     let asked_ns = evidence.table.learned.time_ns.saturating_add(lag_ns);
     let lag = swept_until(evidence, asked_ns).map_or(lag_ns, |end_ns| asked_ns.saturating_sub(end_ns));
-    let after = duration(lag_ns);
+    let after = Nanos(lag_ns);
     if lag < 150 * MS {
         scale.add(2, "lag_short", format!("the memory was asked for {after} after the limit was learned"));
     } else if lag < SECOND {
@@ -193,11 +194,11 @@ fn swept_until(evidence: &Evidence<'_>, asked_ns: u64) -> Option<u64> {
 fn size(evidence: &Evidence<'_>, scale: &mut Scale) {
     let total = evidence.table.total.max(evidence.table.length);
     if total < 16 * MIB {
-        scale.add(-2, "small", format!("{} in all: many allocations are of this size", bytes(total)));
+        scale.add(-2, "small", format!("{} in all: many allocations are of this size", Bytes(total)));
     } else if total < 64 * MIB {
-        scale.add(-1, "small", format!("{} in all: allocations of this size are not rare", bytes(total)));
+        scale.add(-1, "small", format!("{} in all: allocations of this size are not rare", Bytes(total)));
     } else if total >= GIB {
-        scale.add(1, "large", format!("{} in all: few programs ask for this much at once", bytes(total)));
+        scale.add(1, "large", format!("{} in all: few programs ask for this much at once", Bytes(total)));
     }
     if evidence.table.flags & MAP_NORESERVE != 0 {
         scale.add(
@@ -217,7 +218,7 @@ fn neighbours(evidence: &Evidence<'_>, scale: &mut Scale) {
         scale.add(-4, "repeated", format!("region {} of its kind in this process, {alike} of the same length: arenas, stacks and buffers come in numbers", evidence.table.ordinal));
         scale.cap(Confidence::Low);
     } else if alike > ALIKE_MAX {
-        scale.add(0, "alike_large", format!("{alike} regions of {} each: tables of one program come so, and so does address space that is only reserved", bytes(evidence.region.length)));
+        scale.add(0, "alike_large", format!("{alike} regions of {} each: tables of one program come so, and so does address space that is only reserved", Bytes(evidence.region.length)));
         if evidence.state == State::Mapped {
             scale.cap(Confidence::Medium);
         }
@@ -270,7 +271,7 @@ fn state(evidence: &Evidence<'_>, scale: &mut Scale) {
             code: "refused",
             text: format!(
                 "the kernel refused {} ({}): most programs exit or abort now, with no OOM kill anywhere",
-                bytes(table.length),
+                Bytes(table.length),
                 errno(table.result)
             ),
         },
@@ -285,7 +286,7 @@ pub(super) const fn is_touched(touched: u64, total: u64) -> bool {
 
 /// How much of the tables is resident.
 pub(super) fn progress(touched: u64, total: u64) -> Reason {
-    let (have, whole) = (bytes(touched), bytes(total));
+    let (have, whole) = (Bytes(touched), Bytes(total));
     if !is_touched(touched, total) {
         let text = format!("{whole} mapped, {have} of it touched so far: untouched memory costs nothing");
         return Reason { code: "mapped_only", text };
@@ -302,7 +303,7 @@ pub(super) fn end(state: State, oom_killed: bool, status: u32, lived_ns: u64) ->
     } else {
         format!("was ended by signal {signal}{}", signal_name(signal))
     };
-    let after = duration(lived_ns);
+    let after = Nanos(lived_ns);
     if oom_killed {
         Reason {
             code: "ended_by_oom",

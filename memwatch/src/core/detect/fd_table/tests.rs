@@ -42,6 +42,7 @@ impl Case {
             args: Vec::new(),
             cgroup_id: None,
             cgroup_path: None,
+            cgroup_hierarchy: None,
             container: None,
             unit: None,
         });
@@ -184,8 +185,25 @@ fn round_buffers_are_never_sure() {
 }
 
 #[test]
+fn advice_says_what_the_lower_limit_would_cost() {
+    for (limit, length, overhead, gain) in [
+        (20_000, 163_840, 3840, "(8.0 KiB instead of 160.0 KiB)"),
+        (HUGE, malloc(HUGE * 8), malloc(HUGE * 8) - HUGE * 8, "(8.0 MiB instead of 8.0 GiB)"),
+        // A table that ended at 2^27 slots, as Erlang's do, is proportional to those.
+        (HUGE, 1 << 30, 0, "(8.0 MiB instead of 1.0 GiB)"),
+    ] {
+        let learned = Learned { limit, how: LEARNED_READ, ..Learned::default() };
+        let table = FdTable { learned, element: 8, length, total: length, overhead, ..FdTable::default() };
+        let process = Identity { cgroup_path: None, ..(*pointers(limit, 0).fact(0, table).process).clone() };
+        let advice = super::advice::advise(&process, None, &table);
+        assert!(advice.contains(gain), "{advice}");
+    }
+}
+
+#[test]
 fn a_users_service_is_edited_with_the_users_manager() {
     let learned = Learned { limit: HUGE, how: LEARNED_READ, ..Learned::default() };
+    let table = FdTable { learned, element: 8, length: 8 << 30, total: 8 << 30, ..FdTable::default() };
     let advice = |path: &str| {
         let case =
             Case { exe: "/opt/server", limit: HUGE, how: LEARNED_READ, lag_ns: MS, lengths: Vec::new() };
@@ -195,7 +213,7 @@ fn a_users_service_is_edited_with_the_users_manager() {
             unit: Some("x.service".into()),
             ..(*fact.process).clone()
         };
-        super::advice::advise(&process, None, &learned, 8 << 30)
+        super::advice::advise(&process, None, &table)
     };
     assert!(advice("/system.slice/x.service").contains("`systemctl edit x.service`"));
     assert!(

@@ -6,7 +6,7 @@
 
 use memwatch_ebpf::table::{ELEMENT_MIN, Fit};
 
-use super::{Confidence, Evidence, GIB, MIB, MS, Scale, bytes, is_known_table, swept};
+use super::{Bytes, Confidence, Evidence, GIB, MIB, MS, Scale, is_known_table, swept};
 
 const PAGE: u64 = 4096;
 /// Rounder than this is not rarer: lengths of many GiB are all round.
@@ -15,7 +15,7 @@ const ROUND_MAX: u64 = 4 * MIB;
 /// Weighs the length against the limit.
 pub(super) fn weigh(evidence: &Evidence<'_>, scale: &mut Scale) {
     let (limit, element) = (evidence.table.learned.limit, evidence.table.element);
-    let length = bytes(evidence.table.length);
+    let length = Bytes(evidence.table.length);
     match evidence.fit {
         Fit::Exact => {
             scale.add(0, "fit_exact", format!("{length} is {limit} x {element} bytes, rounded up to a page"));
@@ -62,7 +62,7 @@ fn chance(evidence: &Evidence<'_>, scale: &mut Scale) {
             8..512 => 0,
             _ => 2,
         };
-        let text = format!("{} is round, and so is the limit of {limit}", bytes(evidence.table.length));
+        let text = format!("{} is round, and so is the limit of {limit}", Bytes(evidence.table.length));
         scale.add(points, "length_round", text);
         if round_steps < 512 && !is_known_table(evidence) && !swept(evidence) && !follows_at_once(evidence) {
             scale.cap(Confidence::Medium);

@@ -1,4 +1,4 @@
-//! Sizes and durations in words.
+//! Sizes, durations and counts in words: one form wherever a person reads them.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 
 /// Bytes, shown as `8.0 GiB`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bytes(pub(super) u64);
+pub(crate) struct Bytes(pub(crate) u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -16,7 +16,7 @@ impl fmt::Display for Bytes {
 
 /// Nanoseconds, shown as `1.5 ms`, `2.5 s` or `3 min 20 s`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Nanos(pub(super) u64);
+pub(crate) struct Nanos(pub(crate) u64);
 
 impl fmt::Display for Nanos {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,9 +40,20 @@ impl fmt::Display for Nanos {
     }
 }
 
+/// A number of things, shown as `1 event` or `2 events`: the noun is given in the singular and takes an `s`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted<N>(pub(crate) N, pub(crate) &'static str);
+
+impl<N: fmt::Display + PartialEq + From<u8>> fmt::Display for Counted<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(number, noun) = self;
+        write!(f, "{number} {noun}{}", if *number == N::from(1) { "" } else { "s" })
+    }
+}
+
 /// A resource limit: a number, or unlimited (`RLIM_INFINITY`).
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limit(pub(super) u64);
+pub(crate) struct Limit(pub(crate) u64);
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,6 +73,13 @@ mod tests {
         assert_eq!(Bytes(8 << 30).to_string(), "8.0 GiB");
         assert_eq!(Bytes(512).to_string(), "512 B");
         assert_eq!(Limit(u64::MAX).to_string(), "unlimited");
+    }
+
+    #[test]
+    fn one_thing_and_several() {
+        assert_eq!(Counted(0u64, "event").to_string(), "0 events");
+        assert_eq!(Counted(1u32, "event").to_string(), "1 event");
+        assert_eq!(Counted(2usize, "event").to_string(), "2 events");
     }
 
     #[test]

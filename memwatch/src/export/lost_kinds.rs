@@ -1,0 +1,85 @@
+//! What each kind of loss means, and what helps: for docs/events.md and for the person who reads of one.
+
+/// A kind of loss.
+#[derive(Clone, Copy, Debug)]
+pub struct LostKind {
+    /// Its name in reports.
+    pub name: &'static str,
+    /// What is missing, in a few words.
+    pub meaning: &'static str,
+    /// What helps, or that nothing has to be done.
+    pub remedy: &'static str,
+}
+
+const fn kind(name: &'static str, meaning: &'static str, remedy: &'static str) -> LostKind {
+    LostKind { name, meaning, remedy }
+}
+
+/// Every kind that is reported.
+pub const ALL: &[LostKind] = &[
+    kind(
+        "ring_full",
+        "records for which the ring buffer had no room",
+        "raise --ring-size, or filter by --event, --tree or --min-bytes",
+    ),
+    kind("process_map_full", "processes that are not followed", "raise --max-processes"),
+    kind("cgroup_map_full", "cgroups whose sums are incomplete", "none: the sums of processes are complete"),
+    kind(
+        "kernel_read",
+        "kernel fields that could not be read; what they would say is left out",
+        "`memwatch doctor` lists fields that this kernel lacks",
+    ),
+    kind(
+        "user_read",
+        "values in a program's memory that could not be read (paged out, or a wrong pointer)",
+        "none: the limit or argument is left out of its event",
+    ),
+    kind(
+        "registers",
+        "system calls whose arguments were not where they were expected",
+        "try another way to attach with --attach",
+    ),
+    kind("signal", "signals of a rule that the kernel would not send", "see `memwatch.action.error`"),
+    kind(
+        "watch_map_full",
+        "processes with a table whose touched growth is seen at samples only",
+        "raise --sample-hz",
+    ),
+    kind("mark_map_full", "descendants missing from a tree or a rule", "raise --max-processes"),
+    kind(
+        "attribution_failed",
+        "processes that were gone, or whose pid had another holder, before /proc could be read",
+        "none: their events carry name, user and cgroup, but no executable, arguments or container",
+    ),
+    kind(
+        "exits_inferred",
+        "processes found to be gone without an exit event",
+        "none, unless ring_full is there too",
+    ),
+    kind(
+        "cgroup_walks_cut",
+        "searches for a cgroup's path that were given up: the host has too many cgroups",
+        "none: events still carry the cgroup's id",
+    ),
+    kind(
+        "undecodable",
+        "records that this version cannot read",
+        "report it as a bug, with the kernel's version",
+    ),
+    kind(
+        "findings_dropped",
+        "findings missing from the summary; their lines were written",
+        "read the lines, or raise --min-table",
+    ),
+    kind(
+        "findings_state_evicted",
+        "processes with a table that were forgotten before their end",
+        "raise --min-table",
+    ),
+];
+
+/// The kind of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static LostKind> {
+    ALL.iter().find(|kind| kind.name == name)
+}
