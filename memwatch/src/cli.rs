@@ -21,10 +21,11 @@ use clap::{CommandFactory, Parser, Subcommand};
     after_help = "\
 Start with `memwatch demo`: it needs no server and shows what a finding looks like.
 Then `memwatch trace` watches the whole host, and `memwatch trace -- COMMAND` one program from its first instruction.
-Exit status: 0 done, 1 failed, 2 wrong usage; `trace -- COMMAND` passes the command's own status on."
+Exit status: 0 done, 1 failed, 2 wrong usage; `doctor` and `trace -- COMMAND` have their own."
 )]
 pub struct Cli {
-    /// Log to standard error what the program does: -v state changes, -vv more; MEMWATCH_LOG takes a filter instead
+    /// Log to standard error: -v hooks, rules and state changes, -vv refusals too, -vvv all; MEMWATCH_LOG takes a
+    /// filter instead
     #[arg(long, short, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
     #[command(subcommand)]
@@ -52,7 +53,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     start_log(cli.verbose);
     let done = match cli.command {
-        Command::Trace(args) => trace::run(*args, cli.verbose > 0),
+        Command::Trace(args) => trace::run(*args, cli.verbose > 0).map(|traced| traced.code),
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions { shell } => {
@@ -63,7 +64,7 @@ pub fn run() -> ExitCode {
     };
     done.unwrap_or_else(|error| {
         complain(&error);
-        ExitCode::FAILURE
+        error.downcast_ref::<trace::NotStarted>().map_or(ExitCode::FAILURE, |error| error.exit_code().into())
     })
 }
 
@@ -82,8 +83,9 @@ fn print(text: &[u8]) -> anyhow::Result<ExitCode> {
 fn start_log(verbose: u8) {
     let level = match verbose {
         0 => "warn",
-        1 => "info",
-        2 => "debug",
+        // Targets that begin so: this program, and the kernel side.
+        1 => "warn,memwatch=info",
+        2 => "warn,memwatch=debug",
         _ => "trace",
     };
     let filter = std::env::var("MEMWATCH_LOG").unwrap_or_else(|_| level.to_owned());

@@ -76,6 +76,7 @@ pub async fn run(
             }
         }
         if pipeline.is_full() {
+            tracing::info!("--count is reached");
             break;
         }
         if pipeline.watches() {
@@ -84,7 +85,10 @@ pub async fn run(
         tokio::select! {
             biased;
             () = stop.told() => break,
-            () = until(deadline) => break,
+            () = until(deadline) => {
+                tracing::info!("--duration is over");
+                break
+            }
             () = writer.closed() => { output_closed = true; break }
             _ = losses.tick() => {
                 probe.flush_log();
@@ -93,6 +97,9 @@ pub async fn run(
             }
             waited = source.wait() => waited.context("cannot tell the kernel side that its records are awaited")?,
         }
+    }
+    if output_closed {
+        tracing::info!("nobody reads the output any more");
     }
     // What was written before the end is still told.
     // Bounded: others may go on writing.

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::FromArgMatches;
 
 use super::trace;
@@ -12,9 +12,11 @@ use crate::sys;
 /// Arguments of `memwatch demo`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The child reads RLIMIT_NOFILE as a server does at its start, allocates one pointer per possible descriptor, and
-touches all of them. Its memory is small where the limit is small: raise it first (`ulimit -n 1048576`, or more
-where the hard limit allows) to see what a large one costs.")]
+The child reads RLIMIT_NOFILE as a server does at its start, allocates one pointer per possible descriptor, and \
+touches all of them. Its memory is small where the limit is small: raise it first (`ulimit -n 1048576`, or more \
+where the hard limit allows) to see what a large one costs.
+
+Exit status: 0 with a finding, else not 0.")]
 pub struct Args {
     /// Be the child: allocate and end
     #[arg(long, hide = true)]
@@ -38,5 +40,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // The same arguments as on the command line, so that the demonstration shows what a user would type.
     let command = <trace::Args as clap::Args>::augment_args(clap::Command::new("trace"));
     let matches = command.try_get_matches_from(words.chain(child))?;
-    trace::run(trace::Args::from_arg_matches(&matches)?, false)
+    let traced = trace::run(trace::Args::from_arg_matches(&matches)?, false)?;
+    ensure!(
+        traced.findings > 0 || traced.code != ExitCode::SUCCESS,
+        "the demonstration's child ended without a finding; `memwatch doctor` tells what could not be attached"
+    );
+    Ok(traced.code)
 }

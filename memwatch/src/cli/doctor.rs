@@ -1,32 +1,47 @@
 //! `memwatch doctor`: what this machine offers.
 
 mod host;
+mod remedy;
 mod report;
+mod rights;
+mod running;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use memwatch_ebpf::abi::knobs::Knobs;
 
-use super::values::{Color, Output};
-use crate::probe::attach::{Options, Probe};
+use super::values::Color;
+use crate::probe::attach::{HookStatus, Options, Probe, ProbeError};
 use crate::probe::{REFUSE, WayKind};
 use report::{HookReport, Report};
 
 /// Arguments of `memwatch doctor`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Attaches every hook for a moment and detaches it again. Exit status: 0 every hook that observes attaches, 3 tracing
-works but some hook does not attach, 1 tracing is not possible.")]
+Attaches every hook for a moment and detaches it again.
+
+Exit status: 0 every hook that observes attaches, 3 tracing works but some hook does not attach, 1 tracing is not \
+possible.")]
 pub struct Args {
     /// Form of the output; the default is table on a terminal, else json
     #[arg(long, short)]
-    output: Option<Output>,
+    output: Option<Form>,
     /// When to use colours
     #[arg(long, default_value = "auto", value_name = "WHEN")]
     color: Color,
     /// Use only these ways to attach
     #[arg(long, value_delimiter = ',', value_name = "WAY")]
     attach: Vec<WayKind>,
+}
+
+/// Form of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    /// Text for people
+    Table,
+    /// One JSON object, indented
+    Json,
 }
 
 /// Exit status when tracing works with losses.
@@ -38,7 +53,7 @@ const DEGRADED: u8 = 3;
 /// When the report cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Other instances first: what they cost so far is not to be mixed with programs loaded here.
-    let running = host::running_programs();
+    let running = running::programs();
     let options = Options {
         ways: args.attach.clone(),
         ring_bytes: 1 << 16,
@@ -48,20 +63,23 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ..Options::default()
     };
     let probed = Probe::load(&options, &Knobs::default());
-    let (hooks, missing_fields, failure) = match &probed {
-        Ok(probe) => (
-            probe.hooks.iter().map(|status| HookReport::of(status, probe)).collect(),
-            probe.missing_fields.clone(),
-            None,
-        ),
-        Err(error) => (Vec::new(), Vec::new(), Some(error.to_string())),
+    let host = host::look();
+    let told = |hooks: &[HookStatus], probe| {
+        hooks.iter().map(|status| HookReport::of(status, probe, &host)).collect()
     };
-    let report = Report { host: host::look(), failure, hooks, missing_fields, running };
+    let (hooks, missing_fields, failure) = match &probed {
+        Ok(probe) => (told(&probe.hooks, Some(probe)), probe.missing_fields.clone(), None),
+        Err(error @ ProbeError::NothingAttached(hooks)) => {
+            (told(hooks, None), Vec::new(), Some(error.to_string()))
+        }
+        Err(error) => (HookReport::all_untried(), Vec::new(), Some(error.to_string())),
+    };
+    let report = Report { host, failure, hooks, missing_fields, running };
     drop(probed);
-    match Output::or_suitable(args.output) {
-        Output::Json => super::print(format!("{}\n", serde_json::to_string_pretty(&report)?).as_bytes())?,
-        Output::Table => super::print(report.text(args.color.on_stdout()).as_bytes())?,
-        Output::None => ExitCode::SUCCESS,
+    let suitable = if std::io::stdout().is_terminal() { Form::Table } else { Form::Json };
+    match args.output.unwrap_or(suitable) {
+        Form::Json => super::print(format!("{}\n", serde_json::to_string_pretty(&report)?).as_bytes())?,
+        Form::Table => super::print(report.text(args.color.on_stdout()).as_bytes())?,
     };
     Ok(if report.failure.is_some() {
         ExitCode::FAILURE

@@ -11,12 +11,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::values::{Color, EventKind, Output, Pattern, parse_duration, parse_size};
+use super::values::{
+    Color, EventKind, Output, Pattern, parse_bound, parse_comm, parse_duration, parse_pid, parse_ring_size,
+    parse_size, parse_uid, parse_whole,
+};
 use crate::export::Exporter;
 use crate::export::json::Json;
 use crate::export::table::Table;
 use crate::probe::WayKind;
 use crate::runtime::{self, Ended, Ends, Outcome, Stop};
+pub(super) use setup::NotStarted;
 
 /// Arguments of `memwatch trace`.
 #[derive(Debug, clap::Args)]
@@ -30,8 +34,11 @@ Examples:
   memwatch trace --tree 4711 --min-bytes 16MiB     a process and its descendants
   memwatch trace --cgroup /kubepods.slice --event oom_kill,rss --rss-limit 2GiB
 
-Filters are applied in the kernel where they can be: pid, tree, cgroup, user, kind, bytes, and one name without
-wildcards. Several filters must all match; --pid and --tree do not go with a command."
+Filters are applied in the kernel where they can be: pid, tree, cgroup, user, kind, bytes, and one name without \
+wildcards. Several filters must all match; --pid and --tree do not go with a command.
+
+Exit status: that of the command, 127 when there is no such command, 126 when it cannot be executed; without a command \
+0 when tracing ended, 1 when it failed."
 )]
 pub struct Args {
     /// Form of the output; the default is table on a terminal, else json
@@ -41,7 +48,7 @@ pub struct Args {
     #[arg(long, default_value = "auto", value_name = "WHEN")]
     color: Color,
     /// Command to start and trace, with its descendants; its exit status is passed on. If tracing ends first
-    /// (--duration, --count, closed output) the command goes on untraced and is waited for
+    /// (--duration, --count, closed output) the command goes on untraced and is waited for; a rule of --act stays
     #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["pid", "tree"])]
     command: Vec<std::ffi::OsString>,
     #[command(flatten)]
@@ -58,13 +65,13 @@ pub struct Args {
 #[command(next_help_heading = "Filters")]
 struct Filters {
     /// Only these processes
-    #[arg(long, value_delimiter = ',', value_name = "PID")]
+    #[arg(long, value_delimiter = ',', value_parser = parse_pid, value_name = "PID")]
     pid: Vec<u32>,
     /// Only this process and its descendants, those of today and those to come
-    #[arg(long, value_name = "PID", conflicts_with = "pid")]
+    #[arg(long, value_parser = parse_pid, value_name = "PID", conflicts_with = "pid")]
     tree: Option<u32>,
     /// Only threads with such a name (`*` any text, `?` one character)
-    #[arg(long, value_parser = Pattern::parse, value_name = "PATTERN")]
+    #[arg(long, value_parser = parse_comm, value_name = "PATTERN")]
     comm: Vec<Pattern>,
     /// Only executables with such a path or file name
     #[arg(long, value_parser = Pattern::parse, value_name = "PATTERN")]
@@ -73,7 +80,7 @@ struct Filters {
     #[arg(long, value_name = "PATH")]
     cgroup: Option<PathBuf>,
     /// Only processes of this user
-    #[arg(long, value_name = "UID")]
+    #[arg(long, value_parser = parse_uid, value_name = "UID")]
     uid: Option<u32>,
     /// Only these kinds of events; the default is all
     #[arg(long, value_delimiter = ',', value_name = "KIND")]
@@ -85,7 +92,7 @@ struct Filters {
     #[arg(long, default_value = "64MiB", value_parser = parse_size, value_name = "SIZE")]
     min_table: u64,
     /// Tell when a process's RSS passes this
-    #[arg(long, value_parser = parse_size, value_name = "SIZE")]
+    #[arg(long, value_parser = parse_bound, value_name = "SIZE")]
     rss_limit: Option<u64>,
 }
 
@@ -95,8 +102,8 @@ struct EndArgs {
     /// End after this time
     #[arg(long, value_parser = parse_duration, value_name = "TIME")]
     duration: Option<Duration>,
-    /// End after this many lines
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
+    /// End after this many events and findings; lines that tell of losses do not count
+    #[arg(long, value_parser = |text: &str| parse_whole(text, 1..=u64::MAX), value_name = "N")]
     count: Option<u64>,
 }
 
@@ -107,26 +114,35 @@ struct Tuning {
     #[arg(long, value_delimiter = ',', value_name = "WAY")]
     attach: Vec<WayKind>,
     /// Size of the ring buffer: a power of two
-    #[arg(long, default_value = "4MiB", value_parser = parse_size, value_name = "SIZE")]
-    ring_size: u64,
+    #[arg(long, default_value = "4MiB", value_parser = parse_ring_size, value_name = "SIZE")]
+    ring_size: u32,
     /// Processes followed at once
-    #[arg(long, default_value_t = 32_768, value_parser = clap::value_parser!(u32).range(64..=4_194_304), value_name = "N")]
-    max_processes: u32,
+    #[arg(long, default_value_t = 32_768, value_parser = |text: &str| parse_whole(text, 64..=4_194_304), value_name = "N")]
+    max_processes: u64,
     /// Look at what runs on each CPU this often a second: RSS, faults, descriptor table
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000), value_name = "HZ")]
+    #[arg(long, default_value_t = 100, value_parser = |text: &str| parse_whole(text, 1..=10_000), value_name = "HZ")]
     sample_hz: u64,
+}
+
+/// How a trace went.
+#[derive(Debug)]
+pub struct Traced {
+    /// Exit status to pass on.
+    pub code: ExitCode,
+    /// Findings that were told.
+    pub findings: usize,
 }
 
 /// Runs the subcommand; `kernel_log` asks for the kernel side's own log as well.
 ///
 /// # Errors
 /// When nothing can be attached, a filter names what does not exist, or the command cannot be started.
-pub fn run(args: Args, kernel_log: bool) -> anyhow::Result<ExitCode> {
+pub fn run(args: Args, kernel_log: bool) -> anyhow::Result<Traced> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(trace(args, kernel_log))
 }
 
-async fn trace(args: Args, kernel_log: bool) -> anyhow::Result<ExitCode> {
+async fn trace(args: Args, kernel_log: bool) -> anyhow::Result<Traced> {
     let form = Output::or_suitable(args.output);
     let mut setup = setup::prepare(&args, kernel_log)?;
     let exporter: Option<Box<dyn Exporter>> = match form {
@@ -141,16 +157,18 @@ async fn trace(args: Args, kernel_log: bool) -> anyhow::Result<ExitCode> {
     let pipeline = setup.pipeline(exporter, outcome).context("the stages were taken before")?;
     let ends = Ends { duration: args.ends.duration, count: args.ends.count };
     let ended = runtime::run(&mut setup.probe, pipeline, ends, &mut stop).await;
-    if args.act.is_set() && stop.has_command() {
-        say("memwatch: tracing has ended; the command goes on without the rule of --act");
+    // A rule lives as long as its programs: whoever asked for it counts on it until the command ends.
+    let guard = args.act.is_set().then_some(setup);
+    if guard.is_some() && stop.has_command() {
+        say("memwatch: tracing has ended; the rule of --act stays until the command ends");
     }
-    drop(setup);
     let status = stop.wait_for_command().await;
+    drop(guard);
     let ended = ended?;
     if form != Output::Table && !ended.output_closed {
         say(&summary_text(&ended));
     }
-    Ok(status.map_or(ExitCode::SUCCESS, code_of))
+    Ok(Traced { code: status.map_or(ExitCode::SUCCESS, code_of), findings: ended.summary.findings.len() })
 }
 
 fn summary_text(ended: &Ended) -> String {
@@ -176,16 +194,4 @@ fn width() -> usize {
 fn say(text: &str) {
     // Nobody to tell is no reason to fail.
     let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
-}
-
-impl Args {
-    fn ring_bytes(&self) -> anyhow::Result<u32> {
-        let bytes = self.tuning.ring_size;
-        anyhow::ensure!(
-            bytes.is_power_of_two() && bytes >= crate::sys::page_size(),
-            "--ring-size {bytes} is not a power of two of at least one page ({} bytes)",
-            crate::sys::page_size()
-        );
-        u32::try_from(bytes).context("--ring-size is limited to 2GiB")
-    }
 }

@@ -1,8 +1,12 @@
-//! Values of the command line: sizes, patterns, colours, kinds of events.
+//! Values of the command line: sizes, numbers, patterns, colours, kinds of events.
+
+pub mod signal;
 
 use std::io::IsTerminal;
+use std::ops::RangeInclusive;
 
 use clap::ValueEnum;
+use memwatch_ebpf::abi::COMM_LEN;
 use memwatch_ebpf::abi::event::Kind;
 
 pub use crate::core::pattern::Pattern;
@@ -15,6 +19,74 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     text.parse::<bytesize::ByteSize>()
         .map(|size| size.as_u64())
         .map_err(|_| format!("`{text}` is not a size; write for example 64MiB, 1.5GB or 4096"))
+}
+
+/// Parses a size above 0.
+///
+/// # Errors
+/// When the text is not a size, or 0, which would never be passed or always.
+pub fn parse_bound(text: &str) -> Result<u64, String> {
+    match parse_size(text)? {
+        0 => Err("0 is no bound; write a size such as 64MiB".into()),
+        size => Ok(size),
+    }
+}
+
+/// Parses the size of a ring buffer.
+///
+/// # Errors
+/// When the kernel would not take it: it must be a power of two of at least a page.
+pub fn parse_ring_size(text: &str) -> Result<u32, String> {
+    let size = parse_size(text)?;
+    let page = crate::sys::page_size();
+    u32::try_from(size).ok().filter(|_| size.is_power_of_two() && size >= page).ok_or_else(|| {
+        format!("`{text}` is not a power of two from {page} bytes to 2GiB; write for example 8MiB")
+    })
+}
+
+/// Parses a process id.
+///
+/// # Errors
+/// When the text is not a number above 0.
+pub fn parse_pid(text: &str) -> Result<u32, String> {
+    text.parse()
+        .ok()
+        .filter(|pid| *pid > 0)
+        .ok_or_else(|| format!("`{text}` is not a process id; `pgrep -x NAME` tells those of a program"))
+}
+
+/// Parses a user id.
+///
+/// # Errors
+/// When the text is not a number.
+pub fn parse_uid(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a user id; `id -u NAME` tells that of a user"))
+}
+
+/// Parses a whole number of a range.
+///
+/// # Errors
+/// When the text is none, or beyond the range.
+pub fn parse_whole(text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
+    text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| match *range.end() {
+        u64::MAX => format!("`{text}` is not a whole number from {} on", range.start()),
+        end => format!("`{text}` is not a whole number from {} to {end}", range.start()),
+    })
+}
+
+/// Parses a pattern for names of threads.
+///
+/// # Errors
+/// When no name can match it.
+pub fn parse_comm(text: &str) -> Result<Pattern, String> {
+    let pattern = Pattern::parse(text)?;
+    match pattern.exact() {
+        Some(name) if name.len() >= COMM_LEN => Err(format!(
+            "`{text}` can match nothing: the kernel keeps {} bytes of a name; cut it there and end it with `*`",
+            COMM_LEN - 1
+        )),
+        _ => Ok(pattern),
+    }
 }
 
 /// Parses a duration such as `30s`, `5min` or `1h 30m`.
@@ -135,6 +207,30 @@ mod tests {
         for text in ["", "-1", "x", "12 parsecs"] {
             assert!(parse_size(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn numbers_say_what_they_should_have_been() {
+        assert_eq!((parse_pid("7"), parse_uid("0"), parse_whole("5", 1..=9)), (Ok(7), Ok(0), Ok(5)));
+        assert!(parse_pid("0").is_err_and(|error| error.contains("process id")));
+        assert!(parse_uid("root").is_err_and(|error| error.contains("id -u")));
+        assert!(parse_whole("ten", 1..=9).is_err_and(|error| error.contains("from 1 to 9")));
+        assert!(parse_whole("0", 1..=u64::MAX).is_err_and(|error| error.ends_with("from 1 on")));
+    }
+
+    #[test]
+    fn rings_are_powers_of_two() {
+        assert_eq!(parse_ring_size("8MiB"), Ok(8 << 20));
+        for text in ["3MiB", "1", "0", "4GiB", "x"] {
+            assert!(parse_ring_size(text).is_err_and(|error| error.contains(text)), "{text}");
+        }
+        assert!(parse_bound("0").is_err() && parse_bound("1KiB") == Ok(1024));
+    }
+
+    #[test]
+    fn names_that_the_kernel_cuts_match_nothing() {
+        assert!(parse_comm("kworker/u8:1-events").is_err());
+        assert!(parse_comm("kworker/u8:1-ev*").is_ok() && parse_comm("nginx").is_ok());
     }
 
     #[test]

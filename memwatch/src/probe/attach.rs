@@ -78,8 +78,8 @@ pub enum ProbeError {
     #[error("cannot load the BPF object: {0}")]
     Load(String),
     /// Not one hook could be attached.
-    #[error("no hook could be attached; the first reason: {0} (`memwatch doctor` lists all)")]
-    NothingAttached(String),
+    #[error("no hook could be attached; the first reason: {} (`memwatch doctor` lists all)", first_reason(.0))]
+    NothingAttached(Vec<HookStatus>),
     /// A map could not be used.
     #[error("cannot use the BPF map {name}: {source}")]
     Map {
@@ -108,6 +108,14 @@ pub struct HookStatus {
     pub attached: Option<Way>,
     /// The ways tried before.
     pub refused: Vec<Refusal>,
+}
+
+fn first_reason(hooks: &[HookStatus]) -> &str {
+    hooks
+        .iter()
+        .flat_map(|hook| &hook.refused)
+        .next()
+        .map_or("no way allowed by --attach", |first| &first.reason)
 }
 
 /// Loaded and attached programs. Dropping it detaches all of them.
@@ -151,10 +159,7 @@ impl Probe {
         let hooks: Vec<_> = wanted.map(|hook| attacher.attach(&mut ebpf, hook)).collect();
         let Attacher { events, .. } = attacher;
         if hooks.iter().all(|hook| hook.attached.is_none()) {
-            let first = hooks.iter().flat_map(|hook| &hook.refused).next();
-            return Err(ProbeError::NothingAttached(
-                first.map_or_else(String::new, |first| first.reason.clone()),
-            ));
+            return Err(ProbeError::NothingAttached(hooks));
         }
         drop(types);
         crate::sys::trim_heap();
@@ -190,12 +195,16 @@ impl Probe {
         let program: &mut RawTracePoint =
             find(&mut self.ebpf, RSS_PROGRAM)?.try_into().map_err(|e| explain(&e))?;
         match self.rss_link.take() {
-            Some(link) => program.detach(link).map_err(|e| explain(&e)),
+            Some(link) => {
+                program.detach(link).map_err(|e| explain(&e))?;
+                tracing::info!("RSS is seen at samples again: no process with an fd table is left");
+            }
             None => {
                 self.rss_link = Some(program.attach(RSS_EVENT).map_err(|e| explain(&e))?);
-                Ok(())
+                tracing::info!("every change of RSS is seen from now on");
             }
         }
+        Ok(())
     }
 
     /// Takes the ring buffer; it can be taken once.

@@ -6,14 +6,14 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A readable tracefs.
 #[derive(Debug)]
 pub struct Tracefs {
     root: PathBuf,
-    /// Keeps a detached mount alive.
-    _mount: Option<OwnedFd>,
+    /// A detached mount, which lives as long.
+    mount: Option<OwnedFd>,
 }
 
 impl Tracefs {
@@ -25,11 +25,17 @@ impl Tracefs {
         for root in ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"] {
             // Unreadable counts as not there: it may be mounted for others only.
             if File::open(format!("{root}/events/syscalls/sys_exit_mmap/id")).is_ok() {
-                return Ok(Self { root: root.into(), _mount: None });
+                return Ok(Self { root: root.into(), mount: None });
             }
         }
         let mount = crate::sys::detached_mount(c"tracefs")?;
-        Ok(Self { root: format!("/proc/self/fd/{}", mount.as_raw_fd()).into(), _mount: Some(mount) })
+        Ok(Self { root: format!("/proc/self/fd/{}", mount.as_raw_fd()).into(), mount: Some(mount) })
+    }
+
+    /// Where it is mounted for all to see; `None` for a mount of our own.
+    #[must_use]
+    pub fn mounted_at(&self) -> Option<&Path> {
+        self.mount.is_none().then_some(&self.root)
     }
 
     fn read(&self, category: &str, event: &str, file: &str) -> io::Result<String> {

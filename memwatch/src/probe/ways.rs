@@ -113,7 +113,9 @@ impl Attacher<'_> {
         let tracefs = self
             .tracefs
             .get_or_insert_with(|| {
-                Tracefs::open().map_err(|e| format!("tracefs is not mounted and cannot be: {e}"))
+                Tracefs::open().map_err(|e| {
+                    format!("tracefs is not mounted, and to mount it for memwatch alone was refused: {e}")
+                })
             })
             .as_ref()
             .map_err(Clone::clone)?;

@@ -54,12 +54,16 @@ impl Stop {
             let asked = tokio::select! {
                 biased;
                 status = ended(&mut self.command) => {
+                    if let Some(status) = status {
+                        tracing::info!("the command ended with {status}");
+                    }
                     self.status = status;
                     self.command = None;
                     return;
                 }
                 asked = asked(&mut self.interrupt, &mut self.terminate, &mut self.hang_up) => asked,
             };
+            tracing::info!("got signal {asked}");
             self.asked += 1;
             let Some(command) = &mut self.command else { return };
             if self.asked > 1 {

@@ -50,7 +50,7 @@ fn first_instruction() -> anyhow::Result<()> {
 
 fn no_such_program() -> anyhow::Result<()> {
     let run = Tracer::new(&[])?.command([OsStr::new("/no/such/program")])?;
-    ensure!(run.status.code() == Some(1), "ended with {}", run.status);
+    ensure!(run.status.code() == Some(127), "ended with {}", run.status);
     ensure!(run.errors.contains("/no/such/program"), "the error does not name it: {}", run.errors);
     Ok(())
 }

@@ -2,44 +2,45 @@
 
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+use super::rights::{self, Missing, Situation};
 use crate::probe::btf::VMLINUX;
-use crate::probe::{HOOKS, Way};
+use crate::probe::tracefs::Tracefs;
 
 /// What was found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Host {
     pub(super) kernel: String,
     pub(super) btf: bool,
     /// The active lockdown mode.
     pub(super) lockdown: Option<String>,
     pub(super) cgroups: &'static str,
-    pub(super) capabilities_missing: Vec<&'static str>,
-    pub(super) tracefs: &'static str,
+    #[serde(serialize_with = "names")]
+    pub(super) capabilities_missing: Vec<Missing>,
+    pub(super) tracefs: String,
     /// Whether the kernel keeps run counts and times of BPF programs.
     pub(super) bpf_stats: Option<bool>,
 }
 
-/// Names and numbers of the capabilities in use (include/uapi/linux/capability.h).
-const CAPABILITIES: [(&str, u32); 5] = [
-    ("CAP_SYS_PTRACE", 19),
-    ("CAP_SYS_ADMIN", 21),
-    ("CAP_SYS_RESOURCE", 24),
-    ("CAP_PERFMON", 38),
-    ("CAP_BPF", 39),
-];
+fn names<S: Serializer>(missing: &[Missing], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(missing.iter().map(|missing| missing.name))
+}
 
-/// Not needed by the tracer where RLIMIT_MEMLOCK no longer counts BPF memory (5.11).
-const RESOURCE: &str = "CAP_SYS_RESOURCE";
-
-/// Looks at the host.
+/// Looks at the host. To read trace events is tried, not guessed.
 pub(super) fn look() -> Host {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let status = read("/proc/self/status").unwrap_or_default();
     let mounts = read("/proc/self/mountinfo").unwrap_or_default();
     let kernel = read("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
     let mounted = |kind: &str| mounts.lines().any(|line| line.contains(&format!(" - {kind} ")));
+    let tracefs = Tracefs::open();
+    let situation = Situation {
+        effective: effective(&status),
+        uid: effective_user(&status),
+        kernel: version(&kernel),
+        tracefs_mounted: mounted("tracefs"),
+    };
     Host {
         btf: Path::new(VMLINUX).exists(),
         lockdown: read("/sys/kernel/security/lockdown").and_then(|text| active(&text)),
@@ -49,10 +50,22 @@ pub(super) fn look() -> Host {
             (false, true) => "v1",
             (false, false) => "none mounted",
         },
-        capabilities_missing: missing(effective(&status), &kernel),
-        tracefs: if mounted("tracefs") { "mounted" } else { "not mounted; a private mount is used" },
+        capabilities_missing: rights::missing(situation),
+        tracefs: told(&tracefs, situation.tracefs_mounted),
         bpf_stats: read("/proc/sys/kernel/bpf_stats_enabled").map(|text| text.trim() == "1"),
         kernel,
+    }
+}
+
+/// What became of the attempt to read trace events.
+fn told(tracefs: &std::io::Result<Tracefs>, is_mounted: bool) -> String {
+    let state = if is_mounted { "mounted, but not readable here" } else { "not mounted" };
+    match tracefs {
+        Ok(tracefs) => match tracefs.mounted_at() {
+            Some(place) => format!("mounted at {}", place.display()),
+            None => format!("{state}; memwatch mounted it for itself alone, which worked"),
+        },
+        Err(error) => format!("{state}; to mount it for memwatch alone was refused: {error}"),
     }
 }
 
@@ -66,43 +79,14 @@ fn effective(status: &str) -> u64 {
     line.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0)
 }
 
-fn missing(effective: u64, kernel: &str) -> Vec<&'static str> {
-    let mut version = kernel.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-    let version = (version.next().unwrap_or(0), version.next().unwrap_or(0));
-    CAPABILITIES
-        .iter()
-        .filter(|(name, bit)| effective >> bit & 1 == 0 && (*name != RESOURCE || version < (5, 11)))
-        .map(|(name, _)| *name)
-        .collect()
+fn effective_user(status: &str) -> u32 {
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    line.and_then(|ids| ids.split_whitespace().nth(1)?.parse().ok()).unwrap_or(u32::MAX)
 }
 
-/// A program of a running instance, with the kernel's statistics.
-#[derive(Debug, Serialize)]
-pub(super) struct RunningProgram {
-    pub(super) id: u32,
-    pub(super) name: &'static str,
-    pub(super) run_count: u64,
-    pub(super) run_time_ns: u64,
-}
-
-/// Programs with the names of ours that are loaded now. The kernel keeps 15 bytes of a name.
-pub(super) fn running_programs() -> Vec<RunningProgram> {
-    let names: Vec<_> = HOOKS.iter().flat_map(|hook| hook.ways.iter().map(Way::program)).collect();
-    // Without the right to list programs there is nothing to tell; the capabilities above say so.
-    aya::programs::loaded_programs()
-        .filter_map(Result::ok)
-        .filter_map(|info| {
-            let name = *names
-                .iter()
-                .find(|name| name.as_bytes().get(..15).unwrap_or(name.as_bytes()) == info.name())?;
-            Some(RunningProgram {
-                id: info.id(),
-                name,
-                run_count: info.run_count(),
-                run_time_ns: u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX),
-            })
-        })
-        .collect()
+fn version(kernel: &str) -> (u32, u32) {
+    let mut parts = kernel.split(['.', '-']).map_while(|part| part.parse().ok());
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -110,12 +94,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_lockdown_and_capabilities() {
+    fn reads_what_the_kernel_tells() {
         assert_eq!(active("none [integrity] confidentiality").as_deref(), Some("integrity"));
         assert_eq!(active(""), None);
-        assert_eq!(effective("Name:\tx\nCapEff:\t000001fffeffffff\n"), 0x1ff_feff_ffff);
-        assert_eq!(missing(0x1ff_feff_ffff, "6.18.0"), Vec::<&str>::new());
-        assert_eq!(missing(0x1ff_feff_ffff, "5.10.0-1"), ["CAP_SYS_RESOURCE"]);
-        assert_eq!(missing(0, "6.1.0").len(), 4);
+        let status = "Name:\tx\nUid:\t1000\t33\t0\t0\nCapEff:\t000001fffeffffff\n";
+        assert_eq!((effective(status), effective_user(status)), (0x1ff_feff_ffff, 33));
+        assert_eq!((version("5.10.0-1-amd64"), version("")), ((5, 10), (0, 0)));
+    }
+
+    #[test]
+    fn a_refused_mount_is_told() {
+        let refused = Err(std::io::Error::from_raw_os_error(1));
+        assert!(
+            told(&refused, false)
+                .starts_with("not mounted; to mount it for memwatch alone was refused: Oper")
+        );
+        assert!(told(&refused, true).starts_with("mounted, but not readable here"));
     }
 }

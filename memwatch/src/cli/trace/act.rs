@@ -1,10 +1,10 @@
 //! Rules that act in the kernel on the traced command.
 
-use anyhow::ensure;
 use memwatch_ebpf::abi::event::{ACTION_REFUSE, ACTION_SIGNAL_MAPPED, ACTION_SIGNAL_TOUCHED};
 use memwatch_ebpf::abi::knobs::{Rule, SCOPE_MARKED};
 
-use crate::cli::values::parse_size;
+use crate::cli::values::signal::SignalParser;
+use crate::cli::values::{parse_bound, parse_size};
 
 /// What to do about an fd table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -22,17 +22,17 @@ enum Act {
 #[group(id = "acting")]
 #[command(next_help_heading = "Acting on the command's own fd tables (needs -- COMMAND)")]
 pub(super) struct Args {
-    /// What to do about an fd table of the command or its descendants
+    /// What to do about an fd table of the command or its descendants, until the command ends
     #[arg(long, requires = "command", value_name = "ACT")]
     act: Option<Act>,
-    /// Signal to send, by number
-    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=64), value_name = "N")]
+    /// Signal to send, by name or number
+    #[arg(long, requires = "act", default_value = "SIGKILL", value_parser = SignalParser, hide_possible_values = true, value_name = "SIGNAL")]
     act_signal: u32,
     /// Touched bytes at which signal-touched acts
-    #[arg(long, default_value = "64MiB", value_parser = parse_size, value_name = "SIZE")]
+    #[arg(long, requires = "act", default_value = "64MiB", value_parser = parse_bound, value_name = "SIZE")]
     act_touched: u64,
     /// Smallest single table to act on; the default is --min-table
-    #[arg(long, value_parser = parse_size, value_name = "SIZE")]
+    #[arg(long, requires = "act", value_parser = parse_size, value_name = "SIZE")]
     act_min: Option<u64>,
 }
 
@@ -43,18 +43,14 @@ impl Args {
     }
 
     /// The rules for the kernel side.
-    pub(super) fn rules(&self, min_table: u64) -> anyhow::Result<Vec<Rule>> {
-        let Some(act) = self.act else { return Ok(Vec::new()) };
+    pub(super) fn rules(&self, min_table: u64) -> Vec<Rule> {
+        let Some(act) = self.act else { return Vec::new() };
         let action = match act {
             Act::SignalMapped => ACTION_SIGNAL_MAPPED,
             Act::SignalTouched => ACTION_SIGNAL_TOUCHED,
             Act::Refuse => ACTION_REFUSE,
         };
-        ensure!(
-            self.act_touched > 0,
-            "--act-touched must be larger than 0; use signal-mapped to act at once"
-        );
-        Ok(vec![Rule {
+        vec![Rule {
             min_table: self.act_min.unwrap_or(min_table),
             touched: self.act_touched,
             scope: SCOPE_MARKED,
@@ -62,6 +58,6 @@ impl Args {
             signal: self.act_signal,
             id: 1,
             ..Rule::default()
-        }])
+        }]
     }
 }

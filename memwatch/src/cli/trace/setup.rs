@@ -2,18 +2,19 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use memwatch_ebpf::abi::COMM_LEN;
 use memwatch_ebpf::abi::event::{ACTION_REFUSE, Kind};
-use memwatch_ebpf::abi::knobs::{Knobs, MARK_INHERITED, MARK_RULED, MARK_SHOWN};
+use memwatch_ebpf::abi::knobs::{Knobs, MARK_INHERITED, MARK_RULED, MARK_SHOWN, Rule};
 use tokio::process::{Child, Command};
 
 use super::Args;
 use crate::cli::values::Output;
 use crate::core::detect::fd_table::{FdTables, region_floor};
+use crate::core::quantity::Bytes;
 use crate::enrich::ledger::Ledger;
 use crate::enrich::proc::ProcFs;
 use crate::export::Exporter;
@@ -45,15 +46,7 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
     let members = has_command || filters.tree.is_some() || !filters.pid.is_empty();
     let shown = filters.event.iter().fold(0, |bits, kind| bits | kind.0.bit());
     let shown = if filters.event.is_empty() { u64::MAX } else { shown };
-    for pattern in &filters.comm {
-        ensure!(
-            pattern.exact().is_none_or(|name| name.len() < COMM_LEN),
-            "--comm {} can match nothing: the kernel keeps 15 bytes of a name; end it with `*`",
-            pattern.text()
-        );
-    }
-    ensure!(filters.rss_limit != Some(0), "--rss-limit 0 would never tell of anything; leave it out");
-    let rules = args.act.rules(filters.min_table)?;
+    let rules = args.act.rules(filters.min_table);
     let mut knobs = Knobs {
         kinds: shown | needed(shown),
         min_bytes: filters.min_bytes,
@@ -71,7 +64,6 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
     }
     if let [pattern] = filters.comm.as_slice()
         && let Some(name) = pattern.exact()
-        && name.len() < COMM_LEN
     {
         knobs.comm_on = 1;
         for (to, from) in knobs.comm.iter_mut().zip(name) {
@@ -80,8 +72,8 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
     }
     let options = Options {
         ways: args.tuning.attach.clone(),
-        ring_bytes: args.ring_bytes()?,
-        processes: args.tuning.max_processes,
+        ring_bytes: args.tuning.ring_size,
+        processes: u32::try_from(args.tuning.max_processes)?,
         sample_hz: args.tuning.sample_hz,
         // A part of the host may be watched closely from the start; all of it only when something was found.
         watch_rss: members || !rules.is_empty() || filters.rss_limit.is_some(),
@@ -102,13 +94,16 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
                 .unwrap_or_default())
         );
     }
+    tell(&probe, &rules, members);
     probe.set_rules(&rules)?;
     ledger.seed().context("cannot list /proc")?;
     let mut marked = Vec::new();
     for (root, descendants) in
         filters.pid.iter().map(|pid| (*pid, false)).chain(filters.tree.map(|pid| (pid, true)))
     {
-        marked.extend(mark_tree(&mut probe, &mut ledger, root, descendants)?);
+        let tree = mark_tree(&mut probe, &mut ledger, root, descendants)?;
+        tracing::info!("process {root} is marked, {} in all with its descendants", tree.len());
+        marked.extend(tree);
     }
     if !members {
         // The kernel side needs no marks then, and tells of everybody.
@@ -137,10 +132,67 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
     })
 }
 
+/// Logs what stands.
+fn tell(probe: &Probe, rules: &[Rule], members: bool) {
+    for status in &probe.hooks {
+        for refused in &status.refused {
+            tracing::debug!(
+                "hook {}: {} was refused: {}",
+                status.hook.name,
+                refused.way.name(),
+                refused.reason
+            );
+        }
+        match status.attached {
+            Some(way) => tracing::info!(
+                "hook {} is attached by {} with {}",
+                status.hook.name,
+                way.kind().name(),
+                way.program()
+            ),
+            None => tracing::info!("hook {} is not attached: {}", status.hook.name, status.hook.lost),
+        }
+    }
+    for rule in rules {
+        tracing::info!(
+            "rule {} acts on fd tables of {} or more of the command and its descendants",
+            rule.id,
+            Bytes(rule.min_table)
+        );
+    }
+    tracing::info!(
+        "the kernel side reports {}",
+        if members { "marked processes only" } else { "every process that passes the filters" }
+    );
+}
+
 /// Kinds that must come from the kernel though they are not shown: identities and findings follow from them.
 const fn needed(shown: u64) -> u64 {
     let life = Kind::Exec.bit() | Kind::Fork.bit() | Kind::Exit.bit();
     if shown & Kind::FdTable.bit() != 0 { life | Kind::CloseSweep.bit() } else { life }
+}
+
+/// The command to trace could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start {program:?} ({reason}); {}", self.remedy())]
+pub(crate) struct NotStarted {
+    program: String,
+    reason: io::Error,
+}
+
+impl NotStarted {
+    /// The exit status that a shell gives: 127 for a command that is not there, 126 for one that cannot be executed.
+    pub(crate) fn exit_code(&self) -> u8 {
+        if self.reason.kind() == io::ErrorKind::NotFound { 127 } else { 126 }
+    }
+
+    fn remedy(&self) -> &'static str {
+        if self.reason.kind() == io::ErrorKind::NotFound {
+            "check its name, and the interpreter if it is a script"
+        } else {
+            "check that it is a program and executable"
+        }
+    }
 }
 
 impl Setup {
@@ -151,10 +203,10 @@ impl Setup {
         self.probe.mark(own, MARK_SHOWN | MARK_INHERITED | MARK_RULED)?;
         let started = Command::new(program).args(arguments).spawn();
         self.probe.unmark(own)?;
-        let child = started.with_context(|| {
-            format!("cannot start {:?}: check its name and that it is executable", program.to_string_lossy())
-        })?;
+        let child = started
+            .map_err(|reason| NotStarted { program: program.to_string_lossy().into_owned(), reason })?;
         if let (Some(members), Some(pid)) = (&mut self.filter.members, child.id()) {
+            tracing::info!("started {:?} as process {pid}", program.to_string_lossy());
             members.insert(pid);
         }
         Ok(Some(child))
