@@ -2,11 +2,13 @@
 //!
 //! The flow is `source -> decode -> enrich -> core (detect) -> export`; ARCHITECTURE.md has the map.
 
+pub mod act;
 pub mod cli;
 pub mod core;
 pub mod decode;
 pub mod enrich;
 pub mod export;
+pub mod measure;
 pub mod probe;
 pub mod runtime;
 pub mod source;

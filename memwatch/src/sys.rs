@@ -1,7 +1,10 @@
-//! The few system calls that no library in use wraps: perf events for tracepoints, detached mounts, BPF statistics.
+//! The few system calls that no library in use wraps: perf events for tracepoints, detached mounts, BPF, signals by
+//! pidfd.
 //!
 //! All unsafe code of user space that talks to the kernel stands here, each call behind a safe function.
 #![expect(unsafe_code, reason = "raw system calls; each block says why it is sound")]
+
+pub mod process;
 
 use std::ffi::CStr;
 use std::io;

@@ -10,12 +10,14 @@
 
 mod command;
 mod decision;
+mod guard_names;
 mod input;
 mod settings;
 mod who;
 
 pub use command::{Command, Limit, Outbox, Signal};
 pub use decision::{Candidate, Cause, Closing, Decision, Ending, Gravity, Outcome, Standing, Warning};
+pub use guard_names::{guarded_path, guarded_program};
 pub use input::{Figures, Host, Input, Table, TableState};
 pub use settings::{
     Amount, Bounds, Budget, FdTableRule, Growth, Hooks, Match, Measure, Mode, Pool, Pressure, ProcessLimit,

@@ -48,6 +48,13 @@ pub fn container_of(path: &str) -> Option<Container> {
     found.map(|(id, runtime, pod_uid)| Container { id: id.to_owned(), runtime, pod_uid })
 }
 
+/// Whether the cgroup `path` is or lies in a container's; makes no memory.
+#[must_use]
+pub fn is_in_container(path: &str) -> bool {
+    let parents = std::iter::once("").chain(path.split('/'));
+    path.split('/').zip(parents).any(|(segment, parent)| container_in(segment, parent).is_some())
+}
+
 fn container_in<'a>(segment: &'a str, parent: &str) -> Option<(&'a str, Option<&'static str>)> {
     let name = segment.split_once(':').map_or(segment, |(_, name)| name);
     let name = name.strip_suffix(".scope").unwrap_or(name);

@@ -8,16 +8,16 @@ mod cmdline;
 mod exe;
 mod fs;
 mod limits;
-mod number;
+pub(crate) mod number;
 mod stat;
 mod status;
 
-pub use cgroups::{Memberships, parse_cgroups};
+pub use cgroups::{Memberships, parse_cgroups, scan_cgroups};
 pub use cmdline::parse_cmdline;
 pub use exe::{Exe, parse_exe};
 pub use fs::{ProcFs, ProcessDir, ReadError};
 pub use limits::{Limit, Limits, parse_limits};
-pub use stat::{Stat, parse_stat};
+pub use stat::{Stat, StatLine, parse_stat, scan_stat};
 pub use status::{Status, parse_status};
 
 /// Why the text of a `/proc` file was refused.

@@ -75,6 +75,7 @@ fn containers_of_every_runtime() {
     ] {
         let expected = Container { id: ID.to_owned(), runtime, pod_uid: pod.map(str::to_owned) };
         assert_eq!(container_of(&filled(pattern)), Some(expected), "{pattern}");
+        assert!(is_in_container(&filled(pattern)), "{pattern}");
     }
 }
 
@@ -100,6 +101,7 @@ fn what_is_no_container() {
         "/user.slice/user-1000.slice/session-3.scope",
     ] {
         assert_eq!(container_of(&filled(pattern)), None, "{pattern}");
+        assert!(!is_in_container(&filled(pattern)), "{pattern}");
     }
 }
 

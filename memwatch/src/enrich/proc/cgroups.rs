@@ -5,18 +5,28 @@ use crate::core::fact::Hierarchy;
 
 /// The cgroup paths of one process, in the hierarchies that tell something about it. Each starts with `/`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Memberships {
+pub struct Memberships<Path = Vec<u8>> {
     /// Path in the unified (v2) hierarchy.
-    pub unified: Option<Vec<u8>>,
+    pub unified: Option<Path>,
     /// Whether the unified cgroup has been removed (a dying process may outlive it).
     pub unified_removed: bool,
     /// Path in the v1 hierarchy of the memory controller.
-    pub memory: Option<Vec<u8>>,
+    pub memory: Option<Path>,
     /// Path in the v1 hierarchy that systemd keeps for itself.
-    pub systemd: Option<Vec<u8>>,
+    pub systemd: Option<Path>,
 }
 
 impl Memberships {
+    /// The path that says most, as of the borrowed form.
+    #[must_use]
+    pub fn telling_path(&self) -> Option<(Hierarchy, &[u8])> {
+        let Self { unified, unified_removed, memory, systemd } = self;
+        let (unified, memory, systemd) = (unified.as_deref(), memory.as_deref(), systemd.as_deref());
+        Memberships { unified, unified_removed: *unified_removed, memory, systemd }.telling_path()
+    }
+}
+
+impl<'a> Memberships<&'a [u8]> {
     /// The path that says most: the unified one; when that is missing or the root, the one of the v1 memory
     /// controller; when that is the root too, the one of systemd's own hierarchy; else the root.
     ///
@@ -24,28 +34,39 @@ impl Memberships {
     /// unified one; the root names nobody, so any other path tells more. Memory comes before systemd because the
     /// limits that a reader asks about are the memory controller's.
     #[must_use]
-    pub fn telling_path(&self) -> Option<(Hierarchy, &[u8])> {
+    pub fn telling_path(&self) -> Option<(Hierarchy, &'a [u8])> {
         let paths = || {
             [
-                (Hierarchy::Unified, &self.unified),
-                (Hierarchy::Memory, &self.memory),
-                (Hierarchy::Systemd, &self.systemd),
+                (Hierarchy::Unified, self.unified),
+                (Hierarchy::Memory, self.memory),
+                (Hierarchy::Systemd, self.systemd),
             ]
             .into_iter()
-            .filter_map(|(hierarchy, path)| Some((hierarchy, path.as_deref()?)))
+            .filter_map(|(hierarchy, path)| Some((hierarchy, path?)))
         };
         paths().find(|(_, path)| *path != b"/").or_else(|| paths().next())
     }
 }
 
-/// Reads the text of `/proc/PID/cgroup`, of v1, v2 and hybrid hosts. Unknown hierarchies are passed over.
+/// Reads the text of `/proc/PID/cgroup`, as [`scan_cgroups`] does.
+///
+/// # Errors
+/// When a line has no three parts or its path is not absolute.
+pub fn parse_cgroups(text: &[u8]) -> Result<Memberships, ParseError> {
+    let Memberships { unified, unified_removed, memory, systemd } = scan_cgroups(text)?;
+    let kept = |path: Option<&[u8]>| path.map(<[u8]>::to_vec);
+    Ok(Memberships { unified: kept(unified), unified_removed, memory: kept(memory), systemd: kept(systemd) })
+}
+
+/// Reads the text of `/proc/PID/cgroup`, of v1, v2 and hybrid hosts, and leaves the paths in it. Unknown hierarchies are
+/// passed over.
 ///
 /// A line is `id:controllers:path`. Names of cgroups cannot hold a newline (`cgroup_mkdir` of kernel/cgroup/cgroup.c
 /// refuses it), but colons and anything else. A removed cgroup of the unified hierarchy ends in ` (deleted)`.
 ///
 /// # Errors
 /// When a line has no three parts or its path is not absolute.
-pub fn parse_cgroups(text: &[u8]) -> Result<Memberships, ParseError> {
+pub fn scan_cgroups(text: &[u8]) -> Result<Memberships<&[u8]>, ParseError> {
     let missing = |field| ParseError::Missing { file: "cgroup", field };
     let mut found = Memberships::default();
     for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
@@ -56,11 +77,11 @@ pub fn parse_cgroups(text: &[u8]) -> Result<Memberships, ParseError> {
         if id == b"0" && controllers.is_empty() {
             let living = path.strip_suffix(b" (deleted)");
             found.unified_removed = living.is_some();
-            found.unified = Some(living.unwrap_or(path).to_vec());
+            found.unified = Some(living.unwrap_or(path));
         } else if controllers == b"name=systemd" {
-            found.systemd = Some(path.to_vec());
+            found.systemd = Some(path);
         } else if controllers.split(|&byte| byte == b',').any(|name| name == b"memory") {
-            found.memory = Some(path.to_vec());
+            found.memory = Some(path);
         }
     }
     Ok(found)

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, openat, readlinkat};
+use rustix::fs::{Mode, OFlags, openat, readlinkat, readlinkat_raw};
 
 use super::{
     Exe, Limits, Memberships, ParseError, Stat, Status, parse_cgroups, parse_cmdline, parse_exe,
@@ -90,7 +90,7 @@ impl ProcFs {
     /// # Errors
     /// [`ReadError::Gone`] when there is no such process.
     pub fn process(&self, tgid: u32) -> Result<ProcessDir, ReadError> {
-        match openat(&self.root, tgid.to_string(), FOLDER, Mode::empty()) {
+        match openat(&self.root, itoa::Buffer::new().format(tgid), FOLDER, Mode::empty()) {
             Ok(dir) => Ok(ProcessDir { dir, tgid }),
             Err(errno) => Err(failed(tgid, "", errno.into())),
         }
@@ -167,6 +167,62 @@ impl ProcessDir {
         parse_exe(link.as_bytes())
     }
 
+    /// The link `exe` as it stands, in memory of the caller's; `None` as for [`Self::exe`], and when it does not fit.
+    #[must_use]
+    pub fn exe_into<'a>(&self, room: &'a mut [u8]) -> Option<&'a [u8]> {
+        let len = readlinkat_raw(&self.dir, "exe", &mut *room).ok()?;
+        // What fills the room may have been cut.
+        if len < room.len() { room.get(..len) } else { None }
+    }
+
+    /// Reads a file of the folder into memory of the caller's, as much of it as fits: nothing is allocated.
+    ///
+    /// # Errors
+    /// When the process is gone or the file cannot be read.
+    pub fn read_into<'a>(&self, file: &'static str, room: &'a mut [u8]) -> Result<&'a [u8], ReadError> {
+        let mut read = || -> io::Result<usize> {
+            let mut file = self.file(file)?;
+            let mut filled = 0;
+            loop {
+                match file.read(room.get_mut(filled..).unwrap_or_default())? {
+                    0 => return Ok(filled),
+                    more => filled += more,
+                }
+            }
+        };
+        let filled = read().map_err(|error| failed(self.tgid, file, error))?;
+        Ok(room.get(..filled).unwrap_or_default())
+    }
+
+    /// Opens a file of the folder.
+    ///
+    /// # Errors
+    /// What `openat(2)` says.
+    pub fn file(&self, file: &str) -> io::Result<File> {
+        let fd = openat(&self.dir, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(File::from(fd))
+    }
+
+    /// The ids in a folder of numbers: `task`, `fd`. At most `max` of them: `None` when there are more.
+    ///
+    /// # Errors
+    /// What `openat(2)` or `getdents(2)` says.
+    pub fn numbers(&self, folder: &str, max: usize, found: &mut Vec<u32>) -> io::Result<Option<()>> {
+        found.clear();
+        let fd = openat(&self.dir, folder, FOLDER, Mode::empty())?;
+        let mut room = [std::mem::MaybeUninit::uninit(); 4096];
+        let mut entries = rustix::fs::RawDir::new(fd, &mut room);
+        while let Some(entry) = entries.next() {
+            if let Some(number) = super::number::decimal_u32(entry?.file_name().to_bytes()) {
+                if found.len() == max {
+                    return Ok(None);
+                }
+                found.push(number);
+            }
+        }
+        Ok(Some(()))
+    }
+
     fn parsed<T>(
         &self,
         file: &'static str,
@@ -177,11 +233,7 @@ impl ProcessDir {
     }
 
     fn read(&self, file: &'static str, max: usize) -> Result<Vec<u8>, ReadError> {
-        let read = || {
-            let fd = openat(&self.dir, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-            read_whole(File::from(fd), max)
-        };
-        read().map_err(|error| failed(self.tgid, file, error))
+        self.file(file).and_then(|file| read_whole(file, max)).map_err(|error| failed(self.tgid, file, error))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Decimal numbers in bytes.
 
 /// The unsigned decimal number that `text` is; `None` when it is anything else or does not fit.
-pub(super) fn decimal(text: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
@@ -12,7 +12,7 @@ pub(super) fn decimal(text: &[u8]) -> Option<u64> {
 }
 
 /// [`decimal`] in 32 bits.
-pub(super) fn decimal_u32(text: &[u8]) -> Option<u32> {
+pub(crate) fn decimal_u32(text: &[u8]) -> Option<u32> {
     decimal(text).and_then(|number| u32::try_from(number).ok())
 }
 

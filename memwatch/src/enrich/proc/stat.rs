@@ -4,6 +4,9 @@ use super::ParseError;
 use super::number::{decimal, decimal_u32};
 use crate::core::fact::ProcessKey;
 
+/// `PF_KTHREAD` of include/linux/sched.h, the same since 2.6.27.
+const KERNEL_THREAD: u64 = 0x0020_0000;
+
 /// What is kept of `/proc/PID/stat`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stat {
@@ -15,18 +18,60 @@ pub struct Stat {
     pub state: u8,
     /// The parent's process id; 0 when it is outside the pid namespace.
     pub parent_pid: u32,
+    /// Whether it is a thread of the kernel.
+    pub is_kernel: bool,
     /// Start on the boot clock, rounded down to a clock tick, in nanoseconds.
     pub start_ns: u64,
 }
 
+/// As [`Stat`], with the name left in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatLine<'a> {
+    /// As of [`Stat`].
+    pub pid: u32,
+    /// As of [`Stat`].
+    pub comm: &'a [u8],
+    /// As of [`Stat`].
+    pub state: u8,
+    /// As of [`Stat`].
+    pub parent_pid: u32,
+    /// As of [`Stat`].
+    pub is_kernel: bool,
+    /// As of [`Stat`].
+    pub start_ns: u64,
+}
+
+impl StatLine<'_> {
+    /// The process.
+    #[must_use]
+    pub const fn key(&self) -> ProcessKey {
+        ProcessKey { tgid: self.pid, start_ns: self.start_ns }
+    }
+
+    /// Whether it has ended and only waits to be taken notice of.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        matches!(self.state, b'Z' | b'X' | b'x')
+    }
+}
+
 /// Reads the text of `/proc/PID/stat`.
+///
+/// # Errors
+/// When a field is missing or not a number.
+pub fn parse_stat(text: &[u8]) -> Result<Stat, ParseError> {
+    let StatLine { pid, comm, state, parent_pid, is_kernel, start_ns } = scan_stat(text)?;
+    Ok(Stat { pid, comm: comm.to_vec(), state, parent_pid, is_kernel, start_ns })
+}
+
+/// Reads the text of `/proc/PID/stat`, and makes no memory for it.
 ///
 /// The name stands between the first `(` and the last `)`: it may hold parentheses, spaces and newlines of its own
 /// (`do_task_stat` of fs/proc/array.c prints it unescaped, 6.18), and only numbers follow it.
 ///
 /// # Errors
 /// When a field is missing or not a number.
-pub fn parse_stat(text: &[u8]) -> Result<Stat, ParseError> {
+pub fn scan_stat(text: &[u8]) -> Result<StatLine<'_>, ParseError> {
     let missing = |field| ParseError::Missing { file: "stat", field };
     let not_a_number = |field| ParseError::NotANumber { file: "stat", field };
 
@@ -39,14 +84,16 @@ pub fn parse_stat(text: &[u8]) -> Result<Stat, ParseError> {
     let mut fields = rest.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
     let state = fields.next().and_then(|field| field.first()).copied().ok_or(missing("state"))?;
     let parent_pid = fields.next().ok_or(missing("ppid"))?;
-    // starttime is field 22 of proc(5), ppid is field 4: 17 stand in between.
-    let start_ticks = fields.nth(17).ok_or(missing("starttime"))?;
+    // flags is field 9 of proc(5), ppid is field 4: 4 stand in between. starttime is field 22.
+    let flags = fields.nth(4).ok_or(missing("flags"))?;
+    let start_ticks = fields.nth(12).ok_or(missing("starttime"))?;
 
-    Ok(Stat {
+    Ok(StatLine {
         pid: decimal_u32(pid).ok_or(not_a_number("pid"))?,
-        comm: comm.to_vec(),
+        comm,
         state,
         parent_pid: decimal_u32(parent_pid).ok_or(not_a_number("ppid"))?,
+        is_kernel: decimal(flags).ok_or(not_a_number("flags"))? & KERNEL_THREAD != 0,
         start_ns: decimal(start_ticks)
             .and_then(|ticks| ticks.checked_mul(ProcessKey::TICK_NS))
             .ok_or(not_a_number("starttime"))?,
@@ -77,8 +124,14 @@ mod tests {
             let stat = parse_stat(&text).unwrap();
             assert_eq!(stat.comm, name);
             assert_eq!((stat.pid, stat.state, stat.parent_pid), (42, b'S', 976));
-            assert_eq!(stat.start_ns, 1_309_770_000_000);
+            assert_eq!((stat.start_ns, stat.is_kernel), (1_309_770_000_000, false));
         }
+    }
+
+    #[test]
+    fn a_thread_of_the_kernel_is_known_by_its_flag() {
+        let text = format!("2 (kthreadd) {}", NUMBERS.replace(" 41 ", " 2129984 "));
+        assert!(parse_stat(text.as_bytes()).unwrap().is_kernel);
     }
 
     #[test]
@@ -87,7 +140,8 @@ mod tests {
         assert_eq!(parse_stat(b""), missing("comm"));
         assert_eq!(parse_stat(b"1 )x("), missing("comm"));
         assert_eq!(parse_stat(b"1 (x)"), missing("state"));
-        assert_eq!(parse_stat(b"1 (x) S 1 2 3"), missing("starttime"));
+        assert_eq!(parse_stat(b"1 (x) S 1 2 3"), missing("flags"));
+        assert_eq!(parse_stat(b"1 (x) S 1 2 3 4 5 6 7 8"), missing("starttime"));
         assert_eq!(
             parse_stat(format!("1 (x) {}", NUMBERS.replace("130977", "99999999999999999999")).as_bytes()),
             Err(ParseError::NotANumber { file: "stat", field: "starttime" })

@@ -1,0 +1,23 @@
+//! Acting on processes: what the policy decided is carried out here, or only told.
+//!
+//! An [`Actuator`] takes a process as a pair of id and start time, never as a bare id. It opens the process (pidfd), looks
+//! whether it is the one that was meant, asks its own [`Guard`], which knows nothing of the policy, and only then acts. Observing
+//! is another actuator with the same checks ([`DryRun`]).
+
+mod dry_run;
+mod guard;
+mod pidfd;
+mod reaper;
+
+pub use dry_run::DryRun;
+pub use guard::{Guard, Refusal};
+pub use pidfd::PidfdActuator;
+
+use crate::core::fact::ProcessKey;
+use crate::core::policy::{Outcome, Signal};
+
+/// Carries out commands. Nothing here waits for the process: what becomes of it comes back as facts.
+pub trait Actuator {
+    /// Sends a signal to a process.
+    fn send(&mut self, key: ProcessKey, signal: Signal) -> Outcome;
+}

@@ -1,0 +1,141 @@
+//! Programs whose end takes a host, or the operator's way into it, with them.
+//!
+//! A program is known by its executable's file name *and* by a folder that only the host's administrator writes to: a copy of
+//! one's own named `sshd` gains nothing, nor does a process by the name it gives itself. Inside a container the folder is the
+//! image's and the program not the host's: nothing there is guarded by its program.
+
+use super::who::Who;
+
+/// Folders of programs that the administrator installed. The last ones: Nix and Guix; snaps; k3s and RKE2; nodes of GKE.
+const FOLDERS: [&str; 12] = [
+    "/usr/",
+    "/bin/",
+    "/sbin/",
+    "/lib/",
+    "/lib64/",
+    "/opt/",
+    "/nix/store/",
+    "/gnu/store/",
+    "/snap/",
+    "/var/lib/snapd/",
+    "/var/lib/rancher/",
+    "/home/kubernetes/bin/",
+];
+
+/// Each kind of program, and its file names; `*` at the end stands for any text.
+const PROGRAMS: [(&str, &[&str]); 7] = [
+    (
+        "the service manager",
+        &["systemd", "systemd-*", "init", "openrc-init", "runsvdir", "s6-svscan", "udevadm", "elogind*"],
+    ),
+    ("the way in", &["sshd", "sshd-session", "sshd-auth", "dropbear", "agetty", "login"]),
+    ("the message bus", &["dbus-daemon", "dbus-broker", "dbus-broker-launch"]),
+    ("the Kubernetes node", &["kubelet", "hyperkube", "k3s", "k3s-*", "rke2", "kube-proxy"]),
+    (
+        "the container runtime",
+        &[
+            "containerd",
+            "containerd-shim*",
+            "dockerd",
+            "docker-proxy",
+            "docker-init",
+            "cri-dockerd",
+            "crio",
+            "conmon",
+            "conmonrs",
+            "runc",
+            "crun",
+            "youki",
+            "podman",
+            "lxc-start",
+            "lxcfs",
+            "lxd",
+            "incusd",
+        ],
+    ),
+    ("the network", &["NetworkManager", "wpa_supplicant", "dhclient", "dhcpcd", "connmand"]),
+    ("the log", &["rsyslogd", "syslog-ng", "auditd"]),
+];
+
+/// Why a process is guarded by its program: what the program is to its host. `None`: it is not.
+#[must_use]
+pub fn guarded_program(who: &Who) -> Option<&'static str> {
+    guarded_path(who.exe.as_deref()?).filter(|_| who.container.is_none())
+}
+
+/// What the program of this path, as `/proc/PID/exe` has it, is to a host on which it runs outside of containers.
+#[must_use]
+pub fn guarded_path(exe: &str) -> Option<&'static str> {
+    let path = exe.strip_suffix(" (deleted)").unwrap_or(exe);
+    let (_, name) = path.rsplit_once('/')?;
+    if !FOLDERS.iter().any(|folder| path.starts_with(folder)) {
+        return None;
+    }
+    let is_named = |pattern: &&str| match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == *pattern,
+    };
+    PROGRAMS.iter().find(|(_, names)| names.iter().any(is_named)).map(|(kind, _)| *kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_of_the_host_are_known() {
+        for exe in [
+            "/usr/sbin/sshd",
+            "/usr/sbin/sshd (deleted)",
+            "/usr/lib/systemd/systemd",
+            "/lib/systemd/systemd-journald",
+            "/usr/bin/containerd-shim-runc-v2",
+            "/usr/bin/udevadm",
+            "/opt/bin/kubelet",
+            "/home/kubernetes/bin/kubelet",
+            "/nix/store/0a-dbus/bin/dbus-daemon",
+        ] {
+            assert!(guarded_path(exe).is_some(), "{exe}");
+        }
+    }
+
+    #[test]
+    fn a_name_alone_gains_nothing() {
+        for exe in [
+            "/tmp/sshd",
+            "/home/eve/usr/sbin/sshd",
+            "/home/eve/systemd-x",
+            "sshd",
+            "",
+            "/",
+            "/usr/bin/python3",
+            "/usr/bin/sshd2",
+            "/usr/bin/system",
+            "/usrx/sshd",
+        ] {
+            assert_eq!(guarded_path(exe), None, "{exe}");
+        }
+    }
+
+    #[test]
+    fn what_a_process_calls_itself_does_not_count() {
+        let mut who = Who {
+            key: crate::core::fact::ProcessKey { tgid: 7, start_ns: 1 },
+            parent: None,
+            comm: "sshd".into(),
+            exe: Some("/usr/bin/python3".into()),
+            args: vec!["/usr/sbin/sshd".into()],
+            uid: None,
+            cgroup: None,
+            unit: None,
+            container: None,
+            oom_score_adj: None,
+            is_kernel: false,
+        };
+        assert_eq!(guarded_program(&who), None);
+        (who.comm, who.exe) = ("uwsgi".into(), Some("/usr/sbin/sshd".into()));
+        assert_eq!(guarded_program(&who), Some("the way in"));
+        who.container = Some("51fb".into());
+        assert_eq!(guarded_program(&who), None);
+    }
+}

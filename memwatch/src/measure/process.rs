@@ -1,0 +1,201 @@
+//! Memory of one process.
+//!
+//! Its folder below `/proc` is opened once and everything is read relative to it, so what is returned concerns the process
+//! asked for even when its id is given to another meanwhile. What may not be read is `None`.
+
+use std::io;
+use std::path::Path;
+
+use crate::core::fact::ProcessKey;
+use crate::core::policy::Figures;
+use crate::enrich::proc::number::decimal;
+use crate::enrich::proc::{ProcFs, ProcessDir, ReadError, scan_stat};
+use crate::sys;
+
+/// Bytes read of a file at most; smaps_rollup of 6.18 has 900.
+const ROOM: usize = 4096;
+
+/// What makes a process one to leave alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nature {
+    /// `oom_score_adj`.
+    pub oom_score_adj: Option<i32>,
+    /// Whether it is a thread of the kernel.
+    pub is_kernel: bool,
+}
+
+/// Looks at processes.
+#[derive(Debug)]
+pub struct ProcessMeter {
+    proc: ProcFs,
+    page: u64,
+    room: Box<[u8; ROOM]>,
+}
+
+impl ProcessMeter {
+    /// Opens the `/proc` mounted at `root`.
+    ///
+    /// # Errors
+    /// When it is not a folder that can be opened.
+    pub fn open(root: &Path) -> io::Result<Self> {
+        Ok(Self { proc: ProcFs::open(root)?, page: sys::page_size(), room: Box::new([0; ROOM]) })
+    }
+
+    /// Looks at a process's memory. The kernel walks its page tables for that: about 1 ms for each GiB in pages of 4 KiB
+    /// that are resident.
+    ///
+    /// # Errors
+    /// When it has ended, or its id is another's by now.
+    pub fn figures(&mut self, key: ProcessKey) -> Result<Figures, ReadError> {
+        let dir = self.open_same(key)?;
+        let mut figures = Figures::default();
+        match dir.read_into("smaps_rollup", self.room.as_mut()) {
+            Ok(text) => parse_rollup(text, &mut figures),
+            Err(ReadError::Io { .. }) => {}
+            Err(ended) => return Err(ended),
+        }
+        // Where smaps_rollup may not be read, statm may.
+        if figures.resident.is_none() {
+            figures.resident = dir
+                .read_into("statm", self.room.as_mut())
+                .ok()
+                .and_then(parse_statm)
+                .map(|pages| pages * self.page);
+        }
+        Ok(figures)
+    }
+
+    /// What makes a process one to leave alone.
+    ///
+    /// # Errors
+    /// When it has ended, or its id is another's by now.
+    pub fn nature(&mut self, key: ProcessKey) -> Result<Nature, ReadError> {
+        let dir = self.open_same(key)?;
+        let text = dir.read_into("stat", self.room.as_mut())?;
+        let stat = scan_stat(text).map_err(|source| ReadError::Parse { tgid: key.tgid, source })?;
+        let is_kernel = stat.is_kernel;
+        Ok(Nature { oom_score_adj: oom_score_adj(&dir, self.room.as_mut()), is_kernel })
+    }
+
+    fn open_same(&mut self, key: ProcessKey) -> Result<ProcessDir, ReadError> {
+        let dir = self.proc.process(key.tgid)?;
+        let text = dir.read_into("stat", self.room.as_mut())?;
+        let stat = scan_stat(text).map_err(|source| ReadError::Parse { tgid: key.tgid, source })?;
+        if !stat.key().is_same(key) {
+            return Err(ReadError::Recycled { tgid: key.tgid });
+        }
+        if stat.has_ended() {
+            return Err(ReadError::Gone { tgid: key.tgid });
+        }
+        Ok(dir)
+    }
+}
+
+/// `oom_score_adj` of a process; `None` when it cannot be read.
+pub(crate) fn oom_score_adj(dir: &ProcessDir, room: &mut [u8]) -> Option<i32> {
+    let text = dir.read_into("oom_score_adj", room).ok()?.trim_ascii();
+    let (sign, digits) = text.strip_prefix(b"-").map_or((1, text), |digits| (-1, digits));
+    Some(sign * i32::try_from(decimal(digits)?).ok()?)
+}
+
+/// Sums of smaps_rollup, in kB. Pages of hugetlbfs are in no other sum than their own (`smaps_hugetlb_range` of
+/// fs/proc/task_mmu.c, 6.18).
+fn parse_rollup(text: &[u8], figures: &mut Figures) {
+    let (mut resident, mut private, mut huge) = (None, None, [0; 2]);
+    for line in text.split(|&byte| byte == b'\n') {
+        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        let (name, number) = (words.next(), words.next().and_then(decimal));
+        let (Some(name), Some(bytes)) = (name, number.and_then(|kib| kib.checked_mul(1024))) else {
+            continue;
+        };
+        match name {
+            b"Rss:" => resident = Some(bytes),
+            b"Pss:" => figures.proportional = Some(bytes),
+            b"Private_Clean:" | b"Private_Dirty:" => private = Some(private.unwrap_or(0) + bytes),
+            b"Shared_Hugetlb:" => huge[0] = bytes,
+            b"Private_Hugetlb:" => huge[1] = bytes,
+            b"Swap:" => figures.swap = Some(bytes),
+            _ => {}
+        }
+    }
+    let [shared_huge, private_huge] = huge;
+    figures.resident = resident.map(|bytes: u64| bytes + shared_huge + private_huge);
+    figures.private = private.map(|bytes: u64| bytes + private_huge);
+    figures.proportional = figures.proportional.map(|bytes| bytes + private_huge);
+}
+
+/// Resident pages: the second number of statm.
+fn parse_statm(text: &[u8]) -> Option<u64> {
+    text.split(u8::is_ascii_whitespace).nth(1).and_then(decimal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    fn meter() -> ProcessMeter {
+        ProcessMeter::open(Path::new("/proc")).unwrap()
+    }
+
+    fn key_of(pid: u32) -> ProcessKey {
+        let stat = ProcFs::open(Path::new("/proc")).unwrap().process(pid).unwrap().stat().unwrap();
+        ProcessKey { tgid: pid, start_ns: stat.start_ns }
+    }
+
+    #[test]
+    fn private_memory_is_told_from_the_rest() {
+        let mut meter = meter();
+        let me = key_of(std::process::id());
+        let before = meter.figures(me).unwrap();
+        let taken = vec![1_u8; 32 << 20];
+        let after = meter.figures(me).unwrap();
+        let more = after.private.unwrap().saturating_sub(before.private.unwrap());
+        assert!(more >= taken.len() as u64 * 9 / 10, "{before:?} {after:?}");
+        assert!(after.private <= after.proportional && after.proportional <= after.resident);
+        assert_eq!(after.idle, None);
+    }
+
+    #[test]
+    fn another_start_time_is_another_process() {
+        let mut me = key_of(std::process::id());
+        assert!(meter().figures(ProcessKey { start_ns: me.start_ns + 9_999_999, ..me }).is_ok());
+        me.start_ns += ProcessKey::TICK_NS;
+        assert!(matches!(meter().figures(me), Err(ReadError::Recycled { .. })));
+    }
+
+    #[test]
+    fn who_has_ended_has_no_figures() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let key = key_of(child.id());
+        let mut meter = meter();
+        assert!(!meter.nature(key).unwrap().is_kernel);
+        child.kill().unwrap();
+        // Not waited for yet: a zombie has no memory left.
+        while meter.figures(key).is_ok() {
+            std::thread::yield_now();
+        }
+        assert!(matches!(meter.figures(key), Err(ReadError::Gone { .. })));
+        child.wait().unwrap();
+        assert!(matches!(meter.figures(key), Err(ReadError::Gone { .. })));
+    }
+
+    #[test]
+    fn pages_of_hugetlbfs_are_counted_once() {
+        let mut figures = Figures::default();
+        let text = b"00400000-7fff [rollup]\nRss: 10 kB\nPss: 6 kB\nPss_Anon: 1 kB\nPrivate_Clean: 1 kB\n\
+            Private_Dirty: 2 kB\nShared_Hugetlb: 2048 kB\nPrivate_Hugetlb: 4096 kB\nSwap: 3 kB\nSwapPss: 1 kB\n";
+        parse_rollup(text, &mut figures);
+        let kib = |kib: u64| Some(kib << 10);
+        assert_eq!((figures.resident, figures.private), (kib(10 + 2048 + 4096), kib(3 + 4096)));
+        assert_eq!((figures.proportional, figures.swap), (kib(6 + 4096), kib(3)));
+    }
+
+    #[test]
+    fn a_score_may_be_negative() {
+        let mut room = [0; 64];
+        let dir = ProcFs::open(Path::new("/proc")).unwrap().process(std::process::id()).unwrap();
+        let text = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap();
+        assert_eq!(oom_score_adj(&dir, &mut room), text.trim().parse().ok());
+    }
+}

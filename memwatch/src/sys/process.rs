@@ -1,0 +1,29 @@
+//! System calls about another process, through a descriptor of it (pidfd): whatever its id is given to, they reach the
+//! process that was opened or none.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+fn done(result: libc::c_long) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Sends a signal.
+///
+/// # Errors
+/// What `pidfd_send_signal(2)` says: `ESRCH` when the process has ended and was waited for.
+pub fn send_signal(process: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let nothing = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: without a siginfo the call takes integers only.
+    done(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), signal, nothing, 0) })
+}
+
+/// Frees the memory of a process that is being killed, in this thread and before the process gets to run for it.
+///
+/// # Errors
+/// What `process_mrelease(2)` says: `ENOSYS` before Linux 5.15, `EINVAL` when the process is not being killed, `EAGAIN` when
+/// its memory map is in use, `ESRCH` when the memory is gone already.
+pub fn release_memory(process: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: integers only.
+    done(unsafe { libc::syscall(libc::SYS_process_mrelease, process.as_raw_fd(), 0) })
+}
