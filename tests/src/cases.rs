@@ -12,6 +12,7 @@ mod hostile;
 mod life;
 mod limits;
 mod load;
+mod manners;
 mod memory;
 mod negative;
 mod oom;
@@ -44,6 +45,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         hostile::CASES,
         oom::CASES,
         load::CASES,
+        manners::CASES,
         cleanup::CASES,
         rights::CASES,
         action::CASES,
