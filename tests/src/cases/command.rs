@@ -82,7 +82,7 @@ fn interrupt() -> anyhow::Result<()> {
     trigger.act()?;
     tracer.wait_for("mmap", |line| line.is("bytes", 7_000_001))?;
     let run = tracer.interrupt()?.succeeded()?;
-    for word in ["events", "lost"] {
+    for word in ["event", "lost"] {
         ensure!(run.errors.contains(word), "no {word} in the summary:\n{}", run.errors);
     }
     run.none("lost", |_| true)

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use memwatch_ebpf::abi::event::{FdTable, SOURCE_MMAP, TABLE_MAPPED, TABLE_TOUCHED};
+use memwatch_ebpf::abi::event::{CloseSweep, FdTable, SOURCE_MMAP, TABLE_MAPPED, TABLE_TOUCHED};
 use memwatch_ebpf::abi::header::Header;
 use memwatch_ebpf::abi::state::{LEARNED_READ, LEARNED_SET, Learned};
 use memwatch_ebpf::table::explain_mapping;
@@ -107,7 +107,11 @@ impl Case {
 }
 
 fn findings(records: &[Fact]) -> Vec<Finding> {
-    let mut detector = FdTables::new(64 << 20);
+    findings_from(64 << 20, records)
+}
+
+fn findings_from(min_table: u64, records: &[Fact]) -> Vec<Finding> {
+    let mut detector = FdTables::new(min_table);
     let mut found = Vec::new();
     for record in records {
         detector.take(record, &mut found);
@@ -157,6 +161,20 @@ fn a_touch_is_no_request() {
     assert_eq!(alone.lag_ns, None, "the record of the request was lost");
     assert!(alone.reasons.iter().all(|reason| !reason.code.starts_with("lag_")), "{:?}", alone.reasons);
     assert!(alone.confidence <= touched.confidence);
+}
+
+#[test]
+fn at_a_small_limit_an_unknown_program_is_medium_at_best() {
+    let small = pointers(20_000, 1);
+    let touched = |case: &Case| findings_from(0, &case.records()).pop().expect("a finding").confidence;
+    assert_eq!(touched(&small), Confidence::Low);
+    let set = Case { how: LEARNED_SET, ..small.clone() };
+    assert_eq!(touched(&set), Confidence::Medium);
+    let mut swept = set.records();
+    let sweep = CloseSweep { count: 19_997, ..CloseSweep::default() };
+    let header = swept[0].event.header;
+    swept.insert(0, Fact { event: Event { header, body: Body::CloseSweep(sweep) }, ..swept[0].clone() });
+    assert_eq!(findings_from(0, &swept).pop().expect("a finding").confidence, Confidence::Medium);
 }
 
 #[test]
