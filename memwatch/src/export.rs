@@ -10,7 +10,7 @@ pub mod json;
 pub mod kernel_names;
 pub mod lost_kinds;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 pub mod schema;
 mod subject;
 pub mod summary;

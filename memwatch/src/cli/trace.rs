@@ -37,6 +37,9 @@ Examples:
 Filters are applied in the kernel where they can be: pid, tree, cgroup, user, kind, bytes, and one name without \
 wildcards. Several filters must all match; --pid and --tree do not go with a command.
 
+The command shares standard output. Where that goes to a program, send the command's own elsewhere: \
+`memwatch trace -- sh -c 'exec ./server >server.log'`.
+
 Exit status: that of the command, 127 when there is no such command, 126 when it cannot be executed; without a command \
 0 when tracing ended, 1 when it failed."
 )]

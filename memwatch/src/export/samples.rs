@@ -28,7 +28,7 @@ pub(super) fn header(kind: Kind) -> Header {
     header
 }
 
-pub(super) fn identity() -> Identity {
+pub(crate) fn identity() -> Identity {
     Identity {
         key: ProcessKey { tgid: 42, start_ns: 3_000_000_000 },
         parent_tgid: Some(7),

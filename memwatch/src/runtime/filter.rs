@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use memwatch_ebpf::abi::event::Kind;
 
 use crate::cli::values::Pattern;
-use crate::core::fact::{Body, Fact, Identity};
+use crate::core::fact::{Body, Fact, Hierarchy, Identity};
 
 /// What is shown.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +22,7 @@ pub struct Filter {
     pub follow: bool,
     /// Only this user.
     pub uid: Option<u32>,
-    /// Only this cgroup and those below: its path.
+    /// Only this cgroup and those below: its path in the unified hierarchy.
     pub cgroup: Option<String>,
 }
 
@@ -63,10 +63,28 @@ impl Filter {
     }
 
     fn in_cgroup(&self, process: &Identity) -> bool {
-        let Some(wanted) = &self.cgroup else { return true };
-        process.cgroup_path.as_deref().is_some_and(|path| {
-            path.strip_prefix(wanted.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+        let unified = process.cgroup_hierarchy == Some(Hierarchy::Unified);
+        self.admits_cgroup(process.cgroup_path.as_deref().filter(|_| unified))
+    }
+
+    /// Whether a cgroup of the unified hierarchy is among those that are shown; one whose path is not known is not.
+    pub(super) fn admits_cgroup(&self, path: Option<&str>) -> bool {
+        let Some(wanted) = self.cgroup.as_deref().filter(|wanted| *wanted != "/") else { return true };
+        path.and_then(|path| path.strip_prefix(wanted))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Whether all processes of a cgroup are shown or none.
+    pub(super) fn is_by_cgroup(&self) -> bool {
+        self.members.is_none() && self.uid.is_none() && self.comm.is_empty() && self.exe.is_empty()
+    }
+
+    /// Whether a process is among those that events are shown of.
+    pub(super) fn concerns(&self, process: &Identity) -> bool {
+        self.members.as_ref().is_none_or(|members| members.contains(&process.key.tgid))
+            && self.uid.is_none_or(|wanted| process.uid == Some(wanted))
+            && self.in_cgroup(process)
+            && self.matches(process)
     }
 
     /// Whether a process passes the patterns.
@@ -77,5 +95,49 @@ impl Filter {
                     let last = exe.rsplit(|byte| *byte == b'/').next().unwrap_or(exe);
                     self.exe.iter().any(|pattern| pattern.matches(exe) || pattern.matches(last))
                 }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::samples;
+
+    #[test]
+    fn a_summary_is_of_what_was_asked_for() {
+        let process = Identity { cgroup_hierarchy: Some(Hierarchy::Unified), ..samples::identity() };
+        let is_shown = |filter: Filter| filter.concerns(&process);
+        assert!(is_shown(Filter::default()));
+        assert!(is_shown(Filter { uid: Some(1000), ..Filter::default() }));
+        assert!(!is_shown(Filter { uid: Some(0), ..Filter::default() }));
+        assert!(!is_shown(Filter { members: Some(HashSet::from([1])), ..Filter::default() }));
+        for (cgroup, shown) in
+            [("/kubepods", true), ("/kubepods/pod1/abc", true), ("/kube", false), ("/", true)]
+        {
+            assert_eq!(
+                is_shown(Filter { cgroup: Some(cgroup.into()), ..Filter::default() }),
+                shown,
+                "{cgroup}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_path_of_another_hierarchy_is_no_answer() {
+        let filter = Filter { cgroup: Some("/kubepods".into()), ..Filter::default() };
+        let process = Identity { cgroup_hierarchy: Some(Hierarchy::Memory), ..samples::identity() };
+        assert!(!filter.concerns(&process));
+    }
+
+    #[test]
+    fn sums_of_cgroups_answer_for_whole_cgroups_only() {
+        assert!(Filter { cgroup: Some("/a".into()), ..Filter::default() }.is_by_cgroup());
+        assert!(!Filter { uid: Some(0), ..Filter::default() }.is_by_cgroup());
+        let below = Filter { cgroup: Some("/a".into()), ..Filter::default() };
+        assert!(
+            below.admits_cgroup(Some("/a/b"))
+                && !below.admits_cgroup(Some("/b"))
+                && !below.admits_cgroup(None)
+        );
     }
 }

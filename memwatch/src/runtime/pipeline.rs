@@ -238,17 +238,11 @@ impl Pipeline {
     }
 
     fn top(&self, states: &[(u32, Process)]) -> Vec<TopProcess> {
-        let mut largest: Vec<_> = states
-            .iter()
-            .filter(|(tgid, _)| {
-                *tgid != std::process::id()
-                    && self.filter.members.as_ref().is_none_or(|members| members.contains(tgid))
-            })
-            .collect();
+        let mut largest: Vec<_> = states.iter().filter(|(tgid, _)| *tgid != std::process::id()).collect();
         largest.sort_by_key(|(tgid, state)| (Reverse(mapped(&state.counters)), *tgid));
         let identified = largest.into_iter().filter_map(|(tgid, state)| {
             let identity = self.ledger.get(ProcessKey { tgid: *tgid, start_ns: state.start_ns })?;
-            self.filter.matches(&identity).then_some(TopProcess {
+            self.filter.concerns(&identity).then_some(TopProcess {
                 identity,
                 mapped_bytes: mapped(&state.counters),
                 minor_faults: state.counters.minor_faults,
@@ -266,7 +260,7 @@ impl Pipeline {
         probe: &mut Probe,
         states: &[(u32, Process)],
     ) -> Result<Vec<TopCgroup>, ProbeError> {
-        if self.filter.members.is_some() {
+        if !self.filter.is_by_cgroup() {
             // The sums are of whole cgroups, others in them included: no answer to a question about a few processes.
             return Ok(Vec::new());
         }
@@ -276,11 +270,15 @@ impl Pipeline {
         }
         let mut largest: Vec<_> = sums.into_iter().collect();
         largest.sort_by_key(|(id, sum)| (Reverse(mapped(sum)), *id));
-        largest.truncate(TOP);
         let now = boot_ns();
-        let named = largest.into_iter().map(|(id, sum)| TopCgroup {
+        let (ledger, filter) = (&mut self.ledger, &self.filter);
+        let shown = largest.into_iter().filter_map(|(id, sum)| {
+            let path = ledger.cgroup_path(id, now);
+            filter.admits_cgroup(path.as_deref()).then_some((id, path, sum))
+        });
+        let named = shown.take(TOP).map(|(id, path, sum)| TopCgroup {
             id,
-            path: self.ledger.cgroup_path(id, now),
+            path,
             mapped_bytes: mapped(&sum),
             freed_bytes: sum.munmap_bytes + sum.mremap_shrunk_bytes + sum.brk_shrunk_bytes,
             minor_faults: sum.minor_faults,

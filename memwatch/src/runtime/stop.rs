@@ -1,7 +1,7 @@
 //! What ends the loop from outside: signals, and the end of the traced command.
 
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::process::Child;
@@ -22,7 +22,11 @@ pub struct Stop {
     command: Option<Child>,
     status: Option<ExitStatus>,
     asked: u32,
+    last_asked: Option<Instant>,
 }
+
+/// Signals this close together are one: timeout(1) signals its child and then the whole group.
+const BURST: Duration = Duration::from_millis(500);
 
 impl Stop {
     /// Listens for SIGINT, SIGTERM and, unless it is ignored, SIGHUP. To be called before a command is started: a signal in between would end
@@ -39,6 +43,7 @@ impl Stop {
             command: None,
             status: None,
             asked: 0,
+            last_asked: None,
         })
     }
 
@@ -64,8 +69,13 @@ impl Stop {
                 asked = asked(&mut self.interrupt, &mut self.terminate, &mut self.hang_up) => asked,
             };
             tracing::info!("got signal {asked}");
-            self.asked += 1;
+            let is_same = self.last_asked.is_some_and(|last| last.elapsed() < BURST);
+            self.last_asked = Some(Instant::now());
+            self.asked += u32::from(!is_same);
             let Some(command) = &mut self.command else { return };
+            if is_same {
+                continue;
+            }
             if self.asked > 1 {
                 // Not yet waited for, so the id is still the command's.
                 let _ = command.start_kill();
@@ -81,13 +91,17 @@ impl Stop {
         self.command.is_some()
     }
 
-    /// Ends when what is left to write is to be given up: at the next signal, and a while after an earlier one.
+    /// Ends when what is left to write is to be given up: soon after the next signal, which may belong to the one before,
+    /// and a while after an earlier one.
     pub(super) async fn impatient(&mut self) {
-        let signal = asked(&mut self.interrupt, &mut self.terminate, &mut self.hang_up);
+        let again = async {
+            asked(&mut self.interrupt, &mut self.terminate, &mut self.hang_up).await;
+            tokio::time::sleep(BURST).await;
+        };
         if self.asked > 0 {
-            let _ = tokio::time::timeout(LAST_WRITE, signal).await;
+            let _ = tokio::time::timeout(LAST_WRITE, again).await;
         } else {
-            signal.await;
+            again.await;
         }
     }
 

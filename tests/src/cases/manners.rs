@@ -23,6 +23,8 @@ pub(super) const CASES: &[Case] = &[
     Case::new("manners::commands_that_cannot_start", TRACING, cannot_start),
     Case::new("manners::a_guard_outlives_the_count", TRACING, guard_after_count),
     Case::new("manners::a_guard_outlives_the_reader", TRACING, guard_after_reader),
+    Case::new("manners::a_burst_of_signals_is_one", TRACING, burst),
+    Case::new("manners::a_summary_is_of_the_filter", TRACING, summary_of_filter),
     Case::new("manners::log_tells_hooks_and_rules", TRACING, log),
     Case::new("manners::demo_without_a_finding_fails", TRACING, demo),
     Case::new("manners::doctor_lists_hooks_without_rights", &[Need::Root], doctor_without_rights),
@@ -159,6 +161,33 @@ fn guard_after_reader() -> anyhow::Result<()> {
     running.close_output();
     let status = running.wait(PATIENCE)?;
     ensure!(status.code() == Some(128 + libc::SIGKILL), "ended with {status}; {}", running.errors());
+    Ok(())
+}
+
+/// As timeout(1) ends what it started: its child, then the whole group, which the child is in.
+fn burst() -> anyhow::Result<()> {
+    let script = "trap 'sleep 1; exit 7' TERM; while :; do sleep 0.1; done";
+    let mut command = Command::new(locate::memwatch()?);
+    command.args(["trace", "--output", "json", "--", "sh", "-c", script]).stdin(Stdio::null());
+    let mut running = Running::start(&mut command)?;
+    running.wait_for_error_line("memwatch: tracing with", PATIENCE)?;
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    for _ in 0..2 {
+        running.signal(libc::SIGTERM)?;
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let status = running.wait(PATIENCE)?;
+    ensure!(
+        status.code() == Some(7),
+        "the command had no time to end by itself: {status}; {}",
+        running.errors()
+    );
+    Ok(())
+}
+
+fn summary_of_filter() -> anyhow::Result<()> {
+    let run = Tracer::new(&["--uid", "54321", "--duration", "1s"])?.attach()?.finish()?.succeeded()?;
+    ensure!(!run.errors.contains("by memory asked for"), "others are in the summary:\n{}", run.errors);
     Ok(())
 }
 

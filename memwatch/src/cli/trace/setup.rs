@@ -59,7 +59,7 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
         rules: u32::try_from(rules.len())?,
         ..Knobs::default()
     };
-    if let Some(cgroup) = cgroup {
+    if let Some(cgroup) = &cgroup {
         (knobs.cgroup_id, knobs.cgroup_level) = (cgroup.id, cgroup.level);
     }
     if let [pattern] = filters.comm.as_slice()
@@ -116,10 +116,7 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
         members: members.then(|| marked.into_iter().collect::<HashSet<_>>()),
         follow: has_command || filters.tree.is_some(),
         uid: filters.uid,
-        cgroup: filters.cgroup.as_deref().map(|path| {
-            let path = path.to_string_lossy();
-            format!("/{}", path.trim_start_matches("/sys/fs/cgroup").trim_matches('/'))
-        }),
+        cgroup: cgroup.map(|cgroup| cgroup.path),
     };
     Ok(Setup {
         probe,

@@ -6,12 +6,14 @@ use std::path::{Component, Path, PathBuf};
 use super::CgroupTree;
 
 /// A cgroup as the kernel side compares it: an ancestor at a level has an id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cgroup {
     /// Its id.
     pub id: u64,
     /// Its depth below the root of the hierarchy, which has 0.
     pub level: u32,
+    /// Its path in the hierarchy, as the ledger's are.
+    pub path: String,
 }
 
 /// Why a path names no cgroup.
@@ -70,9 +72,16 @@ impl CgroupTree {
         let folder = std::fs::metadata(mount.point.join(below)).ok().filter(std::fs::Metadata::is_dir);
         let folder =
             folder.ok_or_else(|| ResolveError::NotFound { path: given(), point: mount.point.clone() })?;
-        let names =
-            |path: &Path| path.components().filter(|part| matches!(part, Component::Normal(_))).count();
-        let level = u32::try_from(names(&mount.root) + names(below)).unwrap_or(u32::MAX);
-        Ok(Cgroup { id: folder.ino(), level })
+        let names: Vec<_> = mount
+            .root
+            .components()
+            .chain(below.components())
+            .filter_map(|part| match part {
+                Component::Normal(name) => Some(name.to_string_lossy()),
+                Component::Prefix(_) | Component::RootDir | Component::CurDir | Component::ParentDir => None,
+            })
+            .collect();
+        let level = u32::try_from(names.len()).unwrap_or(u32::MAX);
+        Ok(Cgroup { id: folder.ino(), level, path: format!("/{}", names.join("/")) })
     }
 }

@@ -64,12 +64,13 @@ fn a_path_is_learned_only_when_the_folder_agrees() {
 fn a_path_of_either_form_is_resolved() {
     let folder = Folder::new("resolve");
     let tree = folder.tree();
-    let cgroup = Cgroup { id: folder.make("a/b"), level: 2 };
+    let cgroup = Cgroup { id: folder.make("a/b"), level: 2, path: "/a/b".into() };
+    let root = Cgroup { id: folder.make("."), level: 0, path: "/".into() };
     for path in ["/a/b", "a/b", "a/b/", "/a//b/.", &format!("{}/a/b", folder.0.display())] {
-        assert_eq!(tree.resolve(Path::new(path)), Ok(cgroup), "{path}");
+        assert_eq!(tree.resolve(Path::new(path)), Ok(cgroup.clone()), "{path}");
     }
-    assert_eq!(tree.resolve(Path::new("/")), Ok(Cgroup { id: folder.make("."), level: 0 }));
-    assert_eq!(tree.resolve(&folder.0), Ok(Cgroup { id: folder.make("."), level: 0 }));
+    assert_eq!(tree.resolve(Path::new("/")), Ok(root.clone()));
+    assert_eq!(tree.resolve(&folder.0), Ok(root));
 }
 
 #[test]
