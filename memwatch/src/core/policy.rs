@@ -12,6 +12,7 @@ mod command;
 mod decision;
 mod guard_names;
 mod input;
+mod server;
 mod settings;
 mod who;
 
@@ -19,6 +20,7 @@ pub use command::{Command, Limit, Outbox, Signal};
 pub use decision::{Candidate, Cause, Closing, Decision, Ending, Gravity, Outcome, Standing, Warning};
 pub use guard_names::{guarded_path, guarded_program};
 pub use input::{Figures, Host, Input, Table, TableState};
+pub use server::Server;
 pub use settings::{
     Amount, Bounds, Budget, FdTableRule, Growth, Hooks, Match, Measure, Mode, Pool, Pressure, ProcessLimit,
     Protect, Reach, Scope, Settings, Step, TableAction, Then,
