@@ -4,6 +4,7 @@
 
 pub mod act;
 pub mod cli;
+pub mod config;
 pub mod core;
 pub mod decode;
 pub mod enrich;

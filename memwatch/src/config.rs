@@ -1,0 +1,47 @@
+//! The configuration: TOML as written in, a checked [`Settings`] out, or all faults at once.
+//!
+//! A table of the file is one file in `section/`: its keys, and what they come to. The keys drive the reader and
+//! docs/configuration.md alike. Invariant: nothing is guessed – a quantity without its unit, an unknown key and a rule that
+//! could only do harm are faults.
+
+mod fault;
+mod key;
+pub mod page;
+mod reader;
+mod refuse;
+mod section;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+pub use fault::{Fault, Faults};
+
+use crate::core::policy::Settings;
+use reader::Reader;
+
+/// Reads and checks a file.
+///
+/// # Errors
+/// All faults of the file, or why it cannot be read.
+pub fn load(path: &Path) -> Result<Settings, Faults> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let remedy = "name a file of TOML that this user may read";
+        Faults::new(path, vec![Fault::of_file(format!("cannot read it: {error}"), remedy)])
+    })?;
+    parse(&text, path)
+}
+
+/// Checks a text; the path only names it.
+///
+/// # Errors
+/// All faults of the text.
+pub fn parse(text: &str, path: &Path) -> Result<Settings, Faults> {
+    let reader = Reader::new(text);
+    let document = reader.document();
+    let settings = section::policy::read(&reader, document.get_ref());
+    let faults = reader.into_faults();
+    if faults.is_empty() { Ok(settings) } else { Err(Faults::new(path, faults)) }
+}

@@ -1,0 +1,43 @@
+//! The tables of the file, one file each.
+
+pub(super) mod budget;
+pub(super) mod fd_table;
+pub(super) mod growth;
+pub(super) mod matching;
+pub(super) mod policy;
+pub(super) mod pool;
+pub(super) mod pressure;
+pub(super) mod process_limit;
+pub(super) mod protect;
+pub(super) mod scope;
+
+use super::key::{Key, Section};
+use super::reader::Table;
+use super::value::Name;
+
+/// All tables, in the order of the documentation.
+pub(super) const ALL: [&Section; 12] = [
+    &policy::SECTION,
+    &scope::SECTION,
+    &scope::STEP,
+    &pool::SECTION,
+    &pool::FOUND,
+    &matching::SECTION,
+    &process_limit::SECTION,
+    &fd_table::SECTION,
+    &pressure::SECTION,
+    &growth::SECTION,
+    &protect::SECTION,
+    &budget::SECTION,
+];
+
+/// Refuses rules of one name: a report would not say which was meant.
+fn refuse_twins<'n>(tables: &[Table<'_, '_>], key: &Key<Name>, names: impl Iterator<Item = &'n str>) {
+    let mut seen = Vec::new();
+    for (table, name) in tables.iter().zip(names) {
+        if seen.contains(&name) {
+            table.refuse_key(key, "another one has this name", "write one that is its own");
+        }
+        seen.push(name);
+    }
+}

@@ -1,0 +1,87 @@
+//! The file as a whole.
+
+use toml::de::DeTable;
+
+use super::{budget, fd_table, growth, pool, pressure, process_limit, protect, scope};
+use crate::config::key::{Each, Inner, Key, Section, Unwritten};
+use crate::config::reader::{Reader, Table};
+use crate::config::value::{Mode, Nanoseconds};
+use crate::core::policy::Settings;
+
+const MODE: Key<Mode> = Key::new(
+    "mode",
+    Unwritten::Toml("\"observe\""),
+    "Whether what is decided is done (`enforce`), or only told as what would have been done.",
+);
+const RETURNED_WITHIN: Key<Nanoseconds> = Key::new(
+    "returned_within",
+    Unwritten::Toml("\"10s\""),
+    "How long the next kill waits for the memory of the last one to come back.",
+);
+const SCOPE: Key<Each> =
+    Key::new("scope", Unwritten::Absent("the whole host"), "Parts of the host whose memory is bounded.");
+const POOL: Key<Each> = Key::new("pool", Unwritten::Absent("none"), "Pools of workers that are named.");
+const FOUND_POOLS: Key<Inner> =
+    Key::new("found_pools", Unwritten::Absent("defaults"), "Pools of workers that are found by themselves.");
+const PROCESS_LIMIT: Key<Each> =
+    Key::new("process_limit", Unwritten::Absent("none"), "Limits kept in the kernel.");
+const FD_TABLE: Key<Each> = Key::new(
+    "fd_table",
+    Unwritten::Absent(
+        "one rule for every process, `high` confidence: `report` in mode observe, `signal-touched` at 1 GiB in mode enforce",
+    ),
+    "What to do about fd tables; the first rule that matches wins.",
+);
+const PRESSURE: Key<Inner> = Key::new("pressure", Unwritten::Absent("defaults"), "Pressure.");
+const GROWTH: Key<Inner> = Key::new("growth", Unwritten::Absent("defaults"), "Growth towards a limit.");
+const PROTECT: Key<Each> =
+    Key::new("protect", Unwritten::Absent("none"), "Processes that are never touched.");
+const BUDGET: Key<Inner> = Key::new("budget", Unwritten::Absent("defaults"), "How many kills in what time.");
+
+/// The top level.
+pub(in crate::config) const SECTION: Section = Section {
+    heading: "",
+    doc: "What stands before the first heading.",
+    rows: &[
+        MODE.row,
+        RETURNED_WITHIN.row,
+        SCOPE.row,
+        POOL.row,
+        FOUND_POOLS.row,
+        PROCESS_LIMIT.row,
+        FD_TABLE.row,
+        PRESSURE.row,
+        GROWTH.row,
+        PROTECT.row,
+        BUDGET.row,
+    ],
+};
+
+/// Reads the file. What it gives is of use only when the reader has no fault.
+pub(in crate::config) fn read(reader: &Reader<'_>, document: &DeTable<'_>) -> Settings {
+    let file = Table::written(reader, &SECTION, String::new(), document, 0);
+    let mode = file.get(&MODE).value.0;
+    let returned_within = file.get(&RETURNED_WITHIN);
+    if returned_within.value.0 == 0 {
+        file.refuse(
+            &returned_within,
+            "the next kill would not wait for the last one",
+            "write for example \"10s\"",
+        );
+    }
+    let protect = protect::read(&file.each(&PROTECT, &protect::SECTION));
+    let found = file.inner(&FOUND_POOLS, &pool::FOUND);
+    Settings {
+        mode,
+        scopes: scope::read(&file.each(&SCOPE, &scope::SECTION), reader),
+        pools: pool::read(&file.each(&POOL, &pool::SECTION), &protect),
+        found_pools: pool::found(&found),
+        process_limits: process_limit::read(&file.each(&PROCESS_LIMIT, &process_limit::SECTION), &protect),
+        fd_tables: fd_table::read(&file.each(&FD_TABLE, &fd_table::SECTION), &protect, mode),
+        pressure: pressure::read(&file.inner(&PRESSURE, &pressure::SECTION)),
+        growth: growth::read(&file.inner(&GROWTH, &growth::SECTION)),
+        budget: budget::read(&file.inner(&BUDGET, &budget::SECTION)),
+        returned_within_ns: returned_within.value.0,
+        protect,
+    }
+}

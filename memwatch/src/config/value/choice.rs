@@ -1,0 +1,109 @@
+//! Values of a few words.
+
+use toml::de::DeValue;
+
+use super::{Form, Misfit, Value, text};
+use crate::core::policy;
+
+/// One of a few words.
+fn choose<T: Form, C: Copy>(value: &DeValue<'_>, words: &[(&str, C)]) -> Result<C, Misfit> {
+    let written = text::<T>(value)?;
+    words.iter().find(|(word, _)| *word == written).map(|(_, choice)| *choice).ok_or_else(|| {
+        let words: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        Misfit::new("there is no such choice", format!("write {}", words.join(" or ")))
+    })
+}
+
+/// Whether commands are carried out.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) struct Mode(pub(in crate::config) policy::Mode);
+
+impl Default for Mode {
+    fn default() -> Self {
+        Self(policy::Mode::Observe)
+    }
+}
+
+impl Form for Mode {
+    const FORM: &'static str = "\"observe\" or \"enforce\"";
+    const EXAMPLE: &'static str = "\"observe\"";
+}
+
+impl Value for Mode {
+    fn read(value: &DeValue<'_>) -> Result<Self, Misfit> {
+        choose::<Self, _>(value, &[("observe", policy::Mode::Observe), ("enforce", policy::Mode::Enforce)])
+            .map(Self)
+    }
+}
+
+/// What is done about a master that starts its victims again.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) struct Then(pub(in crate::config) policy::Then);
+
+impl Default for Then {
+    fn default() -> Self {
+        Self(policy::Then::Stop)
+    }
+}
+
+impl Form for Then {
+    const FORM: &'static str = "\"stop\", \"master\" or \"cgroup\"";
+    const EXAMPLE: &'static str = "\"stop\"";
+}
+
+impl Value for Then {
+    fn read(value: &DeValue<'_>) -> Result<Self, Misfit> {
+        let words = [
+            ("stop", policy::Then::Stop),
+            ("master", policy::Then::Master),
+            ("cgroup", policy::Then::Cgroup),
+        ];
+        choose::<Self, _>(value, &words).map(Self)
+    }
+}
+
+/// How sure the detector is: 0 low, 1 medium, 2 high.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::config) struct Confidence(pub(in crate::config) u8);
+
+impl Form for Confidence {
+    const FORM: &'static str = "\"low\", \"medium\" or \"high\"";
+    const EXAMPLE: &'static str = "\"high\"";
+}
+
+impl Value for Confidence {
+    fn read(value: &DeValue<'_>) -> Result<Self, Misfit> {
+        choose::<Self, _>(value, &[("low", 0), ("medium", 1), ("high", 2)]).map(Self)
+    }
+}
+
+/// What is done about an fd table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::config) enum WhatToDo {
+    /// It is reported.
+    #[default]
+    Report,
+    /// The process is signalled once so much of it is touched.
+    SignalTouched,
+    /// The process is signalled before the first touch.
+    SignalMapped,
+    /// The mapping is refused.
+    Refuse,
+}
+
+impl Form for WhatToDo {
+    const FORM: &'static str = "\"report\", \"signal-touched\", \"signal-mapped\" or \"refuse\"";
+    const EXAMPLE: &'static str = "\"report\"";
+}
+
+impl Value for WhatToDo {
+    fn read(value: &DeValue<'_>) -> Result<Self, Misfit> {
+        let words = [
+            ("report", Self::Report),
+            ("signal-touched", Self::SignalTouched),
+            ("signal-mapped", Self::SignalMapped),
+            ("refuse", Self::Refuse),
+        ];
+        choose::<Self, _>(value, &words)
+    }
+}
