@@ -4,6 +4,7 @@
 //! bytes and leave escaped.
 
 pub mod clock;
+pub mod decision;
 pub mod escape;
 mod exit_status;
 pub mod json;

@@ -11,6 +11,7 @@ pub mod enrich;
 pub mod export;
 pub mod measure;
 pub mod probe;
+pub mod replay;
 pub mod runtime;
 pub mod source;
 pub mod sys;

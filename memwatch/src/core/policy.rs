@@ -8,18 +8,26 @@
 //! in one place (the engine): guarded processes are no candidates, pools keep their least number, kills wait for the
 //! memory of the last one and are counted against a budget.
 
+mod budget;
+mod case;
 mod command;
 mod decision;
+mod engine;
+pub mod guard;
 mod guard_names;
 mod input;
+mod masters;
+mod rule;
 mod server;
 mod settings;
 mod who;
+mod world;
 
 pub use command::{Command, Limit, Outbox, Signal};
 pub use decision::{Candidate, Cause, Closing, Decision, Ending, Gravity, Outcome, Standing, Warning};
+pub use engine::{Engine, LIMIT_RULES};
 pub use guard_names::{guarded_path, guarded_program};
-pub use input::{Figures, Host, Input, Table, TableState};
+pub use input::{Acted, Figures, Host, Input, Table, TableState};
 pub use server::Server;
 pub use settings::{
     Amount, Bounds, Budget, FdTableRule, Growth, Hooks, Match, Measure, Mode, Pool, Pressure, ProcessLimit,

@@ -30,18 +30,7 @@ pub enum Input {
     /// A process closes descriptors one after another, most of which are not open.
     Sweeps(ProcessKey),
     /// A rule or limit acted in the kernel.
-    Acted {
-        /// On which process.
-        key: ProcessKey,
-        /// Id of the rule.
-        rule: u32,
-        /// Bytes at that moment.
-        bytes: u64,
-        /// Bytes from which on it acts.
-        bound: u64,
-        /// Whether the signal was sent or the mapping refused.
-        done: bool,
-    },
+    Acted(Acted),
     /// What became of a command.
     Outcome {
         /// Of which decision.
@@ -51,6 +40,21 @@ pub enum Input {
     },
     /// Time passed.
     Tick,
+}
+
+/// An act of the kernel side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acted {
+    /// On which process.
+    pub key: ProcessKey,
+    /// Id of the rule.
+    pub rule: u32,
+    /// Bytes at that moment.
+    pub bytes: u64,
+    /// Bytes from which on it acts.
+    pub bound: u64,
+    /// Whether the signal was sent or the mapping refused.
+    pub done: bool,
 }
 
 /// Memory of the host, in bytes.

@@ -40,6 +40,17 @@ pub enum Mode {
     Enforce,
 }
 
+impl Mode {
+    /// Its name in the configuration and in records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Enforce => "enforce",
+        }
+    }
+}
+
 /// A quantity of memory: absolute, or a share of the scope's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Amount {

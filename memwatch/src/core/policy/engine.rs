@@ -1,0 +1,234 @@
+//! The one place where proposals become acts.
+
+mod act;
+mod choose;
+
+use super::budget::Spent;
+use super::case::Case;
+use super::command::{Command, Limit, Outbox, Signal};
+use super::decision::{Candidate, Warning};
+use super::guard::Own;
+use super::input::Input;
+use super::masters::Masters;
+use super::rule::{self, RULES, Rule, View, Wishes};
+use super::settings::{Mode, Reach, Settings, TableAction};
+use super::who::Who;
+use super::world::World;
+use crate::core::fact::ProcessKey;
+
+/// Cases for which room is made at the start.
+const CASES: usize = 256;
+/// Time between looks at the host while nothing moves, in nanoseconds.
+const REST_NS: u64 = 1_000_000_000;
+/// Shortest time between looks, in nanoseconds.
+const HASTE_NS: u64 = 1_000_000;
+/// A look that was asked for and not answered in this time is asked for again, in nanoseconds.
+const ANSWER_NS: u64 = 1_000_000_000;
+
+/// Takes inputs, hands out commands.
+#[derive(Debug)]
+pub struct Engine {
+    settings: Settings,
+    world: World,
+    rules: Vec<Box<dyn Rule>>,
+    cases: Vec<Case>,
+    spent: Spent,
+    masters: Masters,
+    last_id: u64,
+    /// Scopes of which it was told that nobody is left, a bit each.
+    nobody_left: u64,
+    wishes: Wishes,
+    ranking: Vec<Candidate>,
+}
+
+impl Engine {
+    /// An engine that knows nothing yet.
+    #[must_use]
+    pub fn new(settings: Settings, own: Own) -> Self {
+        Self {
+            spent: Spent::new(settings.budget),
+            settings,
+            world: World::new(own),
+            rules: RULES.iter().map(|make| make()).collect(),
+            cases: Vec::with_capacity(CASES),
+            masters: Masters::new(),
+            last_id: 0,
+            nobody_left: 0,
+            wishes: Wishes::default(),
+            ranking: Vec::new(),
+        }
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What is known of a process.
+    #[must_use]
+    pub fn who(&self, key: ProcessKey) -> Option<&Who> {
+        self.world.get(key).map(|member| &*member.who)
+    }
+
+    /// Processes known.
+    #[must_use]
+    pub fn processes(&self) -> usize {
+        self.world.len()
+    }
+
+    /// Decisions that are being carried out.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.cases.len()
+    }
+
+    /// Processes whose RSS has to be followed: those that a limit or bound concerns.
+    pub fn followed(&self, out: &mut Vec<ProcessKey>) {
+        out.clear();
+        let scopes = self.settings.scopes.iter().enumerate().fold(0, |bits, (index, scope)| {
+            let is_summed = scope.bounds.is_some() && (scope.reach != Reach::Host || scope.any_process);
+            if is_summed { bits | super::world::bit(index) } else { bits }
+        });
+        let limits = !self.settings.process_limits.is_empty();
+        let members = self.world.members().filter(|(_, member)| {
+            !member.who.is_kernel
+                && (member.scopes & scopes != 0
+                    || (member.is_free()
+                        && (member.pool.is_some()
+                            || (limits && rule::limit_for(&self.settings, &self.world, member).is_some()))))
+        });
+        out.extend(members.map(|(key, _)| key));
+    }
+
+    /// Puts new settings in force. What is under way goes on as it was decided.
+    pub fn change(&mut self, settings: Settings, out: &mut Outbox) {
+        self.spent.change(settings.budget);
+        self.settings = settings;
+        self.masters.clear();
+        self.nobody_left = 0;
+        self.rules = RULES.iter().map(|make| make()).collect();
+        self.world.reconsider(&self.settings);
+        let mut keys: Vec<ProcessKey> = self.world.members().map(|(key, _)| key).collect();
+        keys.sort_unstable();
+        for key in keys {
+            self.hand_down(key, out);
+        }
+    }
+
+    /// Takes one input in; what follows from it is added to `out`.
+    pub fn handle(&mut self, now_ns: u64, input: Input, out: &mut Outbox) {
+        match input {
+            Input::Runs(who) => {
+                let key = who.key;
+                if let Some(missed) = self.world.runs(*who, &self.settings) {
+                    self.ended(now_ns, missed, out);
+                }
+                self.hand_down(key, out);
+            }
+            Input::Ended(key) => {
+                self.ended(now_ns, key, out);
+            }
+            Input::Host(host) => {
+                self.world.host = Some(host);
+                self.evaluate(now_ns, out);
+            }
+            Input::Figures { key, figures } => self.world.figures(key, now_ns, figures),
+            Input::Unreadable(key) => {
+                if let Some(member) = self.world.get_mut(key) {
+                    member.asked_ns = None;
+                    member.is_unreadable = true;
+                }
+            }
+            Input::Table(table) => {
+                if let Some(member) = self.world.get_mut(table.key) {
+                    member.table = Some(table);
+                }
+                self.tell_table(table.key, out);
+                self.evaluate(now_ns, out);
+            }
+            Input::Sweeps(key) => self.escalate_sweep(now_ns, key, out),
+            Input::Acted(acted) => self.acted(now_ns, &acted, out),
+            Input::Outcome { decision, outcome } => self.outcome(now_ns, decision, outcome, out),
+            Input::Tick => self.evaluate(now_ns, out),
+        }
+    }
+
+    /// What the kernel side is to do about a process by itself.
+    fn hand_down(&self, key: ProcessKey, out: &mut Outbox) {
+        let Some(member) = self.world.get(key).filter(|member| member.is_free()) else { return };
+        if let Some((entry, limit)) = rule::limit_for(&self.settings, &self.world, member) {
+            let signal = if self.settings.mode == Mode::Enforce { limit.signal } else { Signal(0) };
+            let rule = Self::limit_rule(entry);
+            out.commands.push(Command::Limit(Limit { key, bytes: limit.bytes, signal, rule }));
+        }
+        if self.settings.mode == Mode::Enforce
+            && let Some((entry, rule)) = rule::table_for(&self.settings, &self.world, member)
+            && matches!(rule.action, TableAction::Mapped | TableAction::Refuse)
+        {
+            out.commands.push(Command::Rule { key, rule: entry });
+        }
+    }
+
+    /// Rule ids of limits in the kernel lie above those of fd-table rules.
+    fn limit_rule(entry: usize) -> u32 {
+        LIMIT_RULES | u32::try_from(entry).unwrap_or(u32::MAX)
+    }
+
+    fn tell_table(&self, key: ProcessKey, out: &mut Outbox) {
+        let Some(member) = self.world.get(key) else { return };
+        let Some((_, rule)) = rule::table_for(&self.settings, &self.world, member) else { return };
+        if let Some(table) = member.table
+            && rule.action == TableAction::Report
+            && table.bytes >= rule.min_bytes
+            && table.confidence >= rule.confidence
+        {
+            out.commands.push(Command::Warn(Warning::FdTable {
+                key,
+                bytes: table.bytes,
+                touched: table.touched,
+            }));
+        }
+    }
+
+    /// Moves the cases on, asks every rule, and carries out what may be carried out.
+    fn evaluate(&mut self, now_ns: u64, out: &mut Outbox) {
+        self.advance(now_ns, out);
+        let mut wishes = std::mem::take(&mut self.wishes);
+        wishes.clear();
+        let mut rules = std::mem::take(&mut self.rules);
+        let view = View { now_ns, settings: &self.settings, world: &self.world };
+        for rule in &mut rules {
+            rule.propose(&view, &mut wishes);
+        }
+        self.rules = rules;
+        self.ask(now_ns, &mut wishes, out);
+        out.commands.extend(wishes.warnings.drain(..).map(Command::Warn));
+        for proposal in wishes.proposals.drain(..) {
+            self.consider(now_ns, &proposal, out);
+        }
+        let due = self.cases.iter().map(|case| case.due_ns().saturating_sub(now_ns)).min();
+        let within = [wishes.look_within_ns, due].into_iter().flatten().min().unwrap_or(REST_NS);
+        out.commands.push(Command::LookWithin(within.clamp(HASTE_NS, REST_NS)));
+        self.wishes = wishes;
+    }
+
+    /// Asks for figures, each process once.
+    fn ask(&mut self, now_ns: u64, wishes: &mut Wishes, out: &mut Outbox) {
+        wishes.measure.sort_unstable();
+        wishes.measure.dedup();
+        for key in wishes.measure.drain(..) {
+            let Some(member) = self.world.get_mut(key) else { continue };
+            if member.asked_ns.is_none_or(|asked| now_ns.saturating_sub(asked) >= ANSWER_NS) {
+                member.asked_ns = Some(now_ns);
+                out.commands.push(Command::Measure(key));
+            }
+        }
+    }
+}
+
+/// Rule ids from here on are limits of processes; below, fd-table rules.
+pub const LIMIT_RULES: u32 = 0x1_0000;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,290 @@
+//! From a proposal to the process that goes.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use super::Engine;
+use crate::core::fact::ProcessKey;
+use crate::core::policy::budget::Answer;
+use crate::core::policy::command::{Command, Signal};
+use crate::core::policy::decision::{Candidate, Cause, Decision, Gravity, Standing, Warning};
+use crate::core::policy::rule::{self, Among, Proposal, candidates};
+use crate::core::policy::server::Server;
+use crate::core::policy::settings::{Mode, Then};
+use crate::core::policy::world::{PoolId, bit, pool_settings};
+use crate::core::policy::{FdTableRule, Outbox, Who};
+
+/// Candidates named in a record: the first of the ranking.
+const NAMED: usize = 64;
+
+impl Engine {
+    /// Carries out as much of a proposal as may be.
+    pub(super) fn consider(&mut self, now_ns: u64, proposal: &Proposal, out: &mut Outbox) {
+        let is_kill = proposal.gravity != Gravity::Graceful;
+        let scope = self.scope_of(proposal);
+        if is_kill && self.cases.iter().any(|case| case.holds_kills() && case.scope == scope) {
+            return;
+        }
+        if is_kill && self.escalate(now_ns, proposal.among, out) {
+            return;
+        }
+        let observed = self.observed(now_ns, proposal.among);
+        let under_way = if is_kill { 0 } else { self.under_way(proposal.among) };
+        let wanted = proposal.wanted.saturating_sub(under_way + observed);
+        for _ in 0..wanted {
+            self.rank(now_ns, proposal);
+            let first = self.ranking.first().filter(|first| first.standing <= Standing::Young).copied();
+            let Some(chosen) = first else {
+                self.nobody_left(proposal, scope, out);
+                return;
+            };
+            if !self.decide(now_ns, proposal, chosen.key, scope, out) {
+                return;
+            }
+        }
+    }
+
+    fn nobody_left(&mut self, proposal: &Proposal, scope: Option<usize>, out: &mut Outbox) {
+        let Some(scope) = scope else { return };
+        if let Cause::AboveUpper { used, upper } = proposal.cause
+            && self.nobody_left & bit(scope) == 0
+            && !self.cases.iter().any(|case| case.scope == Some(scope))
+        {
+            self.nobody_left |= bit(scope);
+            out.commands.push(Command::Warn(Warning::NobodyLeft { scope, used, bound: upper }));
+        }
+    }
+
+    /// The scope whose memory is to come back: the proposal's, or the smallest that the process is in.
+    fn scope_of(&self, proposal: &Proposal) -> Option<usize> {
+        let scopes = match proposal.among {
+            Among::Scope(scope) => return Some(scope),
+            Among::One(key) => self.world.get(key)?.scopes,
+            Among::Pool(pool) => self.world.workers(pool).next()?.1.scopes,
+        };
+        let memory = |scope: &usize| self.settings.scopes.get(*scope).and_then(|scope| scope.memory);
+        let all = (0..self.settings.scopes.len()).filter(|scope| scopes & bit(*scope) != 0);
+        all.min_by_key(|scope| memory(scope).unwrap_or(u64::MAX))
+    }
+
+    /// Acts under way among them.
+    fn under_way(&self, among: Among) -> u32 {
+        let count = self.cases.iter().filter(|case| match among {
+            Among::Scope(scope) => case.scope == Some(scope),
+            Among::Pool(pool) => case.pool == Some(pool),
+            Among::One(key) => case.decision.key == key,
+        });
+        u32::try_from(count.count()).unwrap_or(u32::MAX)
+    }
+
+    /// Those among them that would have been acted on a while ago: they stand for acts under way.
+    fn observed(&self, now_ns: u64, among: Among) -> u32 {
+        if self.settings.mode == Mode::Enforce {
+            return 0;
+        }
+        let all = candidates(&self.settings, &self.world, among);
+        let count = all.filter(|(_, member)| member.rests_until_ns > now_ns).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// Ranks all candidates, the first to go first: those that may go, the old before the young, the idle before the
+    /// busy where that is asked for, those with more private memory first, then the older, then by id.
+    fn rank(&mut self, now_ns: u64, proposal: &Proposal) {
+        let mut ranking = std::mem::take(&mut self.ranking);
+        ranking.clear();
+        let all = candidates(&self.settings, &self.world, proposal.among);
+        ranking.extend(all.map(|(key, member)| Candidate {
+            key,
+            figures: member.figures(),
+            standing: self.standing(now_ns, key, member.pool),
+        }));
+        ranking.sort_unstable_by_key(|candidate| {
+            let figures = candidate.figures;
+            let bytes = figures.private.or(figures.proportional).or(figures.resident).unwrap_or(0);
+            let is_busy = proposal.idle_first && figures.idle != Some(true);
+            (candidate.standing, is_busy, Reverse(bytes), candidate.key.start_ns, candidate.key.tgid)
+        });
+        self.ranking = ranking;
+    }
+
+    fn standing(&self, now_ns: u64, key: ProcessKey, pool: Option<PoolId>) -> Standing {
+        let Some(member) = self.world.get(key) else { return Standing::Handled };
+        if self.cases.iter().any(|case| case.decision.key == key)
+            || member.rests_until_ns > now_ns
+            || member.who.parent.is_some_and(|master| self.masters.is_stopped(master))
+        {
+            return Standing::Handled;
+        }
+        let Some(pool) = pool else { return Standing::Eligible };
+        let Some(settings) = pool_settings(&self.settings, pool) else { return Standing::Eligible };
+        let leaving = self.cases.iter().filter(|case| case.pool == Some(pool)).count();
+        if self.alive(pool).saturating_sub(leaving) <= settings.min_alive as usize {
+            Standing::Needed
+        } else if now_ns.saturating_sub(key.start_ns) < settings.min_lifetime_ns {
+            Standing::Young
+        } else {
+            Standing::Eligible
+        }
+    }
+
+    /// Workers of a pool, those that have ended and whose case is not closed yet included: they stand among its cases.
+    fn alive(&self, pool: PoolId) -> usize {
+        let ended =
+            self.cases.iter().filter(|case| case.pool == Some(pool) && case.ended_ns.is_some()).count();
+        self.world.workers(pool).count() + ended
+    }
+
+    /// Whether a pool allows one more of its workers to be asked to leave now.
+    fn is_paced(&self, now_ns: u64, pool: PoolId) -> bool {
+        let Some(settings) = pool_settings(&self.settings, pool) else { return true };
+        let leaving = self.cases.iter().filter(|case| case.pool == Some(pool));
+        let last = leaving.clone().map(|case| case.decision.time_ns).max();
+        leaving.count() < settings.at_once.max(1) as usize
+            && last.is_none_or(|last| now_ns.saturating_sub(last) >= settings.stagger_ns)
+    }
+
+    /// Makes a decision about one process. Whether it was made.
+    fn decide(
+        &mut self,
+        now_ns: u64,
+        proposal: &Proposal,
+        key: ProcessKey,
+        scope: Option<usize>,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(member) = self.world.get(key) else { return false };
+        let (pool, who) = (member.pool, Arc::clone(&member.who));
+        // The bounds of a scope set their own number; a pool's pace is for its own limits.
+        let is_of_pool = !matches!(proposal.among, Among::Scope(_));
+        if proposal.gravity == Gravity::Graceful {
+            if is_of_pool && pool.is_some_and(|pool| !self.is_paced(now_ns, pool)) {
+                return false;
+            }
+        } else if !self.may_kill(now_ns, out) {
+            return false;
+        }
+        let (rounds, then) = self.patience(proposal, pool);
+        let victims = who.parent.map_or(1, |master| self.masters.count(master, &who, now_ns));
+        if victims > rounds {
+            return self.enough(now_ns, key, &who, victims, then, out);
+        }
+        let signal = match proposal.gravity {
+            Gravity::Graceful => self.graceful(proposal, pool),
+            Gravity::Kill | Gravity::KillCgroup => Signal::KILL,
+        };
+        self.open_case(now_ns, proposal, key, signal, scope, out);
+        true
+    }
+
+    /// Asks the budget for a kill.
+    pub(super) fn may_kill(&mut self, now_ns: u64, out: &mut Outbox) -> bool {
+        match self.spent.ask(now_ns) {
+            Answer::Yes => true,
+            Answer::No => false,
+            Answer::SpentNow { until_ns } => {
+                let kills = self.spent.kills();
+                out.commands.push(Command::Warn(Warning::BudgetSpent { kills, until_ns }));
+                false
+            }
+        }
+    }
+
+    /// Victims of one master in a row that are borne with, and what is done then.
+    fn patience(&self, proposal: &Proposal, pool: Option<PoolId>) -> (u32, Then) {
+        if let Some(rule) = self.table_rule(proposal) {
+            return (rule.rounds, rule.then);
+        }
+        let settings = pool.and_then(|pool| pool_settings(&self.settings, pool));
+        settings.map_or((u32::MAX, Then::Stop), |pool| (pool.rounds, pool.then))
+    }
+
+    fn table_rule(&self, proposal: &Proposal) -> Option<&FdTableRule> {
+        let entry = proposal.entry.filter(|_| proposal.rule == rule::FD_TABLE)?;
+        self.settings.fd_tables.get(entry)
+    }
+
+    /// What asks the process to leave.
+    fn graceful(&self, proposal: &Proposal, pool: Option<PoolId>) -> Signal {
+        if let Some(rule) = self.table_rule(proposal) {
+            return rule.signal;
+        }
+        if proposal.rule == rule::PROCESS_LIMIT
+            && let Some(limit) = proposal.entry.and_then(|entry| self.settings.process_limits.get(entry))
+        {
+            return limit.signal;
+        }
+        pool.and_then(|pool| self.pool_signal(pool)).unwrap_or(Signal::TERM)
+    }
+
+    /// A pool that was found by itself is asked the way its server wants to be.
+    fn pool_signal(&self, pool: PoolId) -> Option<Signal> {
+        let settings = pool_settings(&self.settings, pool)?;
+        let master = self.world.holder(pool.master).filter(|_| pool.entry.is_none());
+        let server = master.and_then(|master| Server::of(&master.who));
+        Some(server.and_then(Server::found_signal).unwrap_or(settings.signal))
+    }
+
+    /// A master starts its victims again and again: what the operator chose for that. Whether a decision was made.
+    fn enough(
+        &mut self,
+        now_ns: u64,
+        victim: ProcessKey,
+        who: &Who,
+        victims: u32,
+        then: Then,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(master) = who.parent else { return false };
+        self.masters.stop(master);
+        let holder = self.world.holder(master).filter(|member| member.is_free());
+        let (key, gravity, signal) = match (then, holder.map(|member| member.who.key)) {
+            (Then::Master, Some(key)) => (key, Gravity::Graceful, Signal::TERM),
+            (Then::Cgroup, _) => (victim, Gravity::KillCgroup, Signal::KILL),
+            (Then::Stop, _) | (Then::Master, None) => {
+                out.commands.push(Command::Warn(Warning::Stopped { key: victim, rounds: victims }));
+                return false;
+            }
+        };
+        let proposal = Proposal {
+            rule: "respawn",
+            entry: None,
+            cause: Cause::Respawns { rounds: victims },
+            gravity,
+            among: Among::One(key),
+            wanted: 1,
+            idle_first: false,
+        };
+        self.rank(now_ns, &proposal);
+        let scope = self.scope_of(&proposal);
+        self.open_case(now_ns, &proposal, key, signal, scope, out);
+        true
+    }
+
+    /// Writes the record of a decision, with the ranking as it stands.
+    pub(super) fn record(
+        &mut self,
+        now_ns: u64,
+        proposal: &Proposal,
+        key: ProcessKey,
+        signal: Signal,
+        out: &mut Outbox,
+    ) -> Decision {
+        self.last_id += 1;
+        let first_candidate = out.candidates.len();
+        out.candidates.extend(self.ranking.iter().take(NAMED));
+        let decision = Decision {
+            id: self.last_id,
+            time_ns: now_ns,
+            rule: proposal.rule,
+            entry: proposal.entry,
+            cause: proposal.cause,
+            gravity: proposal.gravity,
+            key,
+            signal,
+            first_candidate,
+            candidates: out.candidates.len() - first_candidate,
+        };
+        out.commands.push(Command::Decided(decision));
+        decision
+    }
+}

@@ -1,0 +1,5 @@
+//! The engine against a simulated host.
+
+mod behaviour;
+mod host;
+mod properties;

@@ -1,0 +1,413 @@
+//! What the policies do, one by one.
+
+use super::host::{Fake, MIB, SECOND, Sim, matching, pool, settings, who};
+use crate::core::fact::ProcessKey;
+use crate::core::policy::{
+    Amount, Bounds, Budget, Cause, Command, Ending, FdTableRule, Growth, Input, Mode, Pressure, ProcessLimit,
+    Reach, Scope, Signal, Table, TableAction, TableState, Then, Warning,
+};
+
+const HUP: Signal = Signal(1);
+
+fn warnings(sim: &Sim) -> Vec<Warning> {
+    let warnings = sim
+        .said
+        .iter()
+        .filter_map(|(_, command)| if let Command::Warn(warning) = command { Some(*warning) } else { None });
+    warnings.collect()
+}
+
+fn endings(sim: &Sim) -> Vec<Ending> {
+    let closed = sim.said.iter().filter_map(|(_, command)| {
+        if let Command::Closed(closing) = command { Some(closing.ending) } else { None }
+    });
+    closed.collect()
+}
+
+#[test]
+fn below_the_lower_bound_nothing_happens() {
+    let mut sim = Sim::new(settings(), 1000 * MIB).with_pool(8, 80 * MIB);
+    sim.run(5);
+    assert_eq!(sim.sent(), []);
+}
+
+#[test]
+fn between_the_bounds_the_largest_workers_are_asked_to_leave() {
+    let mut sim = Sim::new(settings(), 1000 * MIB).with_pool(8, 60 * MIB);
+    sim.of(13).private = 200 * MIB;
+    sim.of(15).private = 100 * MIB;
+    // (761 - 700) / 200 squared, of 8 workers: one.
+    sim.other = 1000 * MIB * 76 / 100 - sim.used();
+    sim.run(5);
+    assert_eq!(sim.sent(), [(13, HUP)]);
+    assert_eq!(endings(&sim), [Ending::Returned]);
+    assert!(sim.used() < 700 * MIB);
+}
+
+#[test]
+fn at_the_upper_bound_one_after_the_other_is_killed_until_use_is_below() {
+    let mut sim = Sim::new(settings(), 1000 * MIB).with_pool(8, 100 * MIB);
+    sim.other = 199 * MIB;
+    sim.run(1);
+    let sent = sim.sent();
+    let killed: Vec<_> = sent.iter().filter(|(_, signal)| *signal == Signal::KILL).collect();
+    assert_eq!(killed, [&(11, Signal::KILL), &(12, Signal::KILL)], "no more than was needed");
+}
+
+#[test]
+fn the_next_kill_waits_for_the_memory_of_the_last() {
+    let mut sim = Sim::new(settings(), 1000 * MIB).with_pool(8, 100 * MIB);
+    sim.other = 250 * MIB;
+    // Killed, but its memory does not come back: another one takes it.
+    sim.run(0);
+    let before = sim.used();
+    sim.now_ns += SECOND;
+    sim.feed(Input::Host(crate::core::policy::Host {
+        total: sim.total,
+        available: sim.total.saturating_sub(before),
+        ..Default::default()
+    }));
+    let first = sim.sent();
+    assert_eq!(first.len(), 1, "{first:?}");
+    for _ in 0..5 {
+        sim.now_ns += SECOND / 10;
+        sim.feed(Input::Host(crate::core::policy::Host {
+            total: sim.total,
+            available: sim.total.saturating_sub(before),
+            ..Default::default()
+        }));
+    }
+    assert_eq!(sim.sent(), first, "nothing came back, and two seconds have not passed");
+    sim.now_ns += 2 * SECOND;
+    sim.feed(Input::Tick);
+    assert_eq!(endings(&sim).first(), Some(&Ending::NotReturned));
+    assert_eq!(sim.sent().len(), 2);
+}
+
+#[test]
+fn who_does_not_leave_is_killed_after_the_deadline() {
+    let mut sim = Sim::new(settings(), 1000 * MIB).with_pool(4, 100 * MIB);
+    sim.of(12).obeys = false;
+    sim.of(12).private = 300 * MIB;
+    sim.other = 150 * MIB;
+    sim.run(10);
+    assert_eq!(sim.sent(), [(12, HUP), (12, Signal::KILL)]);
+}
+
+#[test]
+fn who_was_asked_is_killed_at_once_when_use_passes_the_upper_bound() {
+    let mut sim = Sim::new(settings(), 1000 * MIB).with_pool(4, 100 * MIB);
+    sim.of(12).obeys = false;
+    sim.of(12).private = 300 * MIB;
+    sim.other = 150 * MIB;
+    sim.run(1);
+    sim.other = 350 * MIB;
+    sim.run(1);
+    assert_eq!(sim.sent(), [(12, HUP), (12, Signal::KILL)]);
+}
+
+#[test]
+fn a_pool_keeps_its_least_number() {
+    let mut settings = settings();
+    settings.pools[0].min_alive = 3;
+    let mut sim = Sim::new(settings, 1000 * MIB).with_pool(4, 100 * MIB);
+    sim.other = 900 * MIB;
+    sim.run(5);
+    assert_eq!(sim.sent().len(), 1);
+    assert!(warnings(&sim).iter().any(|warning| matches!(warning, Warning::NobodyLeft { .. })));
+}
+
+#[test]
+fn the_budget_ends_and_it_is_said_once() {
+    let mut settings = settings();
+    settings.budget = Budget { kills: 2, window_ns: 60 * SECOND, cool_down_ns: 30 * SECOND };
+    settings.pools[0].min_alive = 0;
+    let mut sim = Sim::new(settings, 1000 * MIB).with_pool(8, 10 * MIB);
+    sim.other = 900 * MIB;
+    sim.run(20);
+    assert_eq!(sim.sent().len(), 2);
+    let spent = warnings(&sim).into_iter().filter(|warning| matches!(warning, Warning::BudgetSpent { .. }));
+    assert_eq!(spent.count(), 1);
+}
+
+#[test]
+fn nothing_is_sent_twice_while_observing() {
+    let mut settings = settings();
+    settings.mode = Mode::Observe;
+    let mut sim = Sim::new(settings, 1000 * MIB).with_pool(2, 100 * MIB);
+    sim.other = 520 * MIB;
+    sim.run(20);
+    assert_eq!(sim.sent().len(), 1, "one worker would be asked, and rests for a minute");
+    assert_eq!(endings(&sim), [Ending::Observed]);
+    assert!(sim.lives(11) && sim.lives(12));
+}
+
+#[test]
+fn a_worker_above_its_soft_limit_is_asked_and_above_its_hard_one_killed() {
+    let mut settings = settings();
+    settings.pools[0].soft = Some(150 * MIB);
+    settings.pools[0].hard = Some(300 * MIB);
+    let mut sim = Sim::new(settings, 100_000 * MIB).with_pool(4, 100 * MIB);
+    sim.of(12).private = 200 * MIB;
+    sim.of(13).private = 400 * MIB;
+    sim.run(5);
+    assert_eq!(sim.sent(), [(13, Signal::KILL), (12, HUP)]);
+}
+
+#[test]
+fn a_pool_recycles_one_at_a_time_with_time_between() {
+    let mut settings = settings();
+    settings.pools[0].soft = Some(50 * MIB);
+    settings.pools[0].at_once = 1;
+    let mut sim = Sim::new(settings, 100_000 * MIB).with_pool(5, 100 * MIB);
+    for tgid in 11..16 {
+        sim.of(tgid).obeys = false;
+    }
+    sim.run(3);
+    assert_eq!(sim.sent().len(), 1, "the first has not left");
+}
+
+#[test]
+fn a_pool_that_starts_its_victims_again_is_stopped_over() {
+    let mut settings = settings();
+    settings.pools[0].hard = Some(50 * MIB);
+    settings.pools[0].min_alive = 0;
+    settings.pools[0].rounds = 3;
+    let mut sim = Sim::new(settings, 100_000 * MIB).with_pool(0, 0);
+    for tgid in 20..40 {
+        let born = sim.now_ns;
+        sim.start(Fake { who: who(tgid, 10, "/srv/worker", born), private: 100 * MIB, obeys: true });
+        sim.run(1);
+    }
+    assert_eq!(sim.sent().len(), 3);
+    assert!(matches!(warnings(&sim)[..], [Warning::Stopped { rounds: 4, .. }]), "{:?}", warnings(&sim));
+}
+
+#[test]
+fn a_master_may_be_chosen_when_its_victims_come_back() {
+    let mut settings = settings();
+    settings.pools[0].hard = Some(50 * MIB);
+    settings.pools[0].min_alive = 0;
+    settings.pools[0].rounds = 2;
+    settings.pools[0].then = Then::Master;
+    let mut sim = Sim::new(settings, 100_000 * MIB).with_pool(0, 0);
+    for tgid in 20..23 {
+        let born = sim.now_ns;
+        sim.start(Fake { who: who(tgid, 10, "/srv/worker", born), private: 100 * MIB, obeys: true });
+        sim.run(1);
+    }
+    let kill = Signal::KILL;
+    assert_eq!(
+        sim.sent(),
+        [(20, kill), (21, kill), (10, Signal::TERM), (22, kill)],
+        "nobody starts it again now"
+    );
+}
+
+#[test]
+fn the_master_is_no_worker_and_neither_is_a_workers_child() {
+    let mut settings = settings();
+    settings.pools[0].hard = Some(50 * MIB);
+    settings.pools[0].min_alive = 0;
+    let mut sim = Sim::new(settings, 100_000 * MIB).with_pool(1, 10 * MIB);
+    sim.of(10).private = 400 * MIB;
+    let born = sim.now_ns;
+    sim.start(Fake { who: who(50, 11, "/srv/worker", born), private: 400 * MIB, obeys: true });
+    sim.run(3);
+    assert_eq!(sim.sent(), []);
+}
+
+#[test]
+fn a_scope_of_its_own_is_measured_by_its_own_processes() {
+    let mut settings = settings();
+    settings.scopes[0] = Scope {
+        name: "web".into(),
+        reach: Reach::Cgroup("/web".into()),
+        memory: Some(1000 * MIB),
+        bounds: Some(Bounds {
+            lower: Amount::Share(5000),
+            upper: Amount::Share(8000),
+            exponent: 2.0,
+            steps: Vec::new(),
+        }),
+        any_process: false,
+    };
+    let mut sim = Sim::new(settings, 100_000 * MIB).with_pool(6, 100 * MIB);
+    let mut foreign = who(70, 2, "/srv/worker", 5);
+    foreign.cgroup = Some("/other".into());
+    sim.start(Fake { who: foreign, private: 5000 * MIB, obeys: true });
+    sim.of(14).private = 150 * MIB;
+    sim.run(3);
+    assert_eq!(sim.sent(), [(14, HUP), (11, HUP)]);
+    assert!(sim.lives(70));
+}
+
+fn table(tgid: u32, start_ns: u64, touched: u64) -> Input {
+    Input::Table(Table {
+        key: ProcessKey { tgid, start_ns },
+        limit: 1 << 30,
+        bytes: 8 << 30,
+        touched,
+        state: if touched > 0 { TableState::Touched } else { TableState::Mapped },
+        confidence: 2,
+    })
+}
+
+fn table_rule(action: TableAction) -> FdTableRule {
+    FdTableRule {
+        name: "tables".into(),
+        matching: matching("/srv/*"),
+        min_bytes: 1 << 30,
+        confidence: 1,
+        action,
+        signal: Signal::TERM,
+        deadline_ns: 5 * SECOND,
+        rounds: 3,
+        then: Then::Stop,
+    }
+}
+
+#[test]
+fn a_table_is_acted_on_when_touched_and_not_before() {
+    let mut settings = settings();
+    settings.fd_tables = vec![table_rule(TableAction::Touched(64 * MIB))];
+    let mut sim = Sim::new(settings, 100_000 * MIB);
+    let key = who(10, 2, "/srv/router", 77).key;
+    sim.start(Fake { who: who(10, 2, "/srv/router", 77), private: MIB, obeys: false });
+    sim.feed(table(10, key.start_ns, 0));
+    sim.feed(table(10, key.start_ns, 63 * MIB));
+    assert_eq!(sim.sent(), []);
+    sim.feed(table(10, key.start_ns, 64 * MIB));
+    assert_eq!(sim.sent(), [(10, Signal::TERM)]);
+    // It answers with a close sweep of 2^30 descriptors.
+    sim.feed(Input::Sweeps(key));
+    assert_eq!(sim.sent(), [(10, Signal::TERM), (10, Signal::KILL)]);
+}
+
+#[test]
+fn a_table_may_only_be_reported() {
+    let mut settings = settings();
+    settings.fd_tables = vec![table_rule(TableAction::Report)];
+    let mut sim = Sim::new(settings, 100_000 * MIB);
+    sim.start(Fake { who: who(10, 2, "/srv/router", 77), private: MIB, obeys: true });
+    sim.feed(table(10, 77, 4 << 30));
+    assert_eq!(sim.sent(), []);
+    assert!(matches!(warnings(&sim)[..], [Warning::FdTable { .. }]));
+}
+
+#[test]
+fn a_limit_goes_down_to_the_kernel_and_its_act_comes_back_as_a_decision() {
+    let mut settings = settings();
+    settings.process_limits = vec![ProcessLimit {
+        name: "hog".into(),
+        matching: matching("/srv/hog"),
+        bytes: 100 * MIB,
+        signal: Signal::KILL,
+    }];
+    let mut sim = Sim::new(settings, 100_000 * MIB);
+    let hog = who(10, 2, "/srv/hog", 77);
+    sim.start(Fake { who: hog.clone(), private: MIB, obeys: true });
+    let limit = sim
+        .said
+        .iter()
+        .find_map(|(_, command)| if let Command::Limit(limit) = command { Some(*limit) } else { None });
+    let limit = limit.expect("a limit for the kernel side");
+    assert_eq!((limit.key, limit.bytes, limit.signal), (hog.key, 100 * MIB, Signal::KILL));
+    sim.feed(Input::Acted(crate::core::policy::Acted {
+        key: hog.key,
+        rule: limit.rule,
+        bytes: 101 * MIB,
+        bound: 100 * MIB,
+        done: true,
+    }));
+    sim.end(hog.key);
+    sim.run(1);
+    assert_eq!(endings(&sim), [Ending::Returned]);
+    assert_eq!(sim.sent(), [], "the kernel side has done it");
+}
+
+#[test]
+fn pressure_alone_is_no_reason() {
+    let mut settings = settings();
+    settings.scopes[0].bounds = None;
+    settings.pressure =
+        Some(Pressure { full: 2000, lasting_ns: SECOND, available_below: Amount::Share(1000) });
+    let mut sim = Sim::new(settings, 1000 * MIB).with_pool(2, 100 * MIB);
+    let press = |sim: &mut Sim, available: u64| {
+        for _ in 0..15 {
+            sim.now_ns += SECOND / 10;
+            sim.feed(Input::Host(crate::core::policy::Host {
+                total: 1000 * MIB,
+                available,
+                full_pressure: Some(5000),
+                ..Default::default()
+            }));
+        }
+    };
+    press(&mut sim, 500 * MIB);
+    assert_eq!(sim.sent(), []);
+    press(&mut sim, 50 * MIB);
+    assert_eq!(sim.sent(), [(11, HUP)]);
+}
+
+#[test]
+fn growth_is_told_before_the_bound_is_reached_and_the_forecast_is_checked() {
+    let mut settings = settings();
+    settings.growth =
+        Some(Growth { warn_within_ns: 20 * SECOND, recycle_within_ns: 0, window_ns: 10 * SECOND });
+    settings.pools[0].min_alive = 100;
+    let mut sim = Sim::new(settings, 1000 * MIB).with_pool(1, 100 * MIB);
+    for _ in 0..90 {
+        sim.other += 10 * MIB;
+        sim.run(1);
+    }
+    let all = warnings(&sim);
+    let growing = all.iter().find_map(|warning| {
+        if let Warning::Growing { reached_in_ns, .. } = warning { Some(*reached_in_ns) } else { None }
+    });
+    let near = growing.expect("a warning");
+    assert!((15 * SECOND..=20 * SECOND).contains(&near), "{near}");
+    let error = all.iter().find_map(|warning| {
+        if let Warning::Forecast { foretold_ns, reached_ns: Some(reached) } = warning {
+            Some(foretold_ns.abs_diff(*reached))
+        } else {
+            None
+        }
+    });
+    assert!(error.expect("a check") < 3 * SECOND, "{error:?}");
+}
+
+#[test]
+fn rss_alone_does_not_kill_in_a_scope_that_is_summed() {
+    // Ten workers share 90 MiB with their master: RSS sums to ten times as much as there is.
+    let mut settings = settings();
+    settings.scopes[0].reach = Reach::Cgroup("/web".into());
+    settings.scopes[0].memory = Some(500 * MIB);
+    settings.pools = vec![pool("/srv/worker")];
+    let mut sim = Sim::new(settings, 100_000 * MIB).with_pool(10, 100 * MIB);
+    for tgid in 11..21 {
+        sim.of(tgid).private = 10 * MIB;
+        let key = sim.of(tgid).who.key;
+        sim.feed(Input::Figures {
+            key,
+            figures: crate::core::policy::Figures { resident: Some(100 * MIB), ..Default::default() },
+        });
+    }
+    sim.feed(Input::Tick);
+    sim.feed(Input::Tick);
+    assert_eq!(sim.sent(), []);
+}
+
+#[test]
+fn the_cause_carries_its_numbers() {
+    let mut sim = Sim::new(settings(), 1000 * MIB).with_pool(4, 100 * MIB);
+    sim.other = 350 * MIB;
+    sim.run(1);
+    let decided = sim.said.iter().find_map(|(_, command)| {
+        if let Command::Decided(decision) = command { Some(*decision) } else { None }
+    });
+    let decision = decided.expect("a decision");
+    assert_eq!(decision.rule, "host_bounds");
+    assert_eq!(decision.candidates, 4);
+    assert!(matches!(decision.cause, Cause::AboveLower { wanted: 1, .. }), "{:?}", decision.cause);
+}

@@ -1,0 +1,118 @@
+//! The table of policies: each a file, each a row of [`RULES`].
+
+mod fd_table;
+mod growth;
+mod host_bounds;
+mod pressure;
+mod process_limit;
+mod worker_pool;
+
+use super::decision::{Cause, Gravity, Warning};
+use super::settings::Settings;
+use super::world::{Member, PoolId, World};
+use crate::core::fact::ProcessKey;
+
+/// What a rule sees.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) now_ns: u64,
+    pub(super) settings: &'a Settings,
+    pub(super) world: &'a World,
+}
+
+/// Among whom somebody is to be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Among {
+    /// The workers in a scope, or every process in it where the scope says so.
+    Scope(usize),
+    /// The workers of a pool.
+    Pool(PoolId),
+    /// Nobody but this one.
+    One(ProcessKey),
+}
+
+/// What a rule wants done. What becomes of it is for the engine to say.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Proposal {
+    pub(super) rule: &'static str,
+    /// Number of the rule's entry in the settings.
+    pub(super) entry: Option<usize>,
+    pub(super) cause: Cause,
+    pub(super) gravity: Gravity,
+    pub(super) among: Among,
+    /// Acts that should be under way: those that are count.
+    pub(super) wanted: u32,
+    /// Whether those that wait for a client go before those with more memory.
+    pub(super) idle_first: bool,
+}
+
+/// What rules hand to the engine.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    pub(super) proposals: Vec<Proposal>,
+    pub(super) warnings: Vec<Warning>,
+    /// Processes whose figures are needed before anything is proposed.
+    pub(super) measure: Vec<ProcessKey>,
+    /// Time within which the rule wants to look again, in nanoseconds.
+    pub(super) look_within_ns: Option<u64>,
+}
+
+impl Wishes {
+    pub(super) fn clear(&mut self) {
+        self.proposals.clear();
+        self.warnings.clear();
+        self.measure.clear();
+        self.look_within_ns = None;
+    }
+
+    fn look_within(&mut self, time_ns: u64) {
+        self.look_within_ns = Some(self.look_within_ns.map_or(time_ns, |known| known.min(time_ns)));
+    }
+
+    /// Asks for figures that are missing or old. Whether there were any.
+    fn needs<'a>(&mut self, now_ns: u64, members: impl Iterator<Item = (ProcessKey, &'a Member)>) -> bool {
+        let before = self.measure.len();
+        let due = members.filter(|(_, member)| member.is_stale(now_ns) && !member.is_unreadable);
+        self.measure.extend(due.map(|(key, _)| key));
+        self.measure.len() > before
+    }
+}
+
+/// A policy. It proposes whenever it is asked; it is asked again and again, and told what is under way.
+pub(super) trait Rule: std::fmt::Debug {
+    /// Looks, and says what it wants.
+    fn propose(&mut self, view: &View<'_>, wishes: &mut Wishes);
+}
+
+pub(super) use fd_table::{NAME as FD_TABLE, entry_for as table_for};
+pub(super) use process_limit::{NAME as PROCESS_LIMIT, entry_for as limit_for};
+
+/// Makes every rule anew; the order is that in which their proposals are considered.
+pub(super) const RULES: [fn() -> Box<dyn Rule>; 6] = [
+    || Box::new(fd_table::FdTable),
+    || Box::new(process_limit::ProcessLimit),
+    || Box::<host_bounds::HostBounds>::default(),
+    || Box::<pressure::PressureRule>::default(),
+    || Box::<worker_pool::WorkerPool>::default(),
+    || Box::<growth::GrowthRule>::default(),
+];
+
+/// The workers in a scope, or every process in it where the scope says so.
+pub(super) fn candidates<'a>(
+    settings: &'a Settings,
+    world: &'a World,
+    among: Among,
+) -> impl Iterator<Item = (ProcessKey, &'a Member)> {
+    world.members().filter(move |(key, member)| {
+        member.is_free()
+            && match among {
+                Among::Scope(scope) => {
+                    member.scopes & super::world::bit(scope) != 0
+                        && (member.pool.is_some()
+                            || settings.scopes.get(scope).is_some_and(|scope| scope.any_process))
+                }
+                Among::Pool(pool) => member.pool == Some(pool),
+                Among::One(one) => *key == one,
+            }
+    })
+}

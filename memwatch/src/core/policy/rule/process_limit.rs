@@ -1,0 +1,59 @@
+//! Limits that the kernel side keeps by itself. It acts in the moment a process passes its limit; this is the second
+//! line, for growth that the kernel side saw too late or could not see.
+
+use super::{Among, Proposal, Rule, View, Wishes};
+use crate::core::policy::decision::{Cause, Gravity};
+use crate::core::policy::settings::Settings;
+use crate::core::policy::world::{Member, World};
+
+/// Its name in reports.
+pub(in crate::core::policy) const NAME: &str = "process_limit";
+
+#[derive(Debug)]
+pub(super) struct ProcessLimit;
+
+impl Rule for ProcessLimit {
+    fn propose(&mut self, view: &View<'_>, wishes: &mut Wishes) {
+        if view.settings.process_limits.is_empty() {
+            return;
+        }
+        let first = wishes.proposals.len();
+        for (key, member) in view.world.members() {
+            let Some(bytes) = member.resident.filter(|_| member.is_free()) else { continue };
+            let Some((entry, limit)) = entry_for(view.settings, view.world, member) else { continue };
+            if bytes <= limit.bytes {
+                continue;
+            }
+            wishes.proposals.push(Proposal {
+                rule: NAME,
+                entry: Some(entry),
+                cause: Cause::WorkerLimit { bytes, limit: limit.bytes },
+                gravity: if limit.signal == crate::core::policy::Signal::KILL {
+                    Gravity::Kill
+                } else {
+                    Gravity::Graceful
+                },
+                among: Among::One(key),
+                wanted: 1,
+                idle_first: false,
+            });
+        }
+        // Members come in no order.
+        if let Some(own) = wishes.proposals.get_mut(first..) {
+            own.sort_by_key(|proposal| match proposal.among {
+                Among::One(key) => Some(key),
+                Among::Scope(_) | Among::Pool(_) => None,
+            });
+        }
+    }
+}
+
+/// The first entry of the settings that concerns a process, and its number.
+pub(in crate::core::policy) fn entry_for<'a>(
+    settings: &'a Settings,
+    world: &World,
+    member: &Member,
+) -> Option<(usize, &'a crate::core::policy::ProcessLimit)> {
+    let parent = member.who.parent.and_then(|tgid| world.holder(tgid)).map(|parent| &*parent.who);
+    settings.process_limits.iter().enumerate().find(|(_, limit)| limit.matching.matches(&member.who, parent))
+}

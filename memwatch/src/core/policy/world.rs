@@ -1,0 +1,291 @@
+//! What the engine knows: the host, its processes, their pools.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::guard::{self, Guard, Own};
+use super::input::{Figures, Host, Table};
+use super::server::Server;
+use super::settings::{Measure, Pool, Reach, Settings};
+use super::who::Who;
+use crate::core::fact::ProcessKey;
+
+/// Processes for which room is made at the start.
+const ROOM: usize = 16_384;
+/// Age of figures from which on they are taken anew; growth of RSS since is added to them meanwhile.
+const STALE_NS: u64 = 5_000_000_000;
+
+/// A pool as it runs: one entry of the settings (or a server found by itself) below one master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PoolId {
+    /// Number in the settings; `None`: found by itself.
+    pub(super) entry: Option<usize>,
+    /// Process id of the master.
+    pub(super) master: u32,
+}
+
+/// One process.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) who: Arc<Who>,
+    pub(super) guard: Option<Guard>,
+    /// Bit per scope of the settings.
+    pub(super) scopes: u64,
+    pub(super) pool: Option<PoolId>,
+    pub(super) table: Option<Table>,
+    /// Resident bytes now.
+    pub(super) resident: Option<u64>,
+    /// The last full look, when it was, and what was resident then.
+    full: Option<(u64, u64, Figures)>,
+    /// A look was asked for at this time and has not been answered.
+    pub(super) asked_ns: Option<u64>,
+    /// Whether the last look failed.
+    pub(super) is_unreadable: bool,
+    /// Nothing is proposed about it before this time: it was observed or refused.
+    pub(super) rests_until_ns: u64,
+}
+
+impl Member {
+    /// Its figures now: those of the last full look, moved by what RSS did since.
+    pub(super) fn figures(&self) -> Figures {
+        let Some((_, resident_then, figures)) = self.full else {
+            return Figures { resident: self.resident, ..Figures::default() };
+        };
+        let resident = self.resident.unwrap_or(resident_then);
+        let moved = |value: u64| (value + resident).saturating_sub(resident_then).min(resident);
+        Figures {
+            resident: Some(resident),
+            private: figures.private.map(moved),
+            proportional: figures.proportional.map(moved),
+            ..figures
+        }
+    }
+
+    /// Bytes by which candidates are ranked: private ones, or the best that is known.
+    pub(super) fn weight(&self) -> u64 {
+        let figures = self.figures();
+        figures.private.or(figures.proportional).or(figures.resident).unwrap_or(0)
+    }
+
+    /// Bytes that it adds to its scope. Shared pages must not count twice: without a full look it counts nothing.
+    fn share(&self) -> u64 {
+        let figures = self.figures();
+        figures.proportional.or(figures.private).unwrap_or(0)
+    }
+
+    pub(super) fn measured(&self, measure: Measure) -> Option<u64> {
+        let figures = self.figures();
+        match measure {
+            Measure::Resident => figures.resident,
+            Measure::Private => figures.private,
+            Measure::Proportional => figures.proportional,
+        }
+    }
+
+    /// Whether a full look is due.
+    pub(super) fn is_stale(&self, now_ns: u64) -> bool {
+        self.full.is_none_or(|(time_ns, ..)| now_ns.saturating_sub(time_ns) > STALE_NS)
+    }
+
+    /// Whether it may be acted on at all.
+    pub(super) fn is_free(&self) -> bool {
+        self.guard.is_none()
+    }
+}
+
+/// Everything known.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    pub(super) host: Option<Host>,
+    own: Own,
+    members: HashMap<ProcessKey, Member>,
+    /// Who holds a process id now.
+    holders: HashMap<u32, ProcessKey>,
+    /// Per scope that is a tree: its root, once it was seen. A later process of the same id is another one.
+    roots: Vec<Option<ProcessKey>>,
+}
+
+impl World {
+    pub(super) fn new(own: Own) -> Self {
+        Self {
+            host: None,
+            own,
+            members: HashMap::with_capacity(ROOM),
+            holders: HashMap::with_capacity(ROOM),
+            roots: Vec::new(),
+        }
+    }
+
+    pub(super) fn get(&self, key: ProcessKey) -> Option<&Member> {
+        self.members.get(&key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: ProcessKey) -> Option<&mut Member> {
+        self.members.get_mut(&key)
+    }
+
+    /// Who holds a process id now.
+    pub(super) fn holder(&self, tgid: u32) -> Option<&Member> {
+        self.members.get(self.holders.get(&tgid)?)
+    }
+
+    pub(super) fn members(&self) -> impl Iterator<Item = (ProcessKey, &Member)> {
+        self.members.iter().map(|(key, member)| (*key, member))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// A process runs, or runs something else now. Gives the process that held its id before, if its end was missed.
+    pub(super) fn runs(&mut self, who: Who, settings: &Settings) -> Option<ProcessKey> {
+        let key = who.key;
+        let before = self.holders.insert(key.tgid, key).filter(|earlier| *earlier != key);
+        if let Some(earlier) = before {
+            self.members.remove(&earlier);
+        }
+        let parent = who.parent.and_then(|tgid| self.holder(tgid));
+        let inherited = self.members.get(&key).or(parent).map_or(0, |known| known.scopes);
+        let parent_who = parent.map(|parent| Arc::clone(&parent.who));
+        let is_of_worker = parent.is_some_and(|parent| parent.pool.is_some());
+        let scopes = self.scopes_of(&who, inherited, settings);
+        let guard = guard::of(&who, parent_who.as_deref(), &self.own, &settings.protect);
+        let pool = if is_of_worker { None } else { pool_of(&who, parent_who.as_deref(), settings) };
+        let who = Arc::new(who);
+        match self.members.get_mut(&key) {
+            Some(known) => {
+                (known.who, known.guard, known.scopes, known.pool) = (who, guard, scopes, pool);
+            }
+            None => {
+                let member = Member {
+                    who,
+                    guard,
+                    scopes,
+                    pool,
+                    table: None,
+                    resident: None,
+                    full: None,
+                    asked_ns: None,
+                    is_unreadable: false,
+                    rests_until_ns: 0,
+                };
+                self.members.insert(key, member);
+            }
+        }
+        before
+    }
+
+    fn scopes_of(&mut self, who: &Who, inherited: u64, settings: &Settings) -> u64 {
+        self.roots.resize(settings.scopes.len(), None);
+        let mut scopes = 0;
+        for (index, (scope, root)) in settings.scopes.iter().zip(&mut self.roots).enumerate() {
+            let is_in = match &scope.reach {
+                Reach::Host => true,
+                Reach::Cgroup(path) => who.is_below(path),
+                Reach::Tree(tgid) => {
+                    (who.key.tgid == *tgid && *root.get_or_insert(who.key) == who.key)
+                        || inherited & bit(index) != 0
+                }
+            };
+            if is_in {
+                scopes |= bit(index);
+            }
+        }
+        scopes
+    }
+
+    pub(super) fn ended(&mut self, key: ProcessKey) -> Option<Member> {
+        if self.holders.get(&key.tgid) == Some(&key) {
+            self.holders.remove(&key.tgid);
+        }
+        self.members.remove(&key)
+    }
+
+    pub(super) fn figures(&mut self, key: ProcessKey, now_ns: u64, figures: Figures) {
+        let Some(member) = self.members.get_mut(&key) else { return };
+        member.resident = figures.resident.or(member.resident);
+        if figures.private.is_some() || figures.proportional.is_some() {
+            let resident = figures.resident.or(member.resident).unwrap_or(0);
+            member.full = Some((now_ns, resident, figures));
+            member.asked_ns = None;
+            member.is_unreadable = false;
+        }
+    }
+
+    /// New settings: every process is looked at with them.
+    pub(super) fn reconsider(&mut self, settings: &Settings) {
+        let mut all: Vec<Arc<Who>> = self.members.values().map(|member| Arc::clone(&member.who)).collect();
+        self.roots.clear();
+        // Parents before children.
+        all.sort_by_key(|who| (who.key.start_ns, who.key.tgid));
+        for member in self.members.values_mut() {
+            (member.scopes, member.pool, member.rests_until_ns) = (0, None, 0);
+        }
+        for who in all {
+            if let Some(parent) = who.parent.and_then(|tgid| self.holder(tgid)).map(|parent| parent.scopes)
+                && let Some(member) = self.members.get_mut(&who.key)
+            {
+                member.scopes = parent;
+            }
+            self.runs(Arc::unwrap_or_clone(who), settings);
+        }
+    }
+
+    /// Bytes in use in a scope, and its memory. `None` while nothing is known of the host.
+    pub(super) fn used(&self, scope: usize, settings: &Settings) -> Option<(u64, u64)> {
+        let host = self.host?;
+        let scope_settings = settings.scopes.get(scope)?;
+        let memory = scope_settings.memory.unwrap_or(host.total);
+        let used = match scope_settings.reach {
+            Reach::Host => host.used(),
+            Reach::Cgroup(_) | Reach::Tree(_) => {
+                self.members_of(scope).map(|(_, member)| member.share()).sum()
+            }
+        };
+        Some((used, memory))
+    }
+
+    /// Bytes resident in a scope, shared pages counted in each process: never less than what is in use.
+    pub(super) fn resident(&self, scope: usize) -> u64 {
+        self.members_of(scope).filter_map(|(_, member)| member.resident).sum()
+    }
+
+    /// Processes in a scope.
+    pub(super) fn members_of(&self, scope: usize) -> impl Iterator<Item = (ProcessKey, &Member)> {
+        self.members().filter(move |(_, member)| member.scopes & bit(scope) != 0)
+    }
+
+    /// Workers of a pool.
+    pub(super) fn workers(&self, pool: PoolId) -> impl Iterator<Item = (ProcessKey, &Member)> {
+        self.members().filter(move |(_, member)| member.pool == Some(pool))
+    }
+}
+
+/// The bit of a scope in [`Member::scopes`]; scopes beyond the 64th are refused by the configuration.
+pub(super) const fn bit(scope: usize) -> u64 {
+    1 << (scope & 63)
+}
+
+/// The pool that a process is a worker of: its parent, the master, matches as well, or the entry names the parent.
+fn pool_of(who: &Who, parent: Option<&Who>, settings: &Settings) -> Option<PoolId> {
+    let parent = parent?;
+    for (entry, pool) in settings.pools.iter().enumerate() {
+        if pool.matching.matches(who, Some(parent))
+            && (!pool.matching.parent_exe.is_empty() || pool.matching.matches(parent, None))
+        {
+            return Some(PoolId { entry: Some(entry), master: parent.key.tgid });
+        }
+    }
+    settings.found_pools.as_ref()?;
+    let is_worker = Server::of(parent).is_some_and(|server| server.found_signal().is_some())
+        && who.program() == parent.program();
+    is_worker.then_some(PoolId { entry: None, master: parent.key.tgid })
+}
+
+/// The settings of a running pool.
+pub(super) fn pool_settings(settings: &Settings, pool: PoolId) -> Option<&Pool> {
+    match pool.entry {
+        Some(entry) => settings.pools.get(entry),
+        None => settings.found_pools.as_ref(),
+    }
+}

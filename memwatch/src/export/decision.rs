@@ -1,0 +1,383 @@
+//! Lines about what the policy decided: JSON for programs, a sentence for people.
+//!
+//! One object a line, as for events; a decision's ranking is an array of objects. Docs: docs/decisions.md.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::clock::Clock;
+use super::escape;
+use super::schema::VERSION;
+use crate::core::fact::ProcessKey;
+use crate::core::policy::{
+    Candidate, Cause, Closing, Command, Decision, Ending, Engine, Figures, Gravity, Mode, Outbox, Standing,
+    Warning, Who,
+};
+use crate::core::quantity::{Bytes, Nanos};
+
+/// Writes decisions, their ends, and warnings.
+#[derive(Clone, Copy, Debug)]
+pub struct Decisions {
+    clock: Clock,
+}
+
+#[derive(Serialize)]
+struct Line<'a, Body: Serialize> {
+    #[serde(rename = "event.name")]
+    name: &'static str,
+    #[serde(rename = "memwatch.schema_version")]
+    version: u64,
+    timestamp: String,
+    #[serde(rename = "memwatch.boot_ns")]
+    boot_ns: u64,
+    #[serde(flatten)]
+    process: Option<Process<'a>>,
+    #[serde(flatten)]
+    body: Body,
+}
+
+/// Who, by the keys that events use.
+#[derive(Serialize)]
+struct Process<'a> {
+    #[serde(rename = "process.pid")]
+    pid: u32,
+    #[serde(rename = "memwatch.process.start_ns")]
+    start_ns: u64,
+    #[serde(rename = "memwatch.process.comm", skip_serializing_if = "Option::is_none")]
+    comm: Option<&'a str>,
+    #[serde(rename = "process.executable.path", skip_serializing_if = "Option::is_none")]
+    exe: Option<&'a str>,
+    #[serde(rename = "memwatch.cgroup.path", skip_serializing_if = "Option::is_none")]
+    cgroup: Option<&'a str>,
+    #[serde(rename = "memwatch.unit", skip_serializing_if = "Option::is_none")]
+    unit: Option<&'a str>,
+    #[serde(rename = "container.id", skip_serializing_if = "Option::is_none")]
+    container: Option<&'a str>,
+}
+
+impl<'a> Process<'a> {
+    fn new(key: ProcessKey, who: Option<&'a Who>) -> Self {
+        Self {
+            pid: key.tgid,
+            start_ns: key.start_ns,
+            comm: who.map(|who| who.comm.as_str()),
+            exe: who.and_then(|who| who.exe.as_deref()),
+            cgroup: who.and_then(|who| who.cgroup.as_deref()),
+            unit: who.and_then(|who| who.unit.as_deref()),
+            container: who.and_then(|who| who.container.as_deref()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct DecisionBody<'a> {
+    #[serde(rename = "memwatch.decision.id")]
+    id: u64,
+    #[serde(rename = "memwatch.decision.rule")]
+    rule: &'static str,
+    #[serde(rename = "memwatch.decision.entry", skip_serializing_if = "Option::is_none")]
+    entry: Option<&'a str>,
+    #[serde(rename = "memwatch.decision.mode")]
+    mode: &'static str,
+    #[serde(rename = "memwatch.decision.gravity")]
+    gravity: Gravity,
+    #[serde(rename = "memwatch.decision.signal")]
+    signal: String,
+    #[serde(rename = "memwatch.decision.cause")]
+    cause: Cause,
+    #[serde(rename = "memwatch.decision.reason")]
+    reason: String,
+    #[serde(rename = "memwatch.decision.candidates")]
+    candidates: Vec<Ranked<'a>>,
+}
+
+#[derive(Serialize)]
+struct Ranked<'a> {
+    pid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comm: Option<&'a str>,
+    standing: Standing,
+    #[serde(flatten)]
+    figures: Figures,
+}
+
+#[derive(Serialize)]
+struct ClosingBody {
+    #[serde(rename = "memwatch.decision.id")]
+    id: u64,
+    #[serde(rename = "memwatch.closing.ending")]
+    ending: Ending,
+    #[serde(rename = "memwatch.closing.was_killed")]
+    was_killed: bool,
+    #[serde(rename = "memwatch.closing.returned_bytes", skip_serializing_if = "Option::is_none")]
+    returned_bytes: Option<u64>,
+    #[serde(rename = "memwatch.closing.sent_after_ns", skip_serializing_if = "Option::is_none")]
+    sent_after_ns: Option<u64>,
+    #[serde(rename = "memwatch.closing.ended_after_ns", skip_serializing_if = "Option::is_none")]
+    ended_after_ns: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct WarningBody {
+    #[serde(rename = "memwatch.warning")]
+    warning: Warning,
+    #[serde(rename = "memwatch.warning.text")]
+    text: String,
+}
+
+impl Decisions {
+    /// States moments by this host's clocks.
+    #[must_use]
+    pub const fn new(clock: Clock) -> Self {
+        Self { clock }
+    }
+
+    /// Appends the line of a command, if it is one that is told.
+    pub fn json(&self, time_ns: u64, command: &Command, engine: &Engine, outbox: &Outbox, out: &mut Vec<u8>) {
+        match command {
+            Command::Decided(decision) => {
+                let ranked = outbox.ranking(decision).iter().map(|candidate| Ranked {
+                    pid: candidate.key.tgid,
+                    comm: engine.who(candidate.key).map(|who| who.comm.as_str()),
+                    standing: candidate.standing,
+                    figures: candidate.figures,
+                });
+                let body = DecisionBody {
+                    id: decision.id,
+                    rule: decision.rule,
+                    entry: entry_name(decision, engine),
+                    mode: engine.settings().mode.name(),
+                    gravity: decision.gravity,
+                    signal: decision.signal.to_string(),
+                    cause: decision.cause,
+                    reason: reason(&decision.cause),
+                    candidates: ranked.collect(),
+                };
+                let process = Process::new(decision.key, engine.who(decision.key));
+                self.line("memwatch.decision", time_ns, Some(process), body, out);
+            }
+            Command::Closed(closing) => {
+                let body = ClosingBody {
+                    id: closing.decision,
+                    ending: closing.ending,
+                    was_killed: closing.was_killed,
+                    returned_bytes: closing.returned_bytes,
+                    sent_after_ns: closing.sent_after_ns,
+                    ended_after_ns: closing.ended_after_ns,
+                };
+                let process = Process::new(closing.key, engine.who(closing.key));
+                self.line("memwatch.closing", time_ns, Some(process), body, out);
+            }
+            Command::Warn(warning) => {
+                let process = concerned(warning).map(|key| Process::new(key, engine.who(key)));
+                let body = WarningBody { warning: *warning, text: warn(warning, engine) };
+                self.line("memwatch.warning", time_ns, process, body, out);
+            }
+            Command::Measure(_)
+            | Command::Send { .. }
+            | Command::KillCgroup { .. }
+            | Command::RunHook { .. }
+            | Command::Limit(_)
+            | Command::Rule { .. }
+            | Command::LookWithin(_) => {}
+        }
+    }
+
+    fn line<Body: Serialize>(
+        &self,
+        name: &'static str,
+        time_ns: u64,
+        process: Option<Process<'_>>,
+        body: Body,
+        out: &mut Vec<u8>,
+    ) {
+        let mut timestamp = Vec::new();
+        self.clock.push_rfc3339(time_ns, &mut timestamp);
+        let timestamp = String::from_utf8_lossy(&timestamp).into_owned();
+        let line = Line { name, version: VERSION, timestamp, boot_ns: time_ns, process, body };
+        // Into memory, of types that are numbers and text: it cannot fail.
+        if serde_json::to_writer(&mut *out, &line).is_ok() {
+            out.push(b'\n');
+        }
+    }
+}
+
+/// Sentences for people, or nothing for commands that are not told.
+#[must_use]
+pub fn sentence(command: &Command, engine: &Engine, outbox: &Outbox) -> Option<String> {
+    match command {
+        Command::Decided(decision) => Some(decided(decision, engine, outbox)),
+        Command::Closed(closing) => Some(closed(closing)),
+        Command::Warn(warning) => Some(format!("warning: {}", warn(warning, engine))),
+        Command::Measure(_)
+        | Command::Send { .. }
+        | Command::KillCgroup { .. }
+        | Command::RunHook { .. }
+        | Command::Limit(_)
+        | Command::Rule { .. }
+        | Command::LookWithin(_) => None,
+    }
+}
+
+fn decided(decision: &Decision, engine: &Engine, outbox: &Outbox) -> String {
+    let verb = match (engine.settings().mode, decision.gravity) {
+        (Mode::Enforce, Gravity::Graceful) => "asking",
+        (Mode::Enforce, Gravity::Kill) => "killing",
+        (Mode::Enforce, Gravity::KillCgroup) => "killing the cgroup of",
+        (Mode::Observe, Gravity::Graceful) => "would ask",
+        (Mode::Observe, Gravity::Kill) => "would kill",
+        (Mode::Observe, Gravity::KillCgroup) => "would kill the cgroup of",
+    };
+    let own = outbox.ranking(decision).iter().find(|candidate| candidate.key == decision.key);
+    let mut text = format!(
+        "decision {}: {verb} {} with {}: {}",
+        decision.id,
+        name_of(decision.key, engine),
+        decision.signal,
+        reason(&decision.cause)
+    );
+    if let Some(private) = own.and_then(|own: &Candidate| own.figures.private) {
+        let _ = write!(text, "; it holds {} of its own", size(private));
+    }
+    let _ = write!(text, " ({}", decision.rule);
+    if let Some(entry) = entry_name(decision, engine) {
+        let _ = write!(text, " of {entry}");
+    }
+    let _ = write!(text, ", first of {} candidates)", decision.candidates.max(1));
+    text
+}
+
+fn closed(closing: &Closing) -> String {
+    let ending = match closing.ending {
+        Ending::Returned => "it ended and its memory is back",
+        Ending::NotReturned => "it ended, but its memory did not come back in time",
+        Ending::Stuck => "it did not end, not even by SIGKILL, in time",
+        Ending::Observed => "nothing was done: the policy observes",
+        Ending::Gone => "it was gone already",
+        Ending::Failed => "it could not be carried out",
+    };
+    let mut text = format!("decision {}: {ending}", closing.decision);
+    if let Some(bytes) = closing.returned_bytes {
+        let _ = write!(text, ", {} returned", size(bytes));
+    }
+    if let Some(after) = closing.ended_after_ns {
+        let _ = write!(text, " after {}", Nanos(after));
+    }
+    if closing.was_killed {
+        text.push_str(", by SIGKILL");
+    }
+    text
+}
+
+/// The finding in words.
+#[must_use]
+pub fn reason(cause: &Cause) -> String {
+    match *cause {
+        Cause::AboveLower { used, lower, upper, wanted } => {
+            format!("{} in use, between {} and {}: {wanted} to recycle", size(used), size(lower), size(upper))
+        }
+        Cause::AboveUpper { used, upper } => format!("{} in use, the bound is {}", size(used), size(upper)),
+        Cause::WorkerLimit { bytes, limit } => {
+            format!("it holds {}, its limit is {}", size(bytes), size(limit))
+        }
+        Cause::PoolTotal { bytes, limit } => {
+            format!("its pool holds {}, the limit of all is {}", size(bytes), size(limit))
+        }
+        Cause::FdTable { limit, bytes, touched, bound } => format!(
+            "one slot for each of {limit} possible descriptors: {} mapped, {} touched, the bound is {}",
+            size(bytes),
+            size(touched),
+            size(bound)
+        ),
+        Cause::Pressure { full, available, below } => format!(
+            "all tasks waited for memory {:.1} % of the time and {} are available, less than {}",
+            f64::from(full) / 100.0,
+            size(available),
+            size(below)
+        ),
+        Cause::Growth { bytes, limit, rate, reached_in_ns } => format!(
+            "{} in use and {} a second more: {} are reached in {}",
+            size(bytes),
+            size(rate),
+            size(limit),
+            Nanos(reached_in_ns)
+        ),
+        Cause::Respawns { rounds } => format!("its victims were started again {rounds} times in a row"),
+    }
+}
+
+fn warn(warning: &Warning, engine: &Engine) -> String {
+    let scope_name =
+        |scope: usize| engine.settings().scopes.get(scope).map_or("?", |scope| scope.name.as_str());
+    match *warning {
+        Warning::BudgetSpent { kills, .. } => format!(
+            "the kill budget is spent ({kills} kills): nothing more is killed until the cool-down is over; [budget] sets both"
+        ),
+        Warning::Stopped { key, rounds } => format!(
+            "{} was started again {rounds} times in a row: nothing more is done about its siblings; raise the limit, or set \
+             `then` to act on their master",
+            name_of(key, engine)
+        ),
+        Warning::NobodyLeft { scope, used, bound } => format!(
+            "scope {} uses {}, its bound is {}, and nobody in it may go: add pools, or set `any_process`",
+            scope_name(scope),
+            size(used),
+            size(bound)
+        ),
+        Warning::Growing { scope, bytes, limit, reached_in_ns, .. } => format!(
+            "scope {} uses {} and reaches {} in {} at its present rate",
+            scope.map_or("?", scope_name),
+            size(bytes),
+            size(limit),
+            Nanos(reached_in_ns)
+        ),
+        Warning::Forecast { foretold_ns, reached_ns } => match reached_ns {
+            Some(reached) => format!(
+                "the bound was reached {} {} than foretold",
+                Nanos(foretold_ns.abs_diff(reached)),
+                if reached < foretold_ns { "earlier" } else { "later" }
+            ),
+            None => "the bound that was foretold was not reached".to_owned(),
+        },
+        Warning::FdTable { key, bytes, touched } => format!(
+            "{} holds one slot per possible descriptor: {} mapped, {} touched",
+            name_of(key, engine),
+            size(bytes),
+            size(touched)
+        ),
+    }
+}
+
+const fn concerned(warning: &Warning) -> Option<ProcessKey> {
+    match *warning {
+        Warning::Stopped { key, .. } | Warning::FdTable { key, .. } => Some(key),
+        Warning::Growing { worker, .. } => worker,
+        Warning::BudgetSpent { .. } | Warning::NobodyLeft { .. } | Warning::Forecast { .. } => None,
+    }
+}
+
+fn entry_name<'a>(decision: &Decision, engine: &'a Engine) -> Option<&'a str> {
+    let settings = engine.settings();
+    let entry = decision.entry?;
+    match decision.rule {
+        "worker_pool" => settings.pools.get(entry).map(|pool| pool.name.as_str()),
+        "fd_table" => settings.fd_tables.get(entry).map(|rule| rule.name.as_str()),
+        "process_limit" => settings.process_limits.get(entry).map(|limit| limit.name.as_str()),
+        _ => settings.scopes.get(entry).map(|scope| scope.name.as_str()),
+    }
+}
+
+/// Name and process id; names are any bytes and leave escaped.
+fn name_of(key: ProcessKey, engine: &Engine) -> String {
+    let mut name = Vec::new();
+    match engine.who(key) {
+        Some(who) => escape::terminal(who.comm.as_bytes(), &mut name),
+        None => name.push(b'?'),
+    }
+    format!("{} ({})", String::from_utf8_lossy(&name), key.tgid)
+}
+
+fn size(bytes: u64) -> Bytes {
+    Bytes(bytes)
+}

@@ -1,0 +1,233 @@
+//! A recorded stream of inputs, played to an engine as if its commands were obeyed.
+//!
+//! One JSON object a line: the boot clock in nanoseconds, and the input. What was answered to the commands of the recorded
+//! run is left out: here the answers are made up. A process that is signalled ends at once, what it held is added to
+//! the host's available memory from then on, and nothing recorded of it is heard any more. So a policy can be tried on
+//! what has happened elsewhere, and gives the same lines each time.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, Write};
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::fact::ProcessKey;
+use crate::core::policy::guard::Own;
+use crate::core::policy::{Command, Engine, Figures, Host, Input, Outbox, Outcome, Settings};
+
+/// Longest line that is read, in bytes.
+const LINE_MAX: usize = 1 << 20;
+
+/// One line of a recording.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Boot clock, nanoseconds.
+    pub time_ns: u64,
+    /// What happened.
+    pub input: Input,
+}
+
+/// Why a recording cannot be played.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// It cannot be read.
+    #[error("cannot read the recording: {0}")]
+    Read(#[from] std::io::Error),
+    /// A line is not what `memwatch record` writes.
+    #[error("line {line} of the recording is not one that `memwatch record` writes: {reason}")]
+    Line {
+        /// Its number, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Reads a recording line by line. Empty lines are passed over.
+pub fn read(mut from: impl BufRead) -> impl Iterator<Item = Result<Recorded, ReplayError>> {
+    let mut number = 0;
+    let mut text = Vec::new();
+    std::iter::from_fn(move || {
+        loop {
+            number += 1;
+            text.clear();
+            let fault = |reason: String| Some(Err(ReplayError::Line { line: number, reason }));
+            match std::io::Read::take(&mut from, LINE_MAX as u64 + 1).read_until(b'\n', &mut text) {
+                Err(error) => return Some(Err(error.into())),
+                Ok(0) => return None,
+                Ok(length) if length > LINE_MAX => {
+                    return fault(format!("it is longer than {LINE_MAX} bytes"));
+                }
+                Ok(_) => {}
+            }
+            if text.trim_ascii().is_empty() {
+                continue;
+            }
+            return match serde_json::from_slice(&text) {
+                Ok(recorded) => Some(Ok(recorded)),
+                Err(error) => fault(error.to_string()),
+            };
+        }
+    })
+}
+
+/// Writes one line of a recording.
+///
+/// # Errors
+/// As the writer's.
+pub fn write(to: &mut impl Write, recorded: &Recorded) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *to, recorded)?;
+    to.write_all(b"\n")
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Total {
+    /// Inputs played.
+    pub inputs: u64,
+    /// Who was signalled and so ended, in order, and what came back, in bytes.
+    pub ended: Vec<(ProcessKey, u64)>,
+    /// Highest use of the host, in bytes.
+    pub highest_use: u64,
+}
+
+/// An engine and the host it believes in.
+#[derive(Debug)]
+pub struct Player {
+    engine: Engine,
+    outbox: Outbox,
+    /// Last figures of each living process.
+    figures: BTreeMap<ProcessKey, Figures>,
+    ended: BTreeMap<ProcessKey, u64>,
+    total: Total,
+}
+
+impl Player {
+    /// Begins with nothing known. memwatch's own process has no part in a recording.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            engine: Engine::new(settings, Own::default()),
+            outbox: Outbox::default(),
+            figures: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            total: Total::default(),
+        }
+    }
+
+    /// The engine.
+    #[must_use]
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What it came to so far.
+    #[must_use]
+    pub const fn total(&self) -> &Total {
+        &self.total
+    }
+
+    /// Plays one line; `tell` sees every command, with the engine and the rankings behind it.
+    pub fn play(&mut self, recorded: Recorded, tell: &mut impl FnMut(u64, &Command, &Engine, &Outbox)) {
+        let Recorded { time_ns, input } = recorded;
+        if let Some(input) = self.believed(input) {
+            self.total.inputs += 1;
+            self.feed(time_ns, input, tell);
+        }
+    }
+
+    /// The input as it would have been after what was done here; `None`: it would not have been.
+    fn believed(&mut self, input: Input) -> Option<Input> {
+        match input {
+            Input::Outcome { .. } | Input::Acted(_) => None,
+            Input::Runs(who) if self.is_gone(&who.key) => None,
+            Input::Ended(key) if self.ended.remove(&key).is_some() => None,
+            Input::Ended(key) => {
+                self.figures.remove(&key);
+                Some(Input::Ended(key))
+            }
+            Input::Figures { key, .. } if self.is_gone(&key) => None,
+            Input::Figures { key, figures } => {
+                let known = self.figures.entry(key).or_default();
+                *known = Figures {
+                    resident: figures.resident.or(known.resident),
+                    private: figures.private.or(known.private),
+                    proportional: figures.proportional.or(known.proportional),
+                    swap: figures.swap.or(known.swap),
+                    idle: figures.idle.or(known.idle),
+                };
+                Some(Input::Figures { key, figures })
+            }
+            Input::Table(table) if self.is_gone(&table.key) => None,
+            Input::Sweeps(key) | Input::Unreadable(key) if self.is_gone(&key) => None,
+            Input::Host(host) => {
+                let freed: u64 = self.ended.values().sum();
+                let available = host.available.saturating_add(freed).min(host.total);
+                let host = Host { available, ..host };
+                self.total.highest_use = self.total.highest_use.max(host.used());
+                Some(Input::Host(host))
+            }
+            other @ (Input::Runs(_)
+            | Input::Table(_)
+            | Input::Sweeps(_)
+            | Input::Unreadable(_)
+            | Input::Tick) => Some(other),
+        }
+    }
+
+    fn is_gone(&self, key: &ProcessKey) -> bool {
+        self.ended.contains_key(key)
+    }
+
+    fn feed(&mut self, time_ns: u64, input: Input, tell: &mut impl FnMut(u64, &Command, &Engine, &Outbox)) {
+        let mut waiting = std::collections::VecDeque::from([input]);
+        while let Some(input) = waiting.pop_front() {
+            self.outbox.clear();
+            self.engine.handle(time_ns, input, &mut self.outbox);
+            let commands = std::mem::take(&mut self.outbox.commands);
+            for command in &commands {
+                tell(time_ns, command, &self.engine, &self.outbox);
+                self.obey(*command, &mut waiting);
+            }
+            self.outbox.commands = commands;
+        }
+    }
+
+    /// Answers a command.
+    fn obey(&mut self, command: Command, waiting: &mut std::collections::VecDeque<Input>) {
+        match command {
+            Command::Measure(key) => waiting.push_back(match self.figures.get(&key) {
+                // A recording may lack the closer look: RSS is then all there is, which is never too little.
+                Some(known) => Input::Figures {
+                    key,
+                    figures: Figures {
+                        private: known.private.or(known.resident),
+                        proportional: known.proportional.or(known.resident),
+                        ..*known
+                    },
+                },
+                None => Input::Unreadable(key),
+            }),
+            Command::Send { decision, key, .. } | Command::KillCgroup { decision, key } => {
+                waiting.push_back(Input::Outcome { decision, outcome: Outcome::Sent });
+                self.end(key);
+                waiting.push_back(Input::Ended(key));
+            }
+            Command::RunHook { decision, .. } => {
+                waiting.push_back(Input::Outcome { decision, outcome: Outcome::HookEnded });
+            }
+            Command::Limit(_)
+            | Command::Rule { .. }
+            | Command::LookWithin(_)
+            | Command::Decided(_)
+            | Command::Closed(_)
+            | Command::Warn(_) => {}
+        }
+    }
+
+    fn end(&mut self, key: ProcessKey) {
+        let figures = self.figures.remove(&key).unwrap_or_default();
+        let freed = figures.private.or(figures.proportional).or(figures.resident).unwrap_or(0);
+        self.ended.insert(key, freed);
+        self.total.ended.push((key, freed));
+    }
+}
