@@ -238,7 +238,10 @@ impl Pipeline {
     }
 
     fn top(&self, states: &[(u32, Process)]) -> Vec<TopProcess> {
-        let mut largest: Vec<_> = states.iter().filter(|(tgid, _)| *tgid != std::process::id()).collect();
+        let mut largest: Vec<_> = states
+            .iter()
+            .filter(|(tgid, state)| *tgid != std::process::id() && mapped(&state.counters) > 0)
+            .collect();
         largest.sort_by_key(|(tgid, state)| (Reverse(mapped(&state.counters)), *tgid));
         let identified = largest.into_iter().filter_map(|(tgid, state)| {
             let identity = self.ledger.get(ProcessKey { tgid: *tgid, start_ns: state.start_ns })?;
@@ -269,6 +272,7 @@ impl Pipeline {
             sums.entry(state.cgroup_id).or_default().add_new(&state.counters, &state.folded);
         }
         let mut largest: Vec<_> = sums.into_iter().collect();
+        largest.retain(|(_, sum)| mapped(sum) > 0);
         largest.sort_by_key(|(id, sum)| (Reverse(mapped(sum)), *id));
         let now = boot_ns();
         let (ledger, filter) = (&mut self.ledger, &self.filter);
