@@ -49,7 +49,7 @@ pub const ALL: &[LostKind] = &[
     kind(
         "attribution_failed",
         "processes that were gone, or whose pid had another holder, before /proc could be read",
-        "none: their events carry name, user and cgroup, but no executable, arguments or container",
+        "none: their events carry name, user and cgroup, but no executable and arguments",
     ),
     kind(
         "exits_inferred",
