@@ -1,6 +1,7 @@
 //! `memwatch trace`: live events.
 
 mod act;
+mod banner;
 mod setup;
 
 use std::io::{IsTerminal, Write};

@@ -11,7 +11,7 @@ use memwatch_ebpf::abi::event::{ACTION_REFUSE, Kind};
 use memwatch_ebpf::abi::knobs::{Knobs, MARK_INHERITED, MARK_RULED, MARK_SHOWN, Rule};
 use tokio::process::{Child, Command};
 
-use super::Args;
+use super::{Args, banner};
 use crate::cli::values::Output;
 use crate::core::detect::fd_table::{FdTables, region_floor};
 use crate::core::quantity::Bytes;
@@ -209,25 +209,10 @@ impl Setup {
         Ok(Some(child))
     }
 
-    /// The line that says that tracing has begun.
+    /// What is said when tracing has begun.
     pub(super) fn banner(&self, form: Output) -> String {
-        let all = self.probe.hooks.len();
-        let attached = self.probe.hooks.iter().filter(|hook| hook.attached.is_some()).count();
-        let mut text = format!("memwatch: tracing with {attached} of {all} hooks after {:.2?}", self.took);
-        if attached < all {
-            text.push_str("; `memwatch doctor` tells what is missing");
-        }
-        if !self.has_command && form != Output::Json {
-            text.push_str("; Ctrl-C ends with a summary");
-        }
-        for hook in self.probe.hooks.iter().filter(|hook| hook.attached.is_none()) {
-            let reason = hook.refused.last().map_or("no way allowed by --attach", |refused| &refused.reason);
-            text.push_str(&format!(
-                "\nmemwatch: hook {} is not attached ({}): {reason}",
-                hook.hook.name, hook.hook.lost
-            ));
-        }
-        text
+        let ends_with_summary = !self.has_command && form != Output::Json;
+        banner::text(&self.probe.hooks, self.took, ends_with_summary)
     }
 
     /// The stages; to be called once.

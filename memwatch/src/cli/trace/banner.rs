@@ -1,0 +1,77 @@
+//! What is said when tracing has begun.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::core::quantity::Nanos;
+use crate::probe::attach::HookStatus;
+
+/// The line that says so, and one for each reason for which hooks are not attached.
+pub(super) fn text(hooks: &[HookStatus], took: Duration, ends_with_summary: bool) -> String {
+    let missing: Vec<_> = hooks.iter().filter(|hook| hook.attached.is_none()).collect();
+    let took = Nanos(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+    let attached = hooks.len() - missing.len();
+    let mut text = format!("memwatch: tracing with {attached} of {} hooks after {took}", hooks.len());
+    if !missing.is_empty() {
+        text.push_str("; `memwatch doctor` tells what that loses");
+    }
+    if ends_with_summary {
+        text.push_str("; Ctrl-C ends with a summary");
+    }
+    let mut groups: Vec<(&str, Vec<&HookStatus>)> = Vec::new();
+    for hook in missing {
+        let reason = hook.refused.last().map_or("no way allowed by --attach", |refused| &refused.reason);
+        match groups.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, alike)) => alike.push(hook),
+            None => groups.push((reason, vec![hook])),
+        }
+    }
+    for (reason, alike) in groups {
+        // Writing to a String cannot fail.
+        let _ = match alike.as_slice() {
+            [one] => {
+                write!(
+                    text,
+                    "\nmemwatch: hook {} is not attached ({}): {reason}",
+                    one.hook.name, one.hook.lost
+                )
+            }
+            several => {
+                let names: Vec<_> = several.iter().map(|hook| hook.hook.name).collect();
+                write!(text, "\nmemwatch: hooks {} are not attached: {reason}", names.join(", "))
+            }
+        };
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::attach::Refusal;
+    use crate::probe::{HOOKS, WayKind};
+
+    fn status(index: usize, reason: Option<&str>) -> HookStatus {
+        let hook = &HOOKS[index];
+        let refusal = |reason: &str| Refusal { way: WayKind::Fentry, reason: reason.into() };
+        let attached = if reason.is_none() { hook.ways.first().copied() } else { None };
+        HookStatus { hook, attached, refused: reason.map(refusal).into_iter().collect() }
+    }
+
+    #[test]
+    fn hooks_with_one_reason_are_told_together() {
+        let hooks =
+            [status(0, None), status(1, Some("EPERM")), status(2, Some("EPERM")), status(3, Some("log"))];
+        assert_eq!(
+            text(&hooks, Duration::from_millis(220), true),
+            "memwatch: tracing with 1 of 4 hooks after 220.0 ms; `memwatch doctor` tells what that loses; Ctrl-C ends \
+             with a summary\n\
+             memwatch: hooks exec, exit are not attached: EPERM\n\
+             memwatch: hook cgroup is not attached (what a process did before it moved counts for its new cgroup): log"
+        );
+        assert_eq!(
+            text(&hooks[..1], Duration::from_secs(1), false),
+            "memwatch: tracing with 1 of 1 hooks after 1.0 s"
+        );
+    }
+}
