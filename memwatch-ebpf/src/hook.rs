@@ -57,3 +57,4 @@ mod oom;
 mod refuse;
 mod rlimit;
 mod rss;
+mod touch;

@@ -27,6 +27,7 @@ mod resident;
 mod rule;
 mod tables;
 mod task;
+mod touched;
 
 /// The kernel gates most tracing helpers on a GPL-compatible licence.
 #[unsafe(link_section = "license")]

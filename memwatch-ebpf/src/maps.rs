@@ -6,7 +6,7 @@ use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use memwatch_ebpf::abi::fault::FaultCode;
 use memwatch_ebpf::abi::knobs::{Knobs, RULES_MAX, RssLimit, Rule};
 use memwatch_ebpf::abi::offsets::Offsets;
-use memwatch_ebpf::abi::state::{Counters, Process, ThreadFaults, Watched};
+use memwatch_ebpf::abi::state::{Counters, Process, ThreadFaults};
 
 /// Records to user space.
 #[map]
@@ -39,10 +39,6 @@ pub(crate) static MARKS: HashMap<u32, u32> = HashMap::with_max_entries(32_768, 0
 /// RSS limits of single processes.
 #[map]
 pub(crate) static LIMITS: HashMap<u32, RssLimit> = HashMap::with_max_entries(8_192, 0);
-
-/// Address spaces watched for growth.
-#[map]
-pub(crate) static WATCHED: HashMap<u64, Watched> = HashMap::with_max_entries(4_096, 0);
 
 /// Faults of threads when last looked at, by task: an exec may give a thread another id, never another task. The
 /// least recently used give way: they start anew.

@@ -5,11 +5,11 @@ use aya_ebpf::helpers::generated::{
 };
 use memwatch_ebpf::abi::event::{CloseSweep, Kind, Resident, SWEEP_END};
 use memwatch_ebpf::abi::fault::FaultCode;
-use memwatch_ebpf::abi::state::{Counters, LEARNED_MAX, Learned, Process, Sweep, Tables, Watched};
+use memwatch_ebpf::abi::state::{Counters, LEARNED_MAX, Learned, Process, Sweep, Tables};
 use zerocopy::FromZeros;
 
 use crate::emit::{emit, knobs, wanted};
-use crate::maps::{CGROUPS, PROCESSES, WATCHED, add, count};
+use crate::maps::{CGROUPS, PROCESSES, add, count};
 use crate::task;
 
 /// What a process starts with. Inserted from here: it is too large for the stack of a BPF program.
@@ -20,7 +20,6 @@ static EMPTY: Process = Process {
     folded: NOTHING,
     resident: Resident { anon: 0, file: 0, shmem: 0, swap: 0 },
     brk: 0,
-    watched_mm: 0,
     fd_slots: 0,
     learned: [Learned { limit: 0, time_ns: 0, tgid: 0, tid: 0, how: 0, forks: 0 }; LEARNED_MAX],
     sweep: Sweep { first_ns: 0, last_ns: 0, count: 0, next: 0 },
@@ -181,33 +180,10 @@ pub(crate) fn report_sweep(process: &Process, phase: u32) {
     }
 }
 
-/// Starts to watch the process's address space for growth.
-#[inline(always)]
-pub(crate) fn watch(process: &mut Process, mm: u64) {
-    if process.watched_mm != 0 || mm == 0 {
-        return;
-    }
-    if WATCHED.insert(mm, &Watched { tgid: current_tgid(), _pad: 0 }, 0).is_err() {
-        return count(FaultCode::WatchMapFull);
-    }
-    process.watched_mm = mm;
-}
-
-/// Ends the watch.
-#[inline(always)]
-pub(crate) fn unwatch(process: &mut Process) {
-    if process.watched_mm != 0 {
-        // An address space that another process of it gave up first is no failure.
-        let _ = WATCHED.remove(process.watched_mm);
-    }
-    process.watched_mm = 0;
-}
-
 /// What an exec ends: everything that belonged to the old program.
 #[inline(always)]
 pub(crate) fn forget_program(process: &mut Process) {
     end_sweep(process);
-    unwatch(process);
     process.learned = EMPTY.learned;
     process.learned_next = 0;
     process.tables = Tables::NONE;

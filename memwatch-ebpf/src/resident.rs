@@ -15,7 +15,7 @@ use crate::emit::{emit, knobs, wanted};
 use crate::maps::{LIMITS, count, offset, per_cpu_offset};
 use crate::process::current_tgid;
 use crate::task::{self, Kptr};
-use crate::{rule, tables};
+use crate::{rule, touched};
 
 const FILE: u32 = 0;
 const ANON: u32 = 1;
@@ -84,7 +84,7 @@ pub(crate) fn look(process: &mut Process) {
         return;
     }
     process.resident = of(Kptr(mm));
-    tables::grown(process);
+    touched::looked_at(process, mm);
     check_limit(process);
 }
 

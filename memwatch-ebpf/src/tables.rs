@@ -1,23 +1,24 @@
-//! The fd-table detector's kernel half: does this region follow from a limit the process learned, and is it touched?
+//! The fd-table detector's kernel half: does this region follow from a limit the process learned, and what becomes of it?
 
 use memwatch_ebpf::abi::event::{
-    ACTION_SIGNAL_MAPPED, ACTION_SIGNAL_TOUCHED, FdTable, Kind, SOURCE_BRK, TABLE_FAILED, TABLE_MAPPED,
-    TABLE_TOUCHED,
+    ACTION_SIGNAL_MAPPED, ACTION_SIGNAL_TOUCHED, FdTable, Kind, SOURCE_BRK, SOURCE_MREMAP, TABLE_FAILED,
+    TABLE_MAPPED,
 };
-use memwatch_ebpf::abi::state::{LEARNED_MAX, Learned, Process, Region};
+use memwatch_ebpf::abi::offsets::ABSENT;
+use memwatch_ebpf::abi::state::{LEARNED_MAX, Learned, Process, REGIONS_MAX, Region, Tables};
 use memwatch_ebpf::table::{Match, explain_heap, explain_mapping};
 
 use crate::emit::{emit, knobs, wanted};
-use crate::maps::RULES;
-use crate::process::{end_sweep, watch};
+use crate::maps::offset;
+use crate::process::end_sweep;
 use crate::task::Kptr;
-use crate::{resident, rule};
-
-/// Touched growth is reported from here on (or from half of a smaller table), and again at every doubling.
-const FIRST_REPORT: u64 = 1 << 20;
+use crate::{resident, rule, touched};
 
 /// What a request gets that finds no memory.
 pub(crate) const ENOMEM: i64 = 12;
+
+/// `MAP_POPULATE | MAP_LOCKED`: the kernel fills the region before the call returns.
+const POPULATED: u32 = 0xa000;
 
 /// The limit that explains a length best (the better fit, then the one learned last), and the packed explanation.
 #[inline(always)]
@@ -82,7 +83,7 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
             overhead: Match::overhead_of(found, learned.limit, length),
             result,
             total: process.tables.total,
-            touched: process.tables.touched,
+            touched: process.tables.progress.touched,
             anon,
             element: found & 0xffff,
             fit: found >> 16,
@@ -95,16 +96,13 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
     if !failed {
         process.resident.anon = anon;
         if process.tables.total == 0 {
-            process.tables.anon_before = anon;
-            process.tables.touched = 0;
-            process.tables.next_report = if length < 2 * FIRST_REPORT { length / 2 } else { FIRST_REPORT };
+            touched::begin(&mut process.tables, length, anon);
         }
-        keep(process, result as u64, length);
+        keep(&mut process.tables, result as u64, length);
         if length >= process.tables.largest.length {
             let largest = &raw mut process.tables.largest;
             describe(process, unsafe { &mut *largest });
         }
-        watch(process, mm);
     }
     if wanted(knobs, Kind::FdTable) {
         emit::<FdTable>(Kind::FdTable, process, |body| describe(process, body));
@@ -119,31 +117,87 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
         process.tables.bound = rule.touched;
         process.tables.rule = index;
     }
+    if flags & POPULATED != 0 {
+        touched::populated(process, length);
+    }
 }
 
-/// Follows a table until it is given back; one more than there is room for, until the process ends.
+/// Follows a table until it is given back; when there is no room, the smallest is followed no longer.
 #[inline(always)]
-fn keep(process: &mut Process, start: u64, length: u64) {
-    process.tables.total += length;
-    for region in &mut process.tables.regions {
-        if region.length == 0 {
-            *region = Region { start, length };
-            return;
+fn keep(tables: &mut Tables, start: u64, length: u64) {
+    tables.total += length;
+    let mut place = 0;
+    let mut smallest = u64::MAX;
+    for (index, region) in tables.regions.iter().enumerate() {
+        if region.length < smallest {
+            (place, smallest) = (index, region.length);
+        }
+    }
+    if length > smallest {
+        // Masked: the slot exists.
+        unsafe { *tables.regions.as_mut_ptr().add(place & (REGIONS_MAX - 1)) = Region { start, length } };
+    }
+}
+
+/// Part of the address space was given back: tables that lay there count no longer.
+#[inline(always)]
+pub(crate) fn released(process: &mut Process, start: u64, length: u64) {
+    if process.tables.total == 0 {
+        return;
+    }
+    let freed = cut(&mut process.tables, start, length);
+    if freed != 0 {
+        touched::shrank(process, freed, resident::current_mm());
+    }
+    if process.tables.total == 0 {
+        process.tables.bound = 0;
+    }
+}
+
+/// A region was moved or resized. What was a table stays one as long as it shrinks or keeps its length; one that grew
+/// is looked at anew. What was touched of it moves along.
+#[inline(always)]
+pub(crate) fn remapped(process: &mut Process, (start, before): (u64, u64), (result, after): (i64, u64)) {
+    if result < 0 && result > -4096 {
+        if after > before {
+            consider(process, SOURCE_MREMAP, after, 0, result);
+        }
+        return;
+    }
+    let progress = process.tables.progress;
+    let freed = if process.tables.total == 0 { 0 } else { cut(&mut process.tables, start, before) };
+    if after > before {
+        if may_be_private(after) {
+            consider(process, SOURCE_MREMAP, after, 0, result);
+        }
+    } else if freed != 0 && after != 0 {
+        keep(&mut process.tables, result as u64, after);
+    }
+    if freed != 0 {
+        process.tables.progress = progress;
+        touched::shrank(process, before.saturating_sub(after), resident::current_mm());
+        if process.tables.total == 0 {
+            process.tables.bound = 0;
         }
     }
 }
 
-/// Part of the address space was given back: tables that lay there count no longer. Gives the bytes of tables that did.
+/// Whether the process has as much private, writable memory as a region that it resized: `mremap` does not tell what
+/// the region is. Shared or read-only memory of a process that has more than that elsewhere passes as private.
 #[inline(always)]
-pub(crate) fn released(process: &mut Process, start: u64, length: u64) -> u64 {
-    if process.tables.total == 0 {
-        return 0;
-    }
+fn may_be_private(length: u64) -> bool {
+    let pages = Kptr(resident::current_mm()).peek::<u64>(offset!(mm_data_vm));
+    offset!(mm_data_vm) == ABSENT || pages.wrapping_mul(u64::from(offset!(page_size))) >= length
+}
+
+/// Takes part of the address space out of the tables; gives the bytes of tables that lay there.
+#[inline(always)]
+fn cut(tables: &mut Tables, start: u64, length: u64) -> u64 {
     let end = start.wrapping_add(length);
     let mut freed = 0;
     // Of one region at most both ends are left: regions do not overlap.
-    let mut tail = Region { start: end, length: 0 };
-    for region in &mut process.tables.regions {
+    let mut tail = 0;
+    for region in &mut tables.regions {
         let region_end = region.start.wrapping_add(region.length);
         let from = if start > region.start { start } else { region.start };
         let to = if end < region_end { end } else { region_end };
@@ -155,80 +209,16 @@ pub(crate) fn released(process: &mut Process, start: u64, length: u64) -> u64 {
             region.start = to;
             region.length = region_end - to;
         } else {
-            tail.length = region_end - to;
+            tail = region_end - to;
             region.length = from - region.start;
         }
     }
-    let tables = &mut process.tables;
-    tables.total = tables.total.saturating_sub(freed + tail.length);
-    if tail.length != 0 {
-        keep(process, tail.start, tail.length);
-    }
-    let tables = &mut process.tables;
-    if tables.touched > tables.total {
-        tables.touched = tables.total;
+    tables.total = tables.total.saturating_sub(freed + tail);
+    if tail != 0 {
+        keep(tables, end, tail);
     }
     if freed != 0 {
         tables.largest.length = 0;
     }
-    if tables.total == 0 {
-        tables.bound = 0;
-    }
     freed
-}
-
-/// A region was moved or resized in place: what was a table stays one, as long as it is now.
-#[inline(always)]
-pub(crate) fn moved(process: &mut Process, freed: u64, start: u64, length: u64) {
-    if freed != 0 && length != 0 {
-        keep(process, start, length);
-    }
-}
-
-/// The anonymous RSS of the current process was looked at: reports touched growth, and acts on it.
-#[inline(always)]
-pub(crate) fn grown(process: &mut Process) {
-    if process.tables.total == 0 {
-        return;
-    }
-    let growth = process.resident.anon.saturating_sub(process.tables.anon_before);
-    let touched = if growth < process.tables.total { growth } else { process.tables.total };
-    if touched > process.tables.touched {
-        process.tables.touched = touched;
-    }
-    if touched >= process.tables.next_report {
-        process.tables.next_report = next_step(process, touched);
-        report_touched(process, touched);
-    }
-    let bound = process.tables.bound;
-    if bound != 0 && touched >= bound {
-        process.tables.bound = 0;
-        if let Some(rule) = RULES.get(process.tables.rule)
-            && rule.action == ACTION_SIGNAL_TOUCHED
-        {
-            rule::signal(process, rule, touched, bound);
-        }
-    }
-}
-
-/// Doubling steps, the last of which is the whole (rounding of RSS left aside).
-#[inline(always)]
-fn next_step(process: &Process, touched: u64) -> u64 {
-    let double = touched * 2;
-    let whole = process.tables.total - process.tables.total / 64;
-    if double < whole || touched >= whole { double } else { whole }
-}
-
-#[inline(always)]
-fn report_touched(process: &Process, touched: u64) {
-    let Some(knobs) = knobs() else { return };
-    if wanted(knobs, Kind::FdTable) {
-        emit::<FdTable>(Kind::FdTable, process, |body| {
-            *body = process.tables.largest;
-            body.state = TABLE_TOUCHED;
-            body.total = process.tables.total;
-            body.touched = touched;
-            body.anon = process.resident.anon;
-        });
-    }
 }

@@ -65,16 +65,31 @@ pub(crate) fn current() -> Kptr {
 
 /// A `struct task_struct`.
 impl Kptr {
+    /// The task's process: the thread it began with, or that took its place by an exec.
+    #[inline(always)]
+    pub(crate) fn leader(self) -> Self {
+        self.peek_at(offset!(task_leader))
+    }
+
     /// Start of the task's process on the boot clock, nanoseconds; 0 when not readable.
     #[inline(always)]
     pub(crate) fn process_start(self) -> u64 {
-        self.peek_at(offset!(task_leader)).peek(offset!(task_start))
+        self.leader().peek(offset!(task_start))
+    }
+
+    /// The task's id as it knows it itself: in its own pid namespace; 0 when not readable.
+    #[inline(always)]
+    pub(crate) fn own_id(self) -> u32 {
+        const UPID_SIZE: u32 = 16; // a number and a pointer (include/linux/pid.h)
+        let pid = self.peek_at(offset!(task_thread_pid));
+        let level = pid.peek::<u32>(offset!(pid_level)) & 0xff;
+        pid.peek(offset!(pid_numbers).wrapping_add(level * UPID_SIZE))
     }
 
     /// Process id of the parent; 0 when not readable.
     #[inline(always)]
     pub(crate) fn parent_tgid(self) -> u32 {
-        self.peek_at(offset!(task_leader)).peek_at(offset!(task_parent)).peek(offset!(task_tgid))
+        self.leader().peek_at(offset!(task_parent)).peek(offset!(task_tgid))
     }
 
     /// Id of the task's cgroup in the unified hierarchy; 0 when not readable.

@@ -242,7 +242,14 @@ pub const HOOKS: &[Hook] = &[
         ],
         lost: "OOM kills are not seen",
     },
-    raw!("rss", "rss_raw", "rss_stat", &[Kind::Rss], "touched growth is seen at samples only"),
+    raw!("rss", "rss_raw", "rss_stat", &[Kind::Rss], "a passed RSS limit is seen at samples only"),
+    raw!(
+        "touch",
+        "touch_raw",
+        "page_fault_user",
+        &[Kind::FdTable],
+        "any growth of a process with an fd table counts as touched, late, and no rule acts on it"
+    ),
     syscall!("prlimit64", RLIMIT, "limits read or set by prlimit64 are not learned: fd tables go unnoticed"),
     syscall!("getrlimit", RLIMIT, "limits read by getrlimit are not learned"),
     syscall!("setrlimit", RLIMIT, "limits set by setrlimit are not learned"),

@@ -122,8 +122,8 @@ pub async fn run(
 
 /// Without it growth is seen at samples only, which is no reason to end.
 fn watch(probe: &mut Probe, on: bool) {
-    if let Err(reason) = probe.watch_rss(on) {
-        tracing::warn!("cannot watch RSS at every change: {reason}");
+    if let Err(reason) = probe.watch_touch(on) {
+        tracing::warn!("cannot see which pages are touched: {reason}");
     }
 }
 

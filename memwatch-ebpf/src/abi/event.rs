@@ -232,9 +232,9 @@ pub struct CloseSweep {
 
 /// [`FdTable::state`]: the memory was asked for and granted.
 pub const TABLE_MAPPED: u32 = 1;
-/// [`FdTable::state`]: the process's RSS grew after it.
+/// [`FdTable::state`]: pages of it were touched.
 pub const TABLE_TOUCHED: u32 = 2;
-/// [`FdTable::state`]: the memory was asked for and refused.
+/// [`FdTable::state`]: the memory was asked for and refused with `ENOMEM`.
 pub const TABLE_FAILED: u32 = 3;
 
 /// [`FdTable::source`]: `mmap`.
@@ -258,7 +258,7 @@ pub struct FdTable {
     pub result: i64,
     /// Bytes of all tables of this process so far.
     pub total: u64,
-    /// Bytes by which anonymous RSS grew since the first table, at most `total`.
+    /// Bytes of them that were touched ([`super::state::Progress::touched`]).
     pub touched: u64,
     /// Anonymous RSS now, in bytes.
     pub anon: u64,

@@ -18,15 +18,13 @@ pub enum FaultCode {
     Registers = 5,
     /// A signal could not be sent by a rule.
     Signal = 6,
-    /// The map of watched address spaces was full: touched growth of a process is sampled only.
-    WatchMapFull = 7,
     /// The map of marked processes was full: a descendant is missing from a tree filter or rule.
-    MarkMapFull = 8,
+    MarkMapFull = 7,
 }
 
 impl FaultCode {
     /// Every code, in the order of its number.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::RingFull,
         Self::ProcessMapFull,
         Self::CgroupMapFull,
@@ -34,7 +32,6 @@ impl FaultCode {
         Self::UserRead,
         Self::Registers,
         Self::Signal,
-        Self::WatchMapFull,
         Self::MarkMapFull,
     ];
 
@@ -49,7 +46,6 @@ impl FaultCode {
             Self::UserRead => "user_read",
             Self::Registers => "registers",
             Self::Signal => "signal",
-            Self::WatchMapFull => "watch_map_full",
             Self::MarkMapFull => "mark_map_full",
         }
     }

@@ -59,6 +59,8 @@ offsets! {
     task_tgid: "task_struct" "tgid",
     /// `task_struct.pid`.
     task_pid: "task_struct" "pid",
+    /// `task_struct.thread_pid`.
+    task_thread_pid: "task_struct" "thread_pid",
     /// `task_struct.comm`.
     task_comm: "task_struct" "comm",
     /// `task_struct.group_leader`.
@@ -95,6 +97,8 @@ offsets! {
     mm_arg_end: "mm_struct" "arg_end",
     /// `mm_struct.total_vm`.
     mm_total_vm: "mm_struct" "total_vm",
+    /// `mm_struct.data_vm`.
+    mm_data_vm: "mm_struct" "data_vm",
     /// `mm_struct.hiwater_rss`.
     mm_high_water: "mm_struct" "hiwater_rss",
     /// `mm_struct.pgtables_bytes`.
@@ -113,6 +117,10 @@ offsets! {
     signal_oom_mm: "signal_struct" "oom_mm",
     /// `signal_struct.group_exit_code`.
     signal_exit_code: "signal_struct" "group_exit_code",
+    /// `pid.level`.
+    pid_level: "pid" "level",
+    /// `pid.numbers`, an array of `struct upid`, which starts with the number.
+    pid_numbers: "pid" "numbers",
     /// `files_struct.fdt`.
     files_fdt: "files_struct" "fdt",
     /// `fdtable.max_fds`.

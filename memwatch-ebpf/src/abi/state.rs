@@ -92,8 +92,33 @@ pub struct Region {
     pub length: u64,
 }
 
-/// Tables followed per process until they are given back; further ones stay in the sum until the process ends.
+/// Tables followed per process until they are given back; of more the smallest stay in the sum until the process ends.
 pub const REGIONS_MAX: usize = 4;
+
+/// [`Progress::place`]: no fault was seen since the first table was granted. The program that sees them may not be attached.
+pub const FAULT_UNSEEN: u32 = 0;
+/// [`Progress::place`]: the last fault was elsewhere, or its page is counted.
+pub const FAULT_ELSEWHERE: u32 = 1;
+/// [`Progress::place`]: the last fault was a read of a table; its page is not counted yet.
+pub const FAULT_READ: u32 = 2;
+/// [`Progress::place`]: the last fault was a write to a page of a table that was not there; it is not counted yet.
+pub const FAULT_WRITE: u32 = 3;
+
+/// What a process touched of its tables.
+#[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
+#[repr(C)]
+pub struct Progress {
+    /// Bytes touched, at most the sum of the tables. Until faults are seen, those by which anonymous RSS grew.
+    pub touched: u64,
+    /// Touched bytes at which the next record is due.
+    pub next_report: u64,
+    /// Anonymous RSS at the last fault, in bytes; when the first table was granted, while no fault was seen.
+    pub anon: u64,
+    /// `FAULT_*`.
+    pub place: u32,
+    /// CPU of the last fault.
+    pub cpu: u32,
+}
 
 /// The fd tables of a process, summed.
 #[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
@@ -105,12 +130,8 @@ pub struct Tables {
     pub regions: [Region; REGIONS_MAX],
     /// Bytes of all tables that were granted.
     pub total: u64,
-    /// Anonymous RSS when the first was granted, in bytes.
-    pub anon_before: u64,
-    /// Bytes by which anonymous RSS grew since, at most `total`.
-    pub touched: u64,
-    /// Touched bytes at which the next record is due.
-    pub next_report: u64,
+    /// What was touched of them.
+    pub progress: Progress,
     /// Touched bytes at which a rule acts; 0: none.
     pub bound: u64,
     /// Tables so far.
@@ -139,9 +160,7 @@ impl Tables {
         },
         regions: [Region { start: 0, length: 0 }; REGIONS_MAX],
         total: 0,
-        anon_before: 0,
-        touched: 0,
-        next_report: 0,
+        progress: Progress { touched: 0, next_report: 0, anon: 0, place: FAULT_UNSEEN, cpu: 0 },
         bound: 0,
         count: 0,
         rule: 0,
@@ -164,8 +183,6 @@ pub struct Process {
     pub resident: Resident,
     /// The program break when last seen; 0: not seen.
     pub brk: u64,
-    /// Address space watched for RSS growth (`struct mm_struct *`), or 0.
-    pub watched_mm: u64,
     /// Descriptor-table slots when last seen; 0: not seen.
     pub fd_slots: u64,
     /// Limits it learned; the next one goes to slot `learned_next`.
@@ -182,16 +199,6 @@ pub struct Process {
     pub learned_next: u32,
     /// 1 after its RSS limit was reported, until RSS falls below it again.
     pub over_limit: u32,
-}
-
-/// An address space watched for growth: value of the map `WATCHED`, by `struct mm_struct *`.
-#[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
-#[repr(C)]
-pub struct Watched {
-    /// The process it belongs to.
-    pub tgid: u32,
-    /// Explicit padding.
-    pub _pad: u32,
 }
 
 /// Faults of a thread when it was last looked at: value of the map `THREADS`, by `struct task_struct *`.

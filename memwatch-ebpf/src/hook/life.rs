@@ -97,7 +97,6 @@ pub(crate) fn exit_raw(_ctx: RawTracePointContext) -> i32 {
     let tgid = process::current_tgid();
     let Some(process) = process::current() else { return 0 };
     process::end_sweep(process);
-    process::unwatch(process);
     process::fold(process);
     // Two threads that end together may both see the count at 0: the one that removes the entry reports.
     let reports = knobs().is_some_and(|knobs| wanted(knobs, Kind::Exit));
@@ -120,7 +119,7 @@ pub(crate) fn exit_raw(_ctx: RawTracePointContext) -> i32 {
                 counters: process.counters,
                 max_rss,
                 table_total: process.tables.total,
-                table_touched: process.tables.touched,
+                table_touched: process.tables.progress.touched,
                 status,
                 _pad: 0,
             };

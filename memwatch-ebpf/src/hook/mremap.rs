@@ -3,7 +3,7 @@
 //! Ways: fexit on `__x64_sys_mremap`, tracepoint `syscalls:sys_exit_mremap`, kretprobe. Lane: counters in maps; the
 //! ring for what is large or matches. Without it: a table that grew by `realloc` is not seen.
 
-use memwatch_ebpf::abi::event::{Kind, Mapping, SOURCE_MREMAP};
+use memwatch_ebpf::abi::event::{Kind, Mapping};
 
 use super::mmap::{failed, pages};
 use crate::emit::{emit, knobs, wanted};
@@ -40,16 +40,5 @@ fn handle(regs: &Regs, result: i64) {
     if process.learned[0].limit == 0 {
         return;
     }
-    let (anon_before, touched) = (process.tables.anon_before, process.tables.touched);
-    let freed = if failed(result) { 0 } else { tables::released(process, regs.di, before) };
-    if after > before {
-        tables::consider(process, SOURCE_MREMAP, after, 0, result);
-    } else {
-        tables::moved(process, freed, result as u64, after);
-    }
-    if freed != 0 && process.tables.total != 0 {
-        // The pages moved along: what was touched of the old region is touched of the new one.
-        process.tables.anon_before = anon_before;
-        process.tables.touched = if touched < process.tables.total { touched } else { process.tables.total };
-    }
+    tables::remapped(process, (regs.di, before), (result, after));
 }

@@ -11,8 +11,8 @@ use memwatch_ebpf::abi::state::{LEARNED_READ, LEARNED_READ_HARD, LEARNED_SET};
 
 use crate::emit::{emit, knobs, wanted};
 use crate::maps::count;
-use crate::process;
 use crate::regs::Regs;
+use crate::{process, task};
 
 syscall_exit!(97, getrlimit, tracepoint getrlimit_tracepoint, fexit getrlimit_fexit, kretprobe getrlimit_kretprobe);
 syscall_exit!(160, setrlimit, tracepoint setrlimit_tracepoint, fexit setrlimit_fexit, kretprobe setrlimit_kretprobe);
@@ -59,13 +59,20 @@ fn prlimit64(regs: &Regs, result: i64) {
     handle(regs.di as u32, regs.si as u32, regs.dx, regs.r10, result);
 }
 
+/// Whether an id that the caller passed is its own: ids are those of its pid namespace, and any of its threads will do.
+#[inline(always)]
+fn names_caller(target: u32) -> bool {
+    let task = task::current();
+    target == task.own_id() || target == task.leader().own_id()
+}
+
 #[inline(always)]
 fn handle(target: u32, resource: u32, new: u64, old: u64, result: i64) {
     let Some(process) = process::current() else { return };
     let set = read_pair(new);
     // A failed call leaves the caller's buffer as it was: what is there is not a limit.
     let got = if result == 0 { read_pair(old) } else { None };
-    let own = target == 0 || target == process::current_tgid();
+    let own = target == 0 || names_caller(target);
     if resource == NOFILE && own && result == 0 {
         if let Some(got) = got {
             if got.hard != got.soft {

@@ -60,6 +60,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         processes: 64,
         refuse: true,
         watch_rss: true,
+        watch_touch: true,
         ..Options::default()
     };
     let probed = Probe::load(&options, &Knobs::default());

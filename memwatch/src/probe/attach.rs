@@ -21,9 +21,27 @@ use crate::source::Ring;
 /// The BPF object, built by build.rs.
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/memwatch-ebpf"));
 
-/// The hook that is attached only while it is needed.
-const RSS_PROGRAM: &str = "rss_raw";
-pub(super) const RSS_EVENT: &str = "rss_stat";
+/// A hook that is attached only while it is needed: it costs every page fault of the host.
+#[derive(Debug)]
+struct OnDemand {
+    program: &'static str,
+    event: &'static str,
+    /// Whether the kernel took the program.
+    loaded: bool,
+    /// Present while it is attached.
+    link: Option<RawTracePointLinkId>,
+}
+
+/// Every change of RSS.
+const RSS: OnDemand = OnDemand { program: "rss_raw", event: "rss_stat", loaded: false, link: None };
+/// Every fault of user code.
+const TOUCH: OnDemand =
+    OnDemand { program: "touch_raw", event: "page_fault_user", loaded: false, link: None };
+
+/// Whether the programs of an event are attached later than loaded.
+pub(super) fn is_on_demand(event: &str) -> bool {
+    event == RSS.event || event == TOUCH.event
+}
 
 /// Levels of the kernel side's log: everything, nothing.
 const KERNEL_LOG_ALL: u8 = 0xff;
@@ -42,6 +60,8 @@ pub struct Options {
     pub sample_hz: u64,
     /// Whether to see every change of RSS from the start; else [`Probe::watch_rss`] turns that on.
     pub watch_rss: bool,
+    /// Whether to see every first touch of a page from the start; else [`Probe::watch_touch`] turns that on.
+    pub watch_touch: bool,
     /// Whether to attach the hook that refuses fd tables.
     pub refuse: bool,
     /// Whether the kernel side writes its own log, which goes to the program's log.
@@ -56,6 +76,7 @@ impl Default for Options {
             processes: 32_768,
             sample_hz: 100,
             watch_rss: false,
+            watch_touch: false,
             refuse: false,
             kernel_log: false,
         }
@@ -123,10 +144,8 @@ pub struct Probe {
     ebpf: Ebpf,
     /// What is attached without aya: perf events of classic tracepoints, links. Closing one detaches its program.
     _events: Vec<OwnedFd>,
-    /// Present while every change of RSS is seen.
-    rss_link: Option<RawTracePointLinkId>,
-    /// Whether it can be.
-    has_rss: bool,
+    rss: OnDemand,
+    touch: OnDemand,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     /// One entry per row of the hook table, and one for the refusing hook when it was asked for.
     pub hooks: Vec<HookStatus>,
@@ -163,48 +182,52 @@ impl Probe {
         }
         drop(types);
         crate::sys::trim_heap();
-        let has_rss = hooks.iter().any(|hook| hook.attached.is_some_and(|way| way.program() == RSS_PROGRAM));
-        let mut probe =
-            Self { ebpf, _events: events, rss_link: None, has_rss, logger, hooks, missing_fields };
+        let mut probe = Self { ebpf, _events: events, rss: RSS, touch: TOUCH, logger, hooks, missing_fields };
+        for hook in [&mut probe.rss, &mut probe.touch] {
+            let is_loaded =
+                |status: &HookStatus| status.attached.is_some_and(|way| way.program() == hook.program);
+            hook.loaded = probe.hooks.iter().any(is_loaded);
+        }
         if options.watch_rss
             && let Err(reason) = probe.watch_rss(true)
         {
-            probe.give_up_rss(reason);
+            probe.rss.loaded = false;
+            probe.give_up(RSS.program, reason);
+        }
+        if options.watch_touch
+            && let Err(reason) = probe.watch_touch(true)
+        {
+            probe.touch.loaded = false;
+            probe.give_up(TOUCH.program, reason);
         }
         Ok(probe)
     }
 
-    fn give_up_rss(&mut self, reason: String) {
-        self.has_rss = false;
+    fn give_up(&mut self, program: &str, reason: String) {
         let status =
-            self.hooks.iter_mut().find(|hook| hook.attached.is_some_and(|way| way.program() == RSS_PROGRAM));
+            self.hooks.iter_mut().find(|hook| hook.attached.is_some_and(|way| way.program() == program));
         if let Some(status) = status {
             status.attached = None;
             status.refused.push(Refusal { way: WayKind::RawTracepoint, reason });
         }
     }
 
-    /// Starts or ends seeing every change of RSS, which costs each page fault of the host about 60 ns.
+    /// Starts or ends seeing every change of RSS, which costs each page fault of the host about 60 ns, and 400 ns while
+    /// [`Knobs::rss_limit`] is set.
     ///
     /// # Errors
     /// When the kernel refuses to attach.
     pub fn watch_rss(&mut self, on: bool) -> Result<(), String> {
-        if on == self.rss_link.is_some() || !self.has_rss {
-            return Ok(());
-        }
-        let program: &mut RawTracePoint =
-            find(&mut self.ebpf, RSS_PROGRAM)?.try_into().map_err(|e| explain(&e))?;
-        match self.rss_link.take() {
-            Some(link) => {
-                program.detach(link).map_err(|e| explain(&e))?;
-                tracing::info!("RSS is seen at samples again: no process with an fd table is left");
-            }
-            None => {
-                self.rss_link = Some(program.attach(RSS_EVENT).map_err(|e| explain(&e))?);
-                tracing::info!("every change of RSS is seen from now on");
-            }
-        }
-        Ok(())
+        self.rss.attach(&mut self.ebpf, on)
+    }
+
+    /// Starts or ends seeing which pages are touched, which costs each page fault of the host about 130 ns, 75 of them
+    /// for the tracepoint itself.
+    ///
+    /// # Errors
+    /// When the kernel refuses to attach.
+    pub fn watch_touch(&mut self, on: bool) -> Result<(), String> {
+        self.touch.attach(&mut self.ebpf, on)
     }
 
     /// Takes the ring buffer; it can be taken once.
@@ -311,6 +334,25 @@ impl Probe {
     #[must_use]
     pub fn verified_instructions(&self, program: &str) -> Option<u32> {
         self.ebpf.program(program)?.info().ok()?.verified_instruction_count()
+    }
+}
+
+impl OnDemand {
+    fn attach(&mut self, ebpf: &mut Ebpf, on: bool) -> Result<(), String> {
+        if on == self.link.is_some() || !self.loaded {
+            return Ok(());
+        }
+        let program: &mut RawTracePoint = find(ebpf, self.program)?.try_into().map_err(|e| explain(&e))?;
+        match self.link.take() {
+            Some(link) => program.detach(link).map_err(|e| explain(&e))?,
+            None => self.link = Some(program.attach(self.event).map_err(|e| explain(&e))?),
+        }
+        tracing::info!(
+            "{} {}",
+            self.event,
+            if on { "is watched from now on" } else { "is not watched any more" }
+        );
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use aya::Ebpf;
 use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent as AyaEvent};
 use aya::programs::{FEntry, FExit, KProbe, PerfEvent, Program, ProgramError, RawTracePoint, TracePoint};
 
-use super::attach::{HookStatus, OBJECT, Options, RSS_EVENT, Refusal};
+use super::attach::{HookStatus, OBJECT, Options, Refusal, is_on_demand};
 use super::btf::Btf;
 use super::tracefs::Tracefs;
 use super::{Hook, SoftwareEvent, Way, modify_return};
@@ -103,7 +103,7 @@ impl Attacher<'_> {
         }
         let program: &mut RawTracePoint = program.try_into().map_err(|e| explain(&e))?;
         program.load().map_err(|e| explain(&e))?;
-        if event == RSS_EVENT {
+        if is_on_demand(event) {
             return Ok(()); // attached while it is needed
         }
         program.attach(event).map_err(|e| explain(&e)).map(drop)

@@ -91,7 +91,7 @@ impl Pipeline {
         }
     }
 
-    /// Watches RSS at every change whether or not a table was found.
+    /// Sees which pages are touched whether or not a table was found.
     pub fn always_watch(&mut self, on: bool) {
         self.always_watch = on;
     }

@@ -13,6 +13,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("action::signal_of_choice", TRACING, signal_of_choice),
     Case::new("action::signal_at_the_touched_bound", TRACING, at_bound),
     Case::new("action::untouched_table_is_left_alone", TRACING, untouched),
+    Case::new("action::growth_elsewhere_is_left_alone", TRACING, elsewhere),
     Case::new("action::smaller_table_is_left_alone", TRACING, smaller),
     Case::new("action::no_table_is_left_alone", TRACING, no_table),
     Case::new("action::rule_without_its_hooks_is_refused", TRACING, without_hooks),
@@ -74,6 +75,13 @@ fn untouched() -> anyhow::Result<()> {
     left_alone(acted(
         &["--act", "signal-touched", "--act-touched", "4194304"],
         &["--touch-before", NO_TABLE],
+    )?)
+}
+
+fn elsewhere() -> anyhow::Result<()> {
+    left_alone(acted(
+        &["--act", "signal-touched", "--act-touched", "4194304"],
+        &["--touch", "2097152", "--touch-elsewhere", NO_TABLE],
     )?)
 }
 

@@ -3,6 +3,7 @@
 use anyhow::ensure;
 
 use super::TRACING;
+use super::table::large_element;
 use super::table::table;
 use crate::case::Case;
 use crate::limit;
@@ -10,6 +11,8 @@ use crate::limit;
 pub(super) const CASES: &[Case] = &[
     Case::new("negative::address_space_only", TRACING, || silent(&["--region", "prot-none"])),
     Case::new("negative::shared_memory", TRACING, || silent(&["--region", "shared"])),
+    Case::new("negative::shared_memory_that_grew", TRACING, || grown("shared")),
+    Case::new("negative::read_only_memory_that_grew", TRACING, || grown("read-only")),
     Case::new("negative::thread_stack", TRACING, || silent(&["--region", "stack"])),
     Case::new("negative::private_view_of_a_file", TRACING, || silent(&["--region", "file"])),
     Case::new("negative::limit_not_read", TRACING, not_read),
@@ -29,4 +32,10 @@ fn silent(trigger: &[&str]) -> anyhow::Result<()> {
 
 fn not_read() -> anyhow::Result<()> {
     silent(&["--by", "none", "--limit", &limit::table().to_string()])
+}
+
+/// `mremap` does not tell what it grows: the process has no private, writable memory of that size.
+fn grown(region: &str) -> anyhow::Result<()> {
+    let element = large_element().to_string();
+    silent(&["--call", "mremap", "--region", region, "--elements", &element])
 }

@@ -12,6 +12,8 @@ use crate::tracer::{Run, Tracer};
 pub(super) const CASES: &[Case] = &[
     Case::new("table::after_getrlimit", TRACING, || learned_by("getrlimit", "read")),
     Case::new("table::after_prlimit", TRACING, || learned_by("prlimit", "read")),
+    Case::new("table::after_prlimit_of_the_own_id", TRACING, || learned_by("prlimit-own-id", "read")),
+    Case::new("table::after_prlimit_of_an_id_of_its_own", TRACING, in_pid_namespace),
     Case::new("table::after_sysconf", TRACING, || learned_by("sysconf", "read")),
     Case::new("table::after_setrlimit", TRACING, learned_by_setting),
     Case::new("table::element_sizes", TRACING, element_sizes),
@@ -24,6 +26,8 @@ pub(super) const CASES: &[Case] = &[
     Case::new("table::lag", TRACING, lag),
     Case::new("table::touched_grows", TRACING, touched),
     Case::new("table::touched_before_does_not_count", TRACING, touched_before),
+    Case::new("table::touched_elsewhere_does_not_count", TRACING, touched_elsewhere),
+    Case::new("table::filled_by_the_kernel_is_touched", TRACING, populated),
     Case::new("table::several_summed", TRACING, summed),
     Case::new("table::small_ones_below_the_floor", TRACING, floor),
     Case::new("table::advice_is_given", TRACING, advice),
@@ -88,6 +92,14 @@ fn learned_by_setting() -> anyhow::Result<()> {
     let run = table(ANY, &["--by", "setrlimit", "--limit", &set.to_string()])?.succeeded()?;
     let line = finding(&run)?;
     line.expect(&[("limit", set.into()), ("element_bytes", 8.into()), ("learned_how", "set".into())])
+}
+
+fn in_pid_namespace() -> anyhow::Result<()> {
+    let run = table(ANY, &["--by", "prlimit-own-id", "--pid-namespace"])?.succeeded()?;
+    let child = run.reported("child")?;
+    let line = run.first("fd_table", |line| line.pid() == child)?;
+    expect_table(line, 8)?;
+    line.expect(&[("learned_forks", 0.into()), ("learned_by_pid", child.into())])
 }
 
 fn element_sizes() -> anyhow::Result<()> {
@@ -176,6 +188,26 @@ fn touched() -> anyhow::Result<()> {
     let end = run.one("exit", |line| line.pid() == pid)?.number("fd_table_touched_bytes")?;
     ensure!(end.abs_diff(TOUCH) <= 1 << 20, "{end} bytes touched at exit, {TOUCH} were");
     Ok(())
+}
+
+fn touched_elsewhere() -> anyhow::Result<()> {
+    const TOUCH: u64 = 3 << 20;
+    let (element, touch) = (large_element().to_string(), TOUCH.to_string());
+    let trigger = ["--elements", &element, "--touch", &touch, "--touch-elsewhere", NO_TABLE];
+    let run = table(ANY, &trigger)?.succeeded()?;
+    let pid = run.pid()?;
+    let end = run.one("exit", |line| line.pid() == pid)?.number("fd_table_touched_bytes")?;
+    ensure!(end.abs_diff(TOUCH) <= 64 << 10, "{end} bytes touched at exit, {TOUCH} of the table were");
+    Ok(())
+}
+
+fn populated() -> anyhow::Result<()> {
+    let element = large_element() / 64;
+    let run =
+        table(ANY, &["--elements", &element.max(4).to_string(), "--region", "populated"])?.succeeded()?;
+    let pid = run.pid()?;
+    let line = run.first("fd_table", |line| line.pid() == pid && line.is("state", "touched"))?;
+    line.expect(&[("touched_bytes", length(element.max(4)).into())])
 }
 
 fn touched_before() -> anyhow::Result<()> {

@@ -19,6 +19,15 @@ pub fn unshare() -> io::Result<()> {
     mount(None, Path::new("/"), None, libc::MS_REC | libc::MS_PRIVATE)
 }
 
+/// Gives the caller's next child process ids of its own.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn unshare_pids() -> io::Result<()> {
+    // SAFETY: only what the caller's children see of the system changes.
+    checked(i64::from(unsafe { libc::unshare(libc::CLONE_NEWPID) })).map(drop)
+}
+
 /// Mounts `source` (or a file system of type `kind`) at `target`.
 ///
 /// # Errors

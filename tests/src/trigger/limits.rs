@@ -17,6 +17,8 @@ pub(crate) enum By {
     Getrlimit,
     /// `prlimit64(2)`.
     Prlimit,
+    /// `prlimit64(2)` that names the caller by its id.
+    PrlimitOwnId,
     /// `sysconf(3)`: descriptors only.
     Sysconf,
     /// `setrlimit(2)` to a value that was not read.
@@ -38,12 +40,18 @@ impl ReadLimit {
         let read = match self.by {
             By::Getrlimit | By::Setrlimit => limit::get(self.resource).context("getrlimit")?,
             By::Prlimit => limit::of_process(0, self.resource, None).context("prlimit64")?,
+            By::PrlimitOwnId => limit::of_process(own_id()?, self.resource, None).context("prlimit64")?,
             By::Sysconf | By::None => Limit { soft: limit::open_max(), hard: 0 },
         };
         report.add("soft", read.soft);
         report.add("hard", read.hard);
         Ok(())
     }
+}
+
+/// The caller's id in its own pid namespace.
+pub(crate) fn own_id() -> anyhow::Result<i32> {
+    i32::try_from(std::process::id()).context("a process id")
 }
 
 /// Reads all 16 limits, in the order of their numbers.

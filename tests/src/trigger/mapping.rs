@@ -20,6 +20,10 @@ pub(crate) enum Region {
     NoReserve,
     /// Address space only.
     ProtNone,
+    /// The same, filled before the call returns.
+    Populated,
+    /// Readable, private, anonymous.
+    ReadOnly,
     /// Shared with children.
     Shared,
     /// A thread's stack.
@@ -35,6 +39,8 @@ impl Region {
             Self::Private => (memory::READ_WRITE, memory::PRIVATE),
             Self::NoReserve => (memory::READ_WRITE, memory::PRIVATE | libc::MAP_NORESERVE),
             Self::ProtNone => (libc::PROT_NONE, memory::PRIVATE),
+            Self::Populated => (memory::READ_WRITE, memory::PRIVATE | libc::MAP_POPULATE),
+            Self::ReadOnly => (libc::PROT_READ, memory::PRIVATE),
             Self::Shared => (memory::READ_WRITE, memory::SHARED),
             Self::Stack => (memory::READ_WRITE, memory::STACK),
             Self::File => (memory::READ_WRITE, libc::MAP_PRIVATE),

@@ -10,9 +10,10 @@ use clap::{Args, ValueEnum};
 use memwatch_tests::syscall::limit::{self, Limit};
 use memwatch_tests::syscall::memory::{self, PAGE};
 use memwatch_tests::syscall::process::{self, Forked};
+use memwatch_tests::syscall::sandbox;
 
 use crate::fate::Fate;
-use crate::limits::By;
+use crate::limits::{By, own_id};
 use crate::mapping::{Region, exhaust_address_space};
 use crate::report::Report;
 
@@ -48,6 +49,9 @@ pub(crate) struct Table {
     /// Bytes of the first array to write to.
     #[arg(long, default_value_t = 0)]
     touch: u64,
+    /// Bytes to write to that are no table's, meanwhile and afterwards.
+    #[arg(long, default_value_t = 0)]
+    touch_elsewhere: u64,
     /// Write to memory that is not the table's first.
     #[arg(long, default_value_t = 0)]
     touch_before: u64,
@@ -72,6 +76,9 @@ pub(crate) struct Table {
     /// Ask in another thread than the one that learned.
     #[arg(long)]
     thread: bool,
+    /// Do all this in a process that has ids of its own: it is number 1.
+    #[arg(long)]
+    pid_namespace: bool,
     /// What becomes of the first array afterwards.
     #[arg(long, value_enum)]
     then: Option<Fate>,
@@ -89,6 +96,17 @@ struct Asked {
 
 impl Table {
     pub(crate) fn run(self, report: &mut Report) -> anyhow::Result<()> {
+        if self.pid_namespace {
+            sandbox::unshare_pids().context("leave the pid namespace")?;
+            if let Forked::Parent(child) = process::fork()? {
+                report.add("child", child);
+                anyhow::ensure!(process::wait(child)? == 0, "the child failed");
+                return Ok(());
+            }
+            // The report is the one of the parent, which knows the id that others know.
+            let asked = self.learn().and_then(|limit| self.ask(limit));
+            process::exit_now(i32::from(asked.is_err()));
+        }
         let learned = self.learn()?;
         let limit = self.limit.unwrap_or(learned);
         if self.exec {
@@ -122,6 +140,7 @@ impl Table {
         Ok(match self.by {
             By::Getrlimit => limit::get(limit::NOFILE).context("getrlimit")?.soft,
             By::Prlimit => limit::of_process(0, limit::NOFILE, None).context("prlimit64")?.soft,
+            By::PrlimitOwnId => limit::of_process(own_id()?, limit::NOFILE, None).context("prlimit64")?.soft,
             By::Sysconf => limit::open_max(),
             By::Setrlimit => {
                 let limit = self.limit.context("--by setrlimit needs --limit")?;
@@ -181,7 +200,7 @@ impl Table {
         match self.call {
             Call::Mmap => self.region.map(length),
             Call::Mremap => {
-                let page = Region::Private.map(PAGE)?;
+                let page = self.region.map(PAGE)?;
                 memory::remap(page, PAGE, length)
             }
             Call::Brk => memory::grow_heap((length + 128 * 1024).next_multiple_of(PAGE)),
@@ -194,15 +213,22 @@ impl Table {
             // All of it: advice about a part would cut the region in two, which mremap(2) refuses.
             memory::forbid_huge_pages(address.next_multiple_of(PAGE), length)?;
         }
-        let mut done = 0;
+        let elsewhere = Region::Private.map(self.touch_elsewhere.max(PAGE))?;
+        memory::forbid_huge_pages(elsewhere, self.touch_elsewhere)?;
+        let (mut done, mut done_elsewhere) = (0, 0);
         while done < self.touch {
             let step = STEP.min(self.touch - done);
             memory::touch(address + done, step);
             done += step;
+            if done_elsewhere < self.touch_elsewhere {
+                memory::touch(elsewhere + done_elsewhere, PAGE);
+                done_elsewhere += PAGE;
+            }
             if self.step_ms > 0 {
                 sleep(Duration::from_millis(self.step_ms));
             }
         }
+        memory::touch(elsewhere + done_elsewhere, self.touch_elsewhere - done_elsewhere);
         Ok(())
     }
 }

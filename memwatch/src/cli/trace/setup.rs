@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use memwatch_ebpf::abi::event::{ACTION_REFUSE, Kind};
+use memwatch_ebpf::abi::event::{ACTION_REFUSE, ACTION_SIGNAL_TOUCHED, Kind};
 use memwatch_ebpf::abi::knobs::{Knobs, MARK_INHERITED, MARK_RULED, MARK_SHOWN, Rule};
 use tokio::process::{Child, Command};
 
@@ -23,6 +23,8 @@ use crate::runtime::{Filter, Outcome, Pipeline, mark_tree};
 
 /// Hooks without which a rule would not act.
 const ACTING: [&str; 5] = ["fork", "exec", "prlimit64", "mmap", "refuse"];
+/// The one that rules by touched bytes need besides.
+const TOUCH: &str = "touch";
 
 /// Everything that must stand before the loop runs.
 pub(super) struct Setup {
@@ -32,7 +34,7 @@ pub(super) struct Setup {
     min_table: u64,
     took: Duration,
     has_command: bool,
-    watch_rss: bool,
+    watch_touch: bool,
 }
 
 /// Attaches with the filters already in place, so that nothing unwanted is ever written.
@@ -75,16 +77,19 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
         ring_bytes: args.tuning.ring_size,
         processes: u32::try_from(args.tuning.max_processes)?,
         sample_hz: args.tuning.sample_hz,
+        watch_rss: filters.rss_limit.is_some(),
         // A part of the host may be watched closely from the start; all of it only when something was found.
-        watch_rss: members || !rules.is_empty() || filters.rss_limit.is_some(),
+        watch_touch: members || !rules.is_empty(),
         kernel_log,
         refuse: rules.iter().any(|rule| rule.action == ACTION_REFUSE),
     };
-    let watch_rss = options.watch_rss;
+    let watch_touch = options.watch_touch;
     let mut probe = Probe::load(&options, &knobs)?;
+    let by_touch = rules.iter().any(|rule| rule.action == ACTION_SIGNAL_TOUCHED);
+    let is_needed = |name| !rules.is_empty() && (ACTING.contains(&name) || (by_touch && name == TOUCH));
     for hook in &probe.hooks {
         ensure!(
-            rules.is_empty() || hook.attached.is_some() || !ACTING.contains(&hook.hook.name),
+            hook.attached.is_some() || !is_needed(hook.hook.name),
             "--act cannot work: hook {} is not attached ({}); `memwatch doctor` tells the remedy",
             hook.hook.name,
             hook.refused.first().map_or("no way allowed by --attach", |refused| refused
@@ -125,7 +130,7 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
         min_table: filters.min_table,
         took: started.elapsed(),
         has_command,
-        watch_rss,
+        watch_touch,
     })
 }
 
@@ -224,7 +229,7 @@ impl Setup {
         let ledger = self.ledger.take()?;
         let detector = FdTables::new(self.min_table);
         let mut pipeline = Pipeline::new(ledger, detector, self.filter.clone(), exporter, outcome);
-        pipeline.always_watch(self.watch_rss);
+        pipeline.always_watch(self.watch_touch);
         Some(pipeline)
     }
 }

@@ -150,10 +150,10 @@ fields! {
     TABLE_FIT: "memwatch.fd_table.fit" Text "" only(Kind::FdTable) => "How L follows from N and k: `exact`, `power_of_two` (N rounded up), `size_class` (of jemalloc), `heap` (grown with padding) or `capped` (Erlang's bound).";
     TABLE_LAG: "memwatch.fd_table.lag_ns" Integer "ns" only(Kind::FdTable) => "Time from learning the limit to asking for the memory; left out when the record of the request was lost.";
     TABLE_SOURCE: "memwatch.fd_table.source" Text "" only(Kind::FdTable) => "System call that asked: `mmap`, `mremap` or `brk`.";
-    TABLE_STATE: "memwatch.fd_table.state" Text "" only(Kind::FdTable) => "`mapped` (granted, not known to be touched), `touched` (resident memory grew after it) or `failed` (refused: the program may be about to exit).";
+    TABLE_STATE: "memwatch.fd_table.state" Text "" only(Kind::FdTable) => "`mapped` (granted, not known to be touched), `touched` (pages of it are resident) or `failed` (refused: the program may be about to exit).";
     TABLE_ADDRESS: "memwatch.fd_table.address" Hex "" only(Kind::FdTable) => "Address of the region.";
     TABLE_ERROR: "memwatch.fd_table.error" Text "" only(Kind::FdTable) => "Name of the error, when the memory was refused.";
-    TABLE_TOUCHED: "memwatch.fd_table.touched_bytes" Integer "bytes" only(Kind::FdTable) => "Bytes by which resident anonymous memory grew since the first table.";
+    TABLE_TOUCHED: "memwatch.fd_table.touched_bytes" Integer "bytes" only(Kind::FdTable) => "Bytes of the tables that were touched, counted by page faults (docs/detection.md).";
     TABLE_ORDINAL: "memwatch.fd_table.ordinal" Integer "" only(Kind::FdTable) => "Number of this table among those of the process, from 1.";
     TABLE_CONFIDENCE: "memwatch.fd_table.confidence" Text "" only(Kind::FdTable) => "`high`, `medium` or `low`.";
     TABLE_REASONS: "memwatch.fd_table.reasons" Texts "" only(Kind::FdTable) => "Signs for and against the finding, as codes that do not change.";
@@ -203,7 +203,7 @@ fields! {
     EXIT_CODE: "process.exit.code" Integer "" only(Kind::Exit) => "Exit code, when the process ended by itself.";
     EXIT_SIGNAL: "memwatch.exit.signal" Text "" only(Kind::Exit) => "Signal that ended the process, by name or number.";
     EXIT_CORE: "memwatch.exit.core_dumped" Flag "" only(Kind::Exit) => "`true` when it left a core dump, else left out.";
-    EXIT_MAX_RSS: "memwatch.exit.max_rss_bytes" Integer "bytes" only(Kind::Exit) => "Largest resident memory it had.";
+    EXIT_MAX_RSS: "memwatch.exit.max_rss_bytes" Integer "bytes" only(Kind::Exit) => "Largest resident memory it had; before kernel 6.16 the programs it ran before an exec included.";
     EXIT_MMAP: "memwatch.exit.mmap_bytes" Integer "bytes" only(Kind::Exit) => "Mapped by `mmap` while it was seen.";
     EXIT_MUNMAP: "memwatch.exit.munmap_bytes" Integer "bytes" only(Kind::Exit) => "Given back by `munmap`.";
     EXIT_MREMAP_GROWN: "memwatch.exit.mremap_grown_bytes" Integer "bytes" only(Kind::Exit) => "Growth by `mremap`.";

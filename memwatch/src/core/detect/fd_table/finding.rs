@@ -41,7 +41,7 @@ pub struct Finding {
     pub state: State,
     /// Address of the region, or the negative errno of a refused request.
     pub result: i64,
-    /// Bytes by which the process's anonymous memory grew after its first table, at most `total_bytes`.
+    /// Bytes of the tables that were touched, at most `total_bytes`.
     pub touched_bytes: u64,
     /// Number of the region among the tables of its process, from 1.
     pub ordinal: u32,
