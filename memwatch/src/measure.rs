@@ -5,10 +5,14 @@
 //! [`Host`](crate::core::policy::Host) and [`Figures`](crate::core::policy::Figures).
 
 mod host;
+mod idle;
 mod pace;
+mod pressure;
 mod process;
 
 pub use host::HostMeter;
+pub use idle::IdleMeter;
 pub use pace::Pace;
+pub use pressure::{PressureTrigger, TriggerError};
 pub(crate) use process::oom_score_adj;
 pub use process::{Nature, ProcessMeter};

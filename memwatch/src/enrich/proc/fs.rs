@@ -175,6 +175,14 @@ impl ProcessDir {
         if len < room.len() { room.get(..len) } else { None }
     }
 
+    /// Whether the text of a link in the folder starts this way.
+    #[must_use]
+    pub fn link_starts(&self, link: &str, start: &[u8]) -> bool {
+        let mut room = [0; 64];
+        let len = readlinkat_raw(&self.dir, link, &mut room[..]).unwrap_or(0);
+        room.get(..len).is_some_and(|text| text.starts_with(start))
+    }
+
     /// Reads a file of the folder into memory of the caller's, as much of it as fits: nothing is allocated.
     ///
     /// # Errors
