@@ -4,13 +4,17 @@
 //! whether it is the one that was meant, asks its own [`Guard`], which knows nothing of the policy, and only then acts. Observing
 //! is another actuator with the same checks ([`DryRun`]).
 
+mod cgroup;
 mod dry_run;
 mod guard;
+mod hook;
 mod pidfd;
 mod reaper;
 
+pub use cgroup::is_killed_as_one;
 pub use dry_run::DryRun;
 pub use guard::{Guard, Refusal};
+pub use hook::{HookCall, Hooks};
 pub use pidfd::PidfdActuator;
 
 use crate::core::fact::ProcessKey;
@@ -20,4 +24,8 @@ use crate::core::policy::{Outcome, Signal};
 pub trait Actuator {
     /// Sends a signal to a process.
     fn send(&mut self, key: ProcessKey, signal: Signal) -> Outcome;
+
+    /// Kills every process of the cgroup that a process is in, and of those below it. Nobody is killed when one of them
+    /// is guarded, or the cgroup is the root.
+    fn kill_cgroup(&mut self, key: ProcessKey) -> Outcome;
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use memwatch::core::fact::Hierarchy;
 use memwatch::enrich::{cgroup, container, proc};
 
 #[test]
@@ -45,7 +46,7 @@ fn cgroup_path() -> Result<()> {
 fn mountinfo() -> Result<()> {
     replay("mountinfo", |text| {
         let mounts = cgroup::parse_mounts(text);
-        format!("{mounts:#?}\nwidest: {:?}\n", cgroup::widest_unified(&mounts))
+        format!("{mounts:#?}\nwidest: {:?}\n", cgroup::widest(&mounts, Hierarchy::Unified))
     })
 }
 

@@ -1,5 +1,6 @@
 //! Acting on nothing: the same checks, and then only the answer that it would have been done.
 
+use super::cgroup::Target;
 use super::{Actuator, Guard};
 use crate::core::fact::ProcessKey;
 use crate::core::policy::{Outcome, Signal};
@@ -21,5 +22,9 @@ impl DryRun {
 impl Actuator for DryRun {
     fn send(&mut self, key: ProcessKey, _: Signal) -> Outcome {
         self.guard.admit(key).map_or_else(|outcome| outcome, |_| Outcome::WouldSend)
+    }
+
+    fn kill_cgroup(&mut self, key: ProcessKey) -> Outcome {
+        Target::find(&mut self.guard, key).map_or_else(|outcome| outcome, |_| Outcome::WouldSend)
     }
 }

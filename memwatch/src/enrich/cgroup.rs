@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::core::fact::Hierarchy;
 use index::Index;
-pub use mounts::{Mount, parse_mounts, widest_unified};
+pub use mounts::{Mount, parse_mounts, widest};
 pub use resolve::{Cgroup, ResolveError};
 
 /// Shortest time between two walks, in nanoseconds.
@@ -43,8 +44,12 @@ impl CgroupTree {
     pub fn new(mountinfo: &[u8]) -> Self {
         let mounts = parse_mounts(mountinfo);
         Self {
-            unified: widest_unified(&mounts).cloned(),
-            v1_points: mounts.into_iter().filter(|mount| !mount.unified).map(|mount| mount.point).collect(),
+            unified: widest(&mounts, Hierarchy::Unified).cloned(),
+            v1_points: mounts
+                .into_iter()
+                .filter(|mount| mount.hierarchy != Some(Hierarchy::Unified))
+                .map(|mount| mount.point)
+                .collect(),
             index: Index::default(),
             next_walk_ns: 0,
             walks_cut: 0,

@@ -27,3 +27,11 @@ pub fn release_memory(process: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: integers only.
     done(unsafe { libc::syscall(libc::SYS_process_mrelease, process.as_raw_fd(), 0) })
 }
+
+/// Kills the process group whose leader is a child of this process that has not been waited for: its id cannot be another's.
+pub fn kill_group(leader: u32) {
+    // 0 would be the caller's own group.
+    let Some(group) = libc::pid_t::try_from(leader).ok().filter(|group| *group > 1) else { return };
+    // SAFETY: integers only.
+    unsafe { libc::killpg(group, libc::SIGKILL) };
+}

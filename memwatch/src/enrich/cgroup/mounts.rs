@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use crate::core::fact::Hierarchy;
+
 /// A mounted cgroup hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
@@ -11,8 +13,8 @@ pub struct Mount {
     pub point: PathBuf,
     /// The cgroup that this folder is, as the reader's cgroup namespace names it: `/`, or above it `/..`.
     pub root: PathBuf,
-    /// Whether it is the unified (v2) hierarchy.
-    pub unified: bool,
+    /// Which hierarchy it is; `None` for those of v1 that tell nothing about memory.
+    pub hierarchy: Option<Hierarchy>,
 }
 
 /// Reads the cgroup mounts out of the text of `/proc/self/mountinfo`. Lines of another form are passed over: one line
@@ -28,12 +30,17 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     let root = fields.nth(3)?;
     let point = fields.next()?;
     fields.find(|&field| field == b"-")?;
-    let unified = match fields.next()? {
-        b"cgroup2" => true,
-        b"cgroup" => false,
+    let kind = fields.next()?;
+    let controllers = fields.nth(1).unwrap_or_default();
+    let has = |name: &[u8]| controllers.split(|&byte| byte == b',').any(|controller| controller == name);
+    let hierarchy = match kind {
+        b"cgroup2" => Some(Hierarchy::Unified),
+        b"cgroup" if has(b"memory") => Some(Hierarchy::Memory),
+        b"cgroup" if has(b"name=systemd") => Some(Hierarchy::Systemd),
+        b"cgroup" => None,
         _ => return None,
     };
-    Some(Mount { point: unescaped(point), root: unescaped(root), unified })
+    Some(Mount { point: unescaped(point), root: unescaped(root), hierarchy })
 }
 
 /// Undoes the octal escapes (`\040` for a blank) that the kernel puts into paths (`mangle_path` of fs/seq_file.c).
@@ -55,11 +62,11 @@ fn unescaped(text: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(plain))
 }
 
-/// The mount of the unified hierarchy that shows most of it: the one whose root lies highest. A container that has the
+/// The mount of a hierarchy that shows most of it: the one whose root lies highest. A container that has the
 /// host's hierarchy mounted beside its own sees the host's with a root of `/../..`.
 #[must_use]
-pub fn widest_unified(mounts: &[Mount]) -> Option<&Mount> {
-    mounts.iter().filter(|mount| mount.unified).min_by_key(|mount| depth(&mount.root))
+pub fn widest(mounts: &[Mount], hierarchy: Hierarchy) -> Option<&Mount> {
+    mounts.iter().filter(|mount| mount.hierarchy == Some(hierarchy)).min_by_key(|mount| depth(&mount.root))
 }
 
 /// How far below the root of the reader's cgroup namespace a path lies; negative above it.
@@ -87,8 +94,12 @@ mod tests {
     fn the_unified_hierarchy_of_a_hybrid_host() {
         let mounts = parse_mounts(HYBRID);
         assert_eq!(mounts.len(), 2);
-        assert_eq!(widest_unified(&mounts).unwrap().point, PathBuf::from("/sys/fs/cgroup/unified"));
-        assert_eq!(widest_unified(mounts.get(..1).unwrap()), None);
+        assert_eq!(widest(&mounts, Hierarchy::Memory).unwrap().point, PathBuf::from("/sys/fs/cgroup/memory"));
+        assert_eq!(
+            widest(&mounts, Hierarchy::Unified).unwrap().point,
+            PathBuf::from("/sys/fs/cgroup/unified")
+        );
+        assert_eq!(widest(mounts.get(..1).unwrap(), Hierarchy::Unified), None);
     }
 
     #[test]
@@ -97,7 +108,7 @@ mod tests {
             b"1 0 0:1 / /sys/fs/cgroup rw - cgroup2 cgroup rw\n2 0 0:1 /../.. /host/cg rw - cgroup2 cgroup rw\n\
             3 0 0:1 /a/b /mnt rw - cgroup2 cgroup rw\n",
         );
-        assert_eq!(widest_unified(&mounts).unwrap().point, PathBuf::from("/host/cg"));
+        assert_eq!(widest(&mounts, Hierarchy::Unified).unwrap().point, PathBuf::from("/host/cg"));
     }
 
     #[test]
@@ -105,7 +116,11 @@ mod tests {
         let mounts = parse_mounts(
             b"\n- - -\n1 2 3 4\n1 2 3 / /x rw cgroup2\n1 2 3:4 /r\\134 /a\\040b\\01 rw - cgroup2 c rw\n",
         );
-        let mount = Mount { point: PathBuf::from("/a b\\01"), root: PathBuf::from("/r\\"), unified: true };
+        let mount = Mount {
+            point: PathBuf::from("/a b\\01"),
+            root: PathBuf::from("/r\\"),
+            hierarchy: Some(Hierarchy::Unified),
+        };
         assert_eq!(mounts, [mount]);
     }
 }

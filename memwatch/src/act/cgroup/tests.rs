@@ -1,0 +1,149 @@
+//! Cgroups of the test's own, with children of its own in them.
+
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::act::{Actuator, DryRun, PidfdActuator};
+use crate::core::fact::Hierarchy;
+use crate::core::policy::Reach;
+use crate::enrich::cgroup::{parse_mounts, widest};
+
+/// A cgroup, with the processes that were started in it; it ends with them.
+struct Group {
+    folder: PathBuf,
+    children: Vec<Child>,
+}
+
+impl Group {
+    /// `None` where this hierarchy is not mounted, or may not be written to.
+    fn new(hierarchy: Hierarchy) -> Option<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let mounts = parse_mounts(&fs::read("/proc/self/mountinfo").unwrap());
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("memwatch-act-{}-{number}", std::process::id());
+        let folder = widest(&mounts, hierarchy)?.point.join(name);
+        fs::create_dir(&folder).ok()?;
+        Some(Self { folder, children: Vec::new() })
+    }
+
+    fn start(&mut self, script: &str) -> ProcessKey {
+        let mut child = Command::new("sh").args(["-c", script]).stdin(Stdio::piped()).spawn().unwrap();
+        fs::write(self.folder.join("cgroup.procs"), child.id().to_string()).unwrap();
+        // The script waits for its input, so that all it starts is in the cgroup.
+        drop(child.stdin.take());
+        let key = Guard::new([]).unwrap().key_of(child.id()).unwrap();
+        self.children.push(child);
+        key
+    }
+
+    fn processes(&self) -> usize {
+        fs::read_to_string(self.folder.join("cgroup.procs")).unwrap().lines().count()
+    }
+
+    fn is_empty_soon(&mut self) {
+        let started = Instant::now();
+        loop {
+            for child in &mut self.children {
+                child.try_wait().unwrap();
+            }
+            if self.processes() == 0 {
+                return;
+            }
+            assert!(started.elapsed() < Duration::from_secs(20), "{} are left", self.processes());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        // Orphans of the children take a moment to end.
+        let started = Instant::now();
+        while fs::remove_dir(&self.folder).is_err() && started.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// A process that starts three more.
+const FAMILY: &str = "cat; sleep 60 & sleep 60 & sleep 60 & wait";
+
+fn each_hierarchy(test: impl Fn(Group)) {
+    [Hierarchy::Unified, Hierarchy::Memory].into_iter().filter_map(Group::new).for_each(test);
+}
+
+fn family(group: &mut Group) -> ProcessKey {
+    let key = group.start(FAMILY);
+    while group.processes() < 4 {
+        std::thread::yield_now();
+    }
+    key
+}
+
+fn actuator() -> PidfdActuator {
+    PidfdActuator::new(Guard::new([]).unwrap()).unwrap()
+}
+
+#[test]
+fn all_in_the_cgroup_are_killed_and_nobody_else() {
+    each_hierarchy(|mut group| {
+        let Some(mut neighbour) = Group::new(Hierarchy::Memory) else { return };
+        neighbour.start("cat; sleep 60");
+        let key = family(&mut group);
+        assert_eq!(DryRun::new(Guard::new([]).unwrap()).kill_cgroup(key), Outcome::WouldSend);
+        assert_eq!(group.processes(), 4);
+        assert_eq!(actuator().kill_cgroup(key), Outcome::Sent);
+        group.is_empty_soon();
+        assert!(neighbour.processes() > 0);
+        assert_eq!(actuator().kill_cgroup(key), Outcome::Gone);
+    });
+}
+
+#[test]
+fn one_that_is_spared_saves_all() {
+    each_hierarchy(|mut group| {
+        let key = family(&mut group);
+        let other = group.start("cat; sleep 60");
+        let reach = Reach::Tree(key.tgid);
+        let mut scoped = PidfdActuator::new(Guard::new([&reach]).unwrap()).unwrap();
+        assert_eq!(scoped.kill_cgroup(key), Outcome::Guarded);
+        assert!(group.processes() >= 5);
+        assert_eq!(actuator().kill_cgroup(ProcessKey { start_ns: 0, ..other }), Outcome::Gone);
+        assert!(group.processes() >= 5);
+    });
+}
+
+#[test]
+fn our_own_cgroup_and_the_root_are_spared() {
+    let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+    let mut guard = Guard::new([]).unwrap();
+    let key = guard.key_of(child.id()).unwrap();
+    assert_eq!(Target::find(&mut guard, key).err(), Some(Outcome::Guarded));
+    assert!(child.try_wait().unwrap().is_none());
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_setting_of_the_oom_killer_is_read() {
+    let mut guard = Guard::new([]).unwrap();
+    // The v1 memory controller has no such setting.
+    if let Some(mut group) = Group::new(Hierarchy::Memory) {
+        let key = group.start("cat; sleep 60");
+        assert_eq!(is_killed_as_one(&mut guard, key).unwrap(), None);
+        assert!(is_killed_as_one(&mut guard, ProcessKey { start_ns: 0, ..key }).is_err());
+    }
+    // That of v2 has, where it is switched on for groups below the root.
+    if let Some(mut group) = Group::new(Hierarchy::Unified) {
+        let key = group.start("cat; sleep 60");
+        let setting = group.folder.join("memory.oom.group");
+        let expected = setting.exists().then(|| fs::write(&setting, "1").is_ok());
+        assert_eq!(is_killed_as_one(&mut guard, key).unwrap(), expected);
+    }
+}
