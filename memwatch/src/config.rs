@@ -15,6 +15,8 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 pub use fault::{Fault, Faults};
@@ -27,11 +29,27 @@ use reader::Reader;
 /// # Errors
 /// All faults of the file, or why it cannot be read.
 pub fn load(path: &Path) -> Result<Settings, Faults> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        let remedy = "name a file of TOML that this user may read";
-        Faults::new(path, vec![Fault::of_file(format!("cannot read it: {error}"), remedy)])
+    let fault = |problem, remedy| Faults::new(path, vec![Fault::of_file(problem, remedy)]);
+    let text = read(path).map_err(|error| {
+        fault(format!("cannot read it: {error}"), "name a file of TOML that this user may read")
     })?;
+    if text.len() as u64 > LARGEST {
+        return Err(fault(
+            "it is larger than 1 MiB".to_owned(),
+            "name the configuration, not a log or a device",
+        ));
+    }
     parse(&text, path)
+}
+
+/// Bytes of a file that may be a configuration.
+const LARGEST: u64 = 1 << 20;
+
+/// A file's text, cut when it is too large to be a configuration: a device may have no end.
+fn read(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Checks a text; the path only names it.

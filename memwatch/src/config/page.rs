@@ -12,8 +12,9 @@ const INTRODUCTION: &str = "\
 
 <!-- Made from memwatch/src/config and memwatch/data/servers.toml by `cargo xtask docs`; a test refuses a version that differs. -->
 
-A file of TOML. An empty one is a policy: it observes the whole host. Whatever is wrong is told at once, each fault with its key,
-value, line and remedy; unknown keys are faults.
+`memwatch check FILE` validates a file of TOML and says in words what it comes to. An empty file is a policy: it observes the whole
+host. Whatever is wrong is told at once, each fault with its key, value, line and remedy; unknown keys are faults.
+`config/memwatch.toml` is a sample with every key; beside it are samples for known incidents.
 
 - A size has its unit: `\"512MiB\"`, `\"2GiB\"`, `\"1.5GB\"`. A bare number is refused.
 - A share is a percentage of the scope's memory, with up to two decimals: `\"85%\"`, `\"92.5%\"`.
@@ -63,6 +64,12 @@ fn servers(page: &mut String) {
         let Server { kind, name, note, source, .. } = server;
         let _ = writeln!(page, "| `{kind}` | {name} | {signal} | {found} | {note} | {source} |");
     }
+}
+
+/// The names of all keys, for the test of the sample.
+#[cfg(test)]
+pub(crate) fn key_names() -> impl Iterator<Item = &'static str> {
+    section::ALL.into_iter().flat_map(|section| section.rows).map(|row| row.name)
 }
 
 #[cfg(test)]

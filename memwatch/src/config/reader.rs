@@ -28,8 +28,15 @@ impl<'t> Reader<'t> {
         let (document, errors) = DeTable::parse_recoverable(self.text);
         for error in errors {
             let span = error.span().unwrap_or_default();
-            let problem = format!("this is no TOML: {}", error.message());
-            let remedy = "put text, sizes and durations in quotes, and close brackets and quotes";
+            let message = error.message();
+            let remedy = if message.contains("quoted") {
+                "put text, sizes and durations in quotes"
+            } else if message.contains("duplicate") {
+                "keep one of the two"
+            } else {
+                "close what is open, and put text in quotes"
+            };
+            let problem = format!("this is no TOML: {message}");
             self.push(Fault::at(self.text, span, String::new(), problem, remedy.into()));
         }
         document

@@ -4,28 +4,7 @@ use super::key::{Inner, Key};
 use super::reader::{Read, Table};
 use super::value::Size;
 use crate::core::pattern::Pattern;
-use crate::core::policy::{Match, Protect};
-
-/// Programs that are guarded by nature: a rule that names nothing else could never act.
-const GUARDED: [&str; 17] = [
-    "systemd",
-    "init",
-    "systemd-journald",
-    "systemd-logind",
-    "systemd-udevd",
-    "dbus-daemon",
-    "dbus-broker",
-    "dbus-broker-launch",
-    "sshd",
-    "kubelet",
-    "containerd",
-    "containerd-shim",
-    "containerd-shim-runc-v2",
-    "dockerd",
-    "crio",
-    "conmon",
-    "memwatch",
-];
+use crate::core::policy::{Match, Protect, guarded_path};
 
 /// Whether there are patterns, and each names a program of a kind without a wildcard in its file name.
 pub(super) fn names_only(patterns: &[Pattern], is_kind: impl Fn(&str) -> bool) -> bool {
@@ -35,7 +14,7 @@ pub(super) fn names_only(patterns: &[Pattern], is_kind: impl Fn(&str) -> bool) -
 
 /// Refuses a rule that names nothing but programs that are never touched.
 pub(super) fn guarded(table: &Table<'_, '_>, key: &Key<Inner>, matching: &Match, protect: &Protect) {
-    if names_only(&matching.exe, |name| GUARDED.contains(&name)) {
+    if !matching.exe.is_empty() && matching.exe.iter().all(is_guarded) {
         table.refuse_key(
             key,
             "it names only programs that are guarded by nature, so it could never act",
@@ -51,6 +30,14 @@ pub(super) fn guarded(table: &Table<'_, '_>, key: &Key<Inner>, matching: &Match,
             "name other programs, or take one of the two out",
         );
     }
+}
+
+/// Whether a pattern names a program that is guarded by nature where the administrator installed it. A wildcard that may stand for
+/// another program as well is given the benefit of the doubt.
+fn is_guarded(pattern: &Pattern) -> bool {
+    let name = pattern.text();
+    let path = if name.starts_with('/') { name.to_owned() } else { format!("/usr/bin/{name}") };
+    !name.contains(['*', '?']) && guarded_path(&path).is_some()
 }
 
 /// Whether an entry of `[[protect]]` protects all that an executable's pattern matches, as far as the texts tell.

@@ -1,5 +1,7 @@
 //! What is accepted, what it comes to, and what is refused with which words.
 
+mod any_text;
+
 use std::path::Path;
 
 use super::{Faults, parse};
@@ -147,7 +149,8 @@ fn what_would_kill_everything_is_refused() {
         ("[[pool]]\nkind = 'uwsgi'\nmatch = {}", "an empty match is every process"),
         ("[[process_limit]]\nlimit = '1GiB'", "this key is needed"),
         ("[[process_limit]]\nlimit = '1GiB'\nmatch = { comm = 'worker' }", "prove nothing"),
-        ("[[process_limit]]\nlimit = '64KiB'\nmatch = 'all'", "no program starts in so little"),
+        ("[[process_limit]]\nlimit = '64KiB'\nmatch = { exe = 'app' }", "no program starts in so little"),
+        ("[[process_limit]]\nlimit = '8MiB'\nmatch = 'all'", "every process would be held to this"),
         ("[[pool]]\nkind = 'uwsgi'\nneeds = '200MiB'\nhard = '150MiB'", "more than this to start"),
         ("[[pool]]\nkind = 'uwsgi'\ntotal = '1GiB'\nmin_alive = 0", "serve nobody"),
         ("[[pool]]\nkind = 'uwsgi'\nsoft = '2GiB'\nhard = '1GiB'", "not below the hard"),
@@ -186,9 +189,19 @@ fn what_would_kill_everything_is_refused() {
 }
 
 #[test]
-fn a_missing_file_is_a_fault() {
+fn too_many_is_told() {
+    let scopes: String = (2..70).map(|pid| format!("[[scope]]\ntree = {pid}\n")).collect();
+    assert!(fault(&scopes).starts_with("scope[65]: more than 64 scopes"));
+    let rule = "[[fd_table]]\naction = 'refuse'\nmatch = { exe = 'app' }\n";
+    assert!(fault(&rule.repeat(40)).contains("rules that act before a page is touched"));
+}
+
+#[test]
+fn a_file_that_is_none_is_a_fault() {
     let faults = super::load(Path::new("/nonexistent/memwatch.toml")).expect_err("no such file");
     assert!(faults.to_string().contains("cannot read it"), "{faults}");
+    let faults = super::load(Path::new("/dev/zero")).expect_err("no configuration");
+    assert!(faults.to_string().contains("larger than 1 MiB"), "{faults}");
 }
 
 #[test]

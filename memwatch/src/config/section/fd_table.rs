@@ -1,5 +1,7 @@
 //! What to do about fd tables.
 
+use memwatch_ebpf::abi::knobs::RULES_MAX;
+
 use super::matching;
 use crate::config::key::{Inner, Key, Section, Unwritten};
 use crate::config::reader::{Read, Table};
@@ -77,6 +79,14 @@ pub(in crate::config) fn read(tables: &[Table<'_, '_>], protect: &Protect, mode:
         return vec![unwritten(mode)];
     }
     let rules: Vec<_> = (1..).zip(tables).map(|(number, table)| rule(table, number, protect)).collect();
+    let strikes = |rule: &FdTableRule| matches!(rule.action, TableAction::Mapped | TableAction::Refuse);
+    let most = RULES_MAX as usize;
+    if let Some((first_too_many, _)) = tables.iter().zip(&rules).filter(|(_, rule)| strikes(rule)).nth(most) {
+        first_too_many.refuse_all(
+            format!("more than {most} rules that act before a page is touched"),
+            "join some: exe takes an array",
+        );
+    }
     super::refuse_twins(tables, &NAME, rules.iter().map(|rule| rule.name.as_str()));
     rules
 }

@@ -27,6 +27,9 @@ pub(in crate::config) const SECTION: Section = Section {
     rows: &[NAME.row, MATCH.row, LIMIT.row, NEEDS.row, SIGNAL.row],
 };
 
+/// Servers and shells of any host stay below this for a while: less would empty it at once.
+const LEAST_FOR_ALL: u64 = 64 << 20;
+
 /// Reads the limits.
 pub(in crate::config) fn read(tables: &[Table<'_, '_>], protect: &Protect) -> Vec<ProcessLimit> {
     let limits: Vec<_> = (1..)
@@ -37,6 +40,13 @@ pub(in crate::config) fn read(tables: &[Table<'_, '_>], protect: &Protect) -> Ve
             let limit = table.find(&LIMIT);
             if let Some(limit) = &limit {
                 refuse::too_small(table, limit, table.find(&NEEDS).as_ref());
+                if table.word(&MATCH) == Some("all") && limit.value.0 < LEAST_FOR_ALL {
+                    table.refuse(
+                        limit,
+                        "every process would be held to this",
+                        "write at least \"64MiB\", or name programs",
+                    );
+                }
             }
             ProcessLimit {
                 name: table

@@ -10,8 +10,9 @@ const MATCH: Key<Inner> = Key::new("match", Unwritten::Required, "Which.");
 /// `[[protect]]`.
 pub(in crate::config) const SECTION: Section = Section {
     heading: "[[protect]]",
-    doc: "Processes that are never touched, beyond those that are guarded by nature: process 1, memwatch and what started it, \
-          kernel threads, kubelet, container runtimes, sshd, journald, dbus, and whatever has an oom_score_adj of -1000.",
+    doc: "Processes that are never touched, beyond those that are guarded by nature: process 1, memwatch and what started it, kernel threads, what has an oom_score_adj of -1000, what has no \
+          known executable, and by their executables the service manager, sshd and logins, the message bus, kubelet, container runtimes, \
+          the network's and the log's daemons.",
     rows: &[MATCH.row],
 };
 

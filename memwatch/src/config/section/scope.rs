@@ -71,6 +71,9 @@ pub(in crate::config) const STEP: Section = Section {
     rows: &[AT.row, COUNT.row],
 };
 
+/// A process keeps which scopes it is in as the bits of one number.
+const MOST: usize = 64;
+
 /// Reads the scopes; without any there is one, the host.
 pub(in crate::config) fn read(tables: &[Table<'_, '_>], reader: &Reader<'_>) -> Vec<Scope> {
     if tables.is_empty() {
@@ -81,6 +84,10 @@ pub(in crate::config) fn read(tables: &[Table<'_, '_>], reader: &Reader<'_>) -> 
         .zip(tables)
         .map(|(number, table): (usize, _)| scope(table, format!("scope-{number}")))
         .collect();
+    if let Some(first_too_many) = tables.get(MOST) {
+        first_too_many
+            .refuse_all(format!("more than {MOST} scopes"), "join some, or watch them with another memwatch");
+    }
     super::refuse_twins(tables, &NAME, scopes.iter().map(|scope| scope.name.as_str()));
     scopes
 }

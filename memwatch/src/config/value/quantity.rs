@@ -40,10 +40,14 @@ impl Value for Size {
                 ),
             ));
         }
-        text::<Self>(value)?
+        let size = text::<Self>(value)?
             .parse::<bytesize::ByteSize>()
-            .map(|size| Self(size.as_u64()))
-            .map_err(|_| Misfit::new("this text is no size", "write for example \"512MiB\" or \"1.5GiB\""))
+            .map_err(|_| Misfit::new("this text is no size", "write for example \"512MiB\" or \"1.5GiB\""))?;
+        // Sums of sizes stay far from the end of 64 bits.
+        if size.as_u64() > 1 << 56 {
+            return Err(Misfit::new("no machine has so much", "write at most \"65536TiB\""));
+        }
+        Ok(Self(size.as_u64()))
     }
 }
 
@@ -211,7 +215,9 @@ mod tests {
         assert_eq!(read("'1.5 GB'"), Ok(Size(1_500_000_000)));
         let misfit = read::<Size>("2048").expect_err("no unit");
         assert!(misfit.remedy.contains("\"2048MiB\""), "{misfit:?}");
-        for text in ["'2048'", "2.5", "'2 parsecs'", "'-1GiB'", "true", "[]", "''"] {
+        for text in
+            ["'2048'", "2.5", "'2 parsecs'", "'-1GiB'", "'99999999999999999999GiB'", "true", "[]", "''"]
+        {
             assert!(read::<Size>(text).is_err(), "{text}");
         }
     }
