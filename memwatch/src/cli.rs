@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+pub mod check;
 pub mod demo;
 pub mod doctor;
 pub mod trace;
@@ -40,6 +41,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Start a child that allocates one slot per descriptor, and show the finding
     Demo(demo::Args),
+    /// Check a configuration, and say in words what it would do
+    Check(check::Args),
     /// Print the completion script of a shell
     Completions {
         /// Shell to write for
@@ -56,6 +59,7 @@ pub fn run() -> ExitCode {
         Command::Trace(args) => trace::run(*args, cli.verbose > 0).map(|traced| traced.code),
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "memwatch", &mut script);

@@ -1,0 +1,217 @@
+//! What a policy comes to, in words.
+
+mod matching;
+mod pool;
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::core::policy::{
+    Amount, Bounds, Budget, FdTableRule, Growth, Pressure, ProcessLimit, Protect, Reach, Scope, Settings,
+    TableAction, Then,
+};
+use crate::core::quantity::Bytes;
+use matching::{guarded, processes};
+
+/// What one rule does.
+#[derive(Debug, Serialize)]
+pub(super) struct Paragraph {
+    /// Its kind: the heading of its table.
+    pub(super) rule: &'static str,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    /// Sentences.
+    pub(super) says: Vec<String>,
+}
+
+impl Paragraph {
+    fn new(rule: &'static str, name: &str, says: Vec<String>) -> Self {
+        Self { rule, name: Some(name.to_owned()), says }
+    }
+
+    fn unnamed(rule: &'static str, says: Vec<String>) -> Self {
+        Self { rule, name: None, says }
+    }
+}
+
+/// The policy, rule by rule.
+pub(super) fn policy(settings: &Settings) -> Vec<Paragraph> {
+    let mut paragraphs: Vec<_> = settings.scopes.iter().map(scope).collect();
+    paragraphs.extend(settings.pools.iter().map(pool::named));
+    paragraphs.push(pool::found(settings.found_pools.as_ref()));
+    paragraphs.extend(settings.process_limits.iter().map(process_limit));
+    paragraphs.extend(settings.fd_tables.iter().map(fd_table));
+    paragraphs.push(pressure(settings.pressure.as_ref()));
+    paragraphs.push(growth(settings.growth.as_ref()));
+    paragraphs.push(protect(&settings.protect));
+    paragraphs.push(budget(&settings.budget, settings.returned_within_ns));
+    paragraphs
+}
+
+fn scope(scope: &Scope) -> Paragraph {
+    let reach = match &scope.reach {
+        Reach::Host => "the whole host".to_owned(),
+        Reach::Cgroup(path) => format!("cgroup {path} and those below it"),
+        Reach::Tree(pid) => format!("process {pid} and its descendants"),
+    };
+    let memory = match scope.memory {
+        Some(bytes) => Bytes(bytes).to_string(),
+        None => "all memory of the host".to_owned(),
+    };
+    let mut says = vec![format!("reaches over {reach}, with {memory} as its budget")];
+    let who = if scope.any_process { "processes" } else { "workers" };
+    if let Some(bounds) = &scope.bounds {
+        says.extend(recycling(bounds, who));
+        says.push(format!(
+            "from {} in use {who} are killed, one after another, until use is below that",
+            amount(bounds.upper)
+        ));
+    }
+    says.push(if scope.any_process {
+        "chosen from every process in it that is not protected, those with the most private memory first"
+            .to_owned()
+    } else {
+        "chosen from the workers of its pools, those with the most private memory first".to_owned()
+    });
+    Paragraph::new("scope", &scope.name, says)
+}
+
+fn recycling(bounds: &Bounds, who: &str) -> Vec<String> {
+    if !bounds.steps.is_empty() {
+        let steps: Vec<_> =
+            bounds.steps.iter().map(|step| format!("{} from {}", step.count, amount(step.at))).collect();
+        return vec![format!("{who} are asked to leave as use rises: {}", steps.join(", "))];
+    }
+    vec![format!(
+        "from {} to {} in use ceil(n x ((use - lower) / (upper - lower)) ^ {}) of n {who} are asked to leave",
+        amount(bounds.lower),
+        amount(bounds.upper),
+        bounds.exponent,
+    )]
+}
+
+fn process_limit(limit: &ProcessLimit) -> Paragraph {
+    let says = vec![
+        format!("concerns {}", processes(&limit.matching)),
+        format!(
+            "one that passes {} resident (RSS) is sent {} by the kernel side, in the act",
+            Bytes(limit.bytes),
+            limit.signal
+        ),
+    ];
+    Paragraph::new("process_limit", &limit.name, says)
+}
+
+fn fd_table(rule: &FdTableRule) -> Paragraph {
+    let confidence = match rule.confidence {
+        0 => "any",
+        1 => "medium or high",
+        _ => "high",
+    };
+    let mut says = vec![format!(
+        "concerns fd tables of {} or more, found with {confidence} confidence, of {}",
+        Bytes(rule.min_bytes),
+        processes(&rule.matching)
+    )];
+    says.push(match rule.action {
+        TableAction::Report => "they are reported, and nothing is done".to_owned(),
+        TableAction::Touched(bytes) => format!(
+            "the process is sent {} once {} of them are touched, and SIGKILL {} later",
+            rule.signal,
+            Bytes(bytes),
+            duration(rule.deadline_ns)
+        ),
+        TableAction::Mapped => {
+            format!(
+                "the process is sent {} as soon as it maps one, before the first page is touched",
+                rule.signal
+            )
+        }
+        TableAction::Refuse => "the mapping is refused with ENOMEM, where the kernel can".to_owned(),
+    });
+    if rule.action != TableAction::Report {
+        says.push(respawns(rule.rounds, rule.then));
+    }
+    Paragraph::new("fd_table", &rule.name, says)
+}
+
+/// What is done about a master that starts its victims again.
+fn respawns(rounds: u32, then: Then) -> String {
+    let then = match then {
+        Then::Stop => "nothing more is done about it, and that is told",
+        Then::Master => "the master is acted on",
+        Then::Cgroup => "its whole cgroup is killed",
+    };
+    format!("when the master has started {rounds} victims again at once, {then}")
+}
+
+fn pressure(pressure: Option<&Pressure>) -> Paragraph {
+    let says = match pressure {
+        Some(pressure) => format!(
+            "acts as at the upper bound when full memory pressure is at {} or more for {} and less than {} is available",
+            share(pressure.full),
+            duration(pressure.lasting_ns),
+            amount(pressure.available_below)
+        ),
+        None => "is not looked at".to_owned(),
+    };
+    Paragraph::unnamed("pressure", vec![says])
+}
+
+fn growth(growth: Option<&Growth>) -> Paragraph {
+    let Some(growth) = growth else {
+        return Paragraph::unnamed("growth", vec!["is not looked at".to_owned()]);
+    };
+    let mut says = vec![format!(
+        "told when a limit or upper bound will be reached within {}, at the rate of the last {}",
+        duration(growth.warn_within_ns),
+        duration(growth.window_ns)
+    )];
+    says.push(match growth.recycle_within_ns {
+        0 => "nothing is done about it".to_owned(),
+        within => {
+            format!("within {} the worker with the most private memory is asked to leave", duration(within))
+        }
+    });
+    Paragraph::unnamed("growth", says)
+}
+
+fn protect(protect: &Protect) -> Paragraph {
+    let mut says = vec![guarded().to_owned()];
+    says.extend(protect.matching.iter().map(|matching| format!("never touched: {}", processes(matching))));
+    Paragraph::unnamed("protect", says)
+}
+
+fn budget(budget: &Budget, returned_within_ns: u64) -> Paragraph {
+    let says = vec![
+        format!(
+            "{} kills in {}; then none for {}, and that is told",
+            budget.kills,
+            duration(budget.window_ns),
+            duration(budget.cool_down_ns)
+        ),
+        format!(
+            "the next kill waits until the memory of the last one is back, for {} at most",
+            duration(returned_within_ns)
+        ),
+    ];
+    Paragraph::unnamed("budget", says)
+}
+
+fn amount(amount: Amount) -> String {
+    match amount {
+        Amount::Bytes(bytes) => Bytes(bytes).to_string(),
+        Amount::Share(hundredths) => share(hundredths),
+    }
+}
+
+fn share(hundredths: u32) -> String {
+    format!("{}%", f64::from(hundredths) / 100.0)
+}
+
+/// A time as it is written in the file.
+fn duration(ns: u64) -> humantime::FormattedDuration {
+    humantime::format_duration(Duration::from_nanos(ns))
+}
