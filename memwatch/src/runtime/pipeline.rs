@@ -128,7 +128,9 @@ impl Pipeline {
         let fact = self.ledger.attribute(event);
         self.filter.learn(&fact);
         self.detector.take(&fact, &mut self.found);
-        let shown = fact.event.header.tgid != std::process::id() && self.filter.admits(&fact, kind);
+        // An OOM kill is the victim's, also when it was memwatch's own request that triggered it.
+        let is_own = fact.event.header.tgid == std::process::id() && kind != Kind::OomKill;
+        let shown = !is_own && self.filter.admits(&fact, kind);
         // What the kernel side reports of tables is told by the detector's findings.
         if shown
             && !matches!(fact.event.body, Body::FdTable(_))
