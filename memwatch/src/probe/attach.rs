@@ -91,8 +91,8 @@ pub enum ProbeError {
     Btf(#[from] BtfError),
     /// The process lacks the right to use BPF.
     #[error(
-        "not allowed to load BPF programs: run as root, or with the capabilities CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN \
-         (`memwatch doctor` tells which is missing): {0}"
+        "not allowed to load BPF programs: run as root, or with the capabilities CAP_BPF, CAP_PERFMON and, before 5.11, \
+         CAP_SYS_RESOURCE (`memwatch doctor` tells which is missing): {0}"
     )]
     NotAllowed(String),
     /// The object or its maps were refused.
@@ -334,6 +334,14 @@ impl Probe {
     #[must_use]
     pub fn verified_instructions(&self, program: &str) -> Option<u32> {
         self.ebpf.program(program)?.info().ok()?.verified_instruction_count()
+    }
+
+    /// Instructions that a program has after the verifier rewrote it.
+    #[must_use]
+    pub fn translated_instructions(&self, program: &str) -> Option<u32> {
+        /// Of `struct bpf_insn` (include/uapi/linux/bpf.h).
+        const INSTRUCTION_BYTES: u32 = 8;
+        Some(self.ebpf.program(program)?.info().ok()?.size_translated()? / INSTRUCTION_BYTES)
     }
 }
 

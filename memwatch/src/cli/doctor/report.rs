@@ -35,6 +35,9 @@ pub(super) struct HookReport {
     /// Instructions that the verifier walked through (5.16 and later).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) verified_instructions: Option<u32>,
+    /// Instructions that it has as the kernel runs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) translated_instructions: Option<u32>,
     /// What is lost while it is not attached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) lost: Option<&'static str>,
@@ -73,6 +76,9 @@ impl HookReport {
             verified_instructions: status
                 .attached
                 .and_then(|way| probe?.verified_instructions(way.program())),
+            translated_instructions: status
+                .attached
+                .and_then(|way| probe?.translated_instructions(way.program())),
             lost: missing.then_some(status.hook.lost),
             remedy: missing.then_some(remedy),
             refused,
@@ -86,6 +92,7 @@ impl HookReport {
             attached: None,
             program: None,
             verified_instructions: None,
+            translated_instructions: None,
             lost: Some(hook.lost),
             remedy: Some("first mend what makes tracing impossible".into()),
             refused: Vec::new(),

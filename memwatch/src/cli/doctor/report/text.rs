@@ -122,6 +122,7 @@ mod tests {
             attached,
             program: None,
             verified_instructions: attached.map(|_| 7),
+            translated_instructions: None,
             lost: attached.is_none().then_some("all of it"),
             remedy: None,
             refused: vec![way],
