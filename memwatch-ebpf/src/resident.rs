@@ -17,6 +17,9 @@ use crate::process::current_tgid;
 use crate::task::{self, Kptr};
 use crate::{rule, touched};
 
+/// The clock tick in which /proc counts start times, in nanoseconds (`USER_HZ` is 100).
+const TICK_NS: u64 = 10_000_000;
+
 const FILE: u32 = 0;
 const ANON: u32 = 1;
 const SWAP: u32 = 2;
@@ -91,7 +94,8 @@ pub(crate) fn look(process: &mut Process) {
 #[inline(always)]
 fn check_limit(process: &mut Process) {
     let Some(knobs) = knobs() else { return };
-    let own = unsafe { LIMITS.get(current_tgid()) }.filter(|own| own.start_ns == process.start_ns);
+    let own = unsafe { LIMITS.get(current_tgid()) }
+        .filter(|own| process.start_ns.wrapping_sub(own.start_ns) < TICK_NS);
     let limit = own.map_or(knobs.rss_limit, |own| own.bytes);
     if limit == 0 {
         return;

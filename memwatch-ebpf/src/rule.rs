@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_send_signal;
 use memwatch_ebpf::abi::event::{Action, Kind};
 use memwatch_ebpf::abi::fault::FaultCode;
-use memwatch_ebpf::abi::knobs::{Knobs, MARK_RULED, RULES_MAX, Rule, SCOPE_CGROUP, SCOPE_MARKED};
+use memwatch_ebpf::abi::knobs::{Knobs, RULES_MAX, Rule, SCOPE_CGROUP, SCOPE_MARKED};
 use memwatch_ebpf::abi::state::Process;
 
 use crate::emit::{emit, in_cgroup, knobs, same_comm, wanted};
@@ -32,7 +32,7 @@ pub(crate) fn find(knobs: &Knobs, action: u32, length: u64) -> Option<(u32, &'st
 #[inline(always)]
 fn concerns(rule: &Rule) -> bool {
     let in_scope = if rule.scope == SCOPE_MARKED {
-        unsafe { MARKS.get(current_tgid()) }.is_some_and(|marks| marks & MARK_RULED != 0)
+        unsafe { MARKS.get(current_tgid()) }.is_some_and(|marks| marks & rule.mark != 0)
     } else if rule.scope == SCOPE_CGROUP {
         in_cgroup(rule.cgroup_id, rule.cgroup_level)
     } else {

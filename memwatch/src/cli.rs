@@ -1,8 +1,10 @@
 //! The command line: one file per subcommand.
 
 pub mod check;
+pub mod daemon;
 pub mod demo;
 pub mod doctor;
+pub mod replay;
 pub mod trace;
 pub mod values;
 
@@ -43,6 +45,10 @@ enum Command {
     Demo(demo::Args),
     /// Check a configuration, and say in words what it would do
     Check(check::Args),
+    /// Keep a memory policy: tell what would be done, or do it
+    Daemon(daemon::Args),
+    /// Play a recording to a policy and print every decision it would have made
+    Replay(replay::Args),
     /// Print the completion script of a shell
     Completions {
         /// Shell to write for
@@ -60,6 +66,8 @@ pub fn run() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Daemon(args) => daemon::run(args, cli.verbose > 0),
+        Command::Replay(args) => replay::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "memwatch", &mut script);

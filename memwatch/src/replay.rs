@@ -98,6 +98,7 @@ pub struct Player {
     /// Last figures of each living process.
     figures: BTreeMap<ProcessKey, Figures>,
     ended: BTreeMap<ProcessKey, u64>,
+    used: u64,
     total: Total,
 }
 
@@ -110,6 +111,7 @@ impl Player {
             outbox: Outbox::default(),
             figures: BTreeMap::new(),
             ended: BTreeMap::new(),
+            used: 0,
             total: Total::default(),
         }
     }
@@ -118,6 +120,12 @@ impl Player {
     #[must_use]
     pub const fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Bytes in use when the host was last looked at, had the policy been in force.
+    #[must_use]
+    pub const fn used(&self) -> u64 {
+        self.used
     }
 
     /// What it came to so far.
@@ -145,7 +153,13 @@ impl Player {
                 self.figures.remove(&key);
                 Some(Input::Ended(key))
             }
-            Input::Figures { key, .. } if self.is_gone(&key) => None,
+            Input::Figures { key, figures } if self.is_gone(&key) => {
+                // What it took in the recording after its end here was never taken.
+                if let (Some(held), Some(freed)) = (held(&figures), self.ended.get_mut(&key)) {
+                    *freed = held;
+                }
+                None
+            }
             Input::Figures { key, figures } => {
                 let known = self.figures.entry(key).or_default();
                 *known = Figures {
@@ -154,6 +168,7 @@ impl Player {
                     proportional: figures.proportional.or(known.proportional),
                     swap: figures.swap.or(known.swap),
                     idle: figures.idle.or(known.idle),
+                    caught: figures.caught.or(known.caught),
                 };
                 Some(Input::Figures { key, figures })
             }
@@ -163,6 +178,7 @@ impl Player {
                 let freed: u64 = self.ended.values().sum();
                 let available = host.available.saturating_add(freed).min(host.total);
                 let host = Host { available, ..host };
+                self.used = host.used();
                 self.total.highest_use = self.total.highest_use.max(host.used());
                 Some(Input::Host(host))
             }
@@ -226,8 +242,13 @@ impl Player {
 
     fn end(&mut self, key: ProcessKey) {
         let figures = self.figures.remove(&key).unwrap_or_default();
-        let freed = figures.private.or(figures.proportional).or(figures.resident).unwrap_or(0);
+        let freed = held(&figures).unwrap_or(0);
         self.ended.insert(key, freed);
         self.total.ended.push((key, freed));
     }
+}
+
+/// Bytes that come back when a process ends.
+fn held(figures: &Figures) -> Option<u64> {
+    figures.private.or(figures.proportional).or(figures.resident)
 }

@@ -3,6 +3,7 @@
 //! One thread takes records and turns them into output; another writes it, so that a slow reader of our output makes the
 //! ring buffer overflow, which is counted, and never blocks the handling of a signal.
 
+pub mod daemon;
 mod filter;
 mod losses;
 mod pipeline;

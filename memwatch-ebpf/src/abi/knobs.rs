@@ -42,13 +42,13 @@ pub struct Knobs {
 pub const MARK_SHOWN: u32 = 1;
 /// `MARKS` value bit: children of the process are marked like it.
 pub const MARK_INHERITED: u32 = 2;
-/// `MARKS` value bit: rules of scope [`SCOPE_MARKED`] apply to the process.
-pub const MARK_RULED: u32 = 4;
+/// The first of the `MARKS` value bits that rules of scope [`SCOPE_MARKED`] ask for, each its own ([`Rule::mark`]).
+pub const MARK_RULED: u32 = 1 << 8;
 
 /// Entries of the array `RULES`.
 pub const RULES_MAX: u32 = 16;
 
-/// [`Rule::scope`]: processes marked [`MARK_RULED`].
+/// [`Rule::scope`]: processes with the mark [`Rule::mark`].
 pub const SCOPE_MARKED: u32 = 1;
 /// [`Rule::scope`]: processes in `cgroup_id` or below it.
 pub const SCOPE_CGROUP: u32 = 2;
@@ -75,6 +75,10 @@ pub struct Rule {
     pub id: u32,
     /// 1 when `comm` must match the thread's name.
     pub comm_on: u32,
+    /// The mark of scope [`SCOPE_MARKED`]: [`MARK_RULED`] or a higher bit.
+    pub mark: u32,
+    /// Explicit padding.
+    pub _pad: u32,
     /// That name.
     pub comm: [u8; COMM_LEN],
 }
@@ -83,7 +87,8 @@ pub struct Rule {
 #[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
 #[repr(C)]
 pub struct RssLimit {
-    /// Start of the process it was meant for, boot clock, nanoseconds: another process of the same id is not concerned.
+    /// Start of the process it was meant for, boot clock, nanoseconds, exact or rounded down to a clock tick of 10 ms: another
+    /// process of the same id is not concerned.
     pub start_ns: u64,
     /// The limit in bytes.
     pub bytes: u64,

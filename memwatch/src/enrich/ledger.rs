@@ -118,6 +118,11 @@ impl Ledger {
         living.or_else(|| self.dead.find(key)).map(Arc::clone)
     }
 
+    /// Everything known of the living, in no order.
+    pub fn living(&self) -> impl Iterator<Item = &Arc<Identity>> {
+        self.live.values()
+    }
+
     /// The cgroups, for filters and reports.
     #[must_use]
     pub fn cgroups(&self) -> &CgroupTree {

@@ -62,7 +62,18 @@ impl ProcessMeter {
                 .and_then(parse_statm)
                 .map(|pages| pages * self.page);
         }
+        figures.caught = dir.read_into("status", self.room.as_mut()).ok().and_then(parse_caught);
         Ok(figures)
+    }
+
+    /// Resident bytes of a process, which the kernel keeps count of.
+    ///
+    /// # Errors
+    /// When it has ended, its id is another's by now, or it cannot be read.
+    pub fn resident(&mut self, key: ProcessKey) -> Result<Option<u64>, ReadError> {
+        let dir = self.open_same(key)?;
+        let text = dir.read_into("statm", self.room.as_mut())?;
+        Ok(parse_statm(text).map(|pages| pages * self.page))
     }
 
     /// What makes a process one to leave alone.
@@ -129,6 +140,15 @@ fn parse_statm(text: &[u8]) -> Option<u64> {
     text.split(u8::is_ascii_whitespace).nth(1).and_then(decimal)
 }
 
+/// Signals with a handler that are not blocked, from the text of `/proc/PID/status`.
+fn parse_caught(text: &[u8]) -> Option<u64> {
+    let mask = |name: &[u8]| {
+        let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name))?;
+        u64::from_str_radix(std::str::from_utf8(line.trim_ascii()).ok()?, 16).ok()
+    };
+    Some(mask(b"SigCgt:")? & !mask(b"SigBlk:")?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +209,14 @@ mod tests {
         let kib = |kib: u64| Some(kib << 10);
         assert_eq!((figures.resident, figures.private), (kib(10 + 2048 + 4096), kib(3 + 4096)));
         assert_eq!((figures.proportional, figures.swap), (kib(6 + 4096), kib(3)));
+    }
+
+    #[test]
+    fn a_signal_is_heard_when_it_is_caught_and_not_blocked() {
+        let text =
+            b"Name:\tx\nSigBlk:\t0000000000004000\nSigIgn:\t0000000000001000\nSigCgt:\t0000000000004001\n";
+        assert_eq!(parse_caught(text), Some(1), "SIGHUP is caught, SIGTERM is caught and blocked");
+        assert_eq!(parse_caught(b"Name:\tx\n"), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Rules that act in the kernel on the traced command.
 
 use memwatch_ebpf::abi::event::{ACTION_REFUSE, ACTION_SIGNAL_MAPPED, ACTION_SIGNAL_TOUCHED};
-use memwatch_ebpf::abi::knobs::{Rule, SCOPE_MARKED};
+use memwatch_ebpf::abi::knobs::{MARK_RULED, Rule, SCOPE_MARKED};
 
 use crate::cli::values::signal::SignalParser;
 use crate::cli::values::{parse_bound, parse_size};
@@ -54,6 +54,7 @@ impl Args {
             min_table: self.act_min.unwrap_or(min_table),
             touched: self.act_touched,
             scope: SCOPE_MARKED,
+            mark: MARK_RULED,
             action,
             signal: self.act_signal,
             id: 1,

@@ -52,8 +52,11 @@ const AT_ONCE: Key<Count> =
     Key::new("at_once", Unwritten::Toml("1"), "How many may be on their way out at the same time.");
 const STAGGER: Key<Nanoseconds> =
     Key::new("stagger", Unwritten::Toml("\"5s\""), "Time between two that are asked to leave.");
-const MIN_ALIVE: Key<Count> =
-    Key::new("min_alive", Unwritten::Toml("1"), "How many are left alone whatever happens.");
+const MIN_ALIVE: Key<Count> = Key::new(
+    "min_alive",
+    Unwritten::Toml("1"),
+    "How many are left alone by bounds and by the limits of the pool; rules on single processes hold regardless.",
+);
 const MIN_LIFETIME: Key<Nanoseconds> =
     Key::new("min_lifetime", Unwritten::Toml("\"30s\""), "A younger worker goes last.");
 const ROUNDS: Key<Count> = Key::new(
@@ -202,7 +205,7 @@ fn matching(table: &Table<'_, '_>, kind: Option<&Server>, is_kind_broken: bool, 
     }
     let mut matching = written.unwrap_or_default();
     if let Some(server) = kind {
-        let preset = server.matching();
+        let preset = server.matching.clone();
         if matching.exe.is_empty() {
             matching.exe = preset.exe;
         }
@@ -212,8 +215,9 @@ fn matching(table: &Table<'_, '_>, kind: Option<&Server>, is_kind_broken: bool, 
     }
     let never = Server::all().iter().filter(|server| server.is_never);
     for server in never {
-        if refuse::names_only(&matching.exe, |name| server.exe.iter().any(|exe| exe.matches(name.as_bytes())))
-        {
+        if refuse::names_only(&matching.exe, |name| {
+            server.matching.exe.iter().any(|exe| exe.matches(name.as_bytes()))
+        }) {
             table.refuse_key(
                 &MATCH,
                 format!("{} is no pool: {}", server.name, server.note),

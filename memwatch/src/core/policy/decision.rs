@@ -104,6 +104,8 @@ pub enum Standing {
     Handled,
     /// The pool would have too few workers without it.
     Needed,
+    /// It has no handler for the signal that asks it to leave: it would die in the middle of a request, or stay.
+    Deaf,
 }
 
 /// One process in a decision's ranking.

@@ -93,7 +93,11 @@ pub struct Figures {
     /// Swapped out.
     pub swap: Option<u64>,
     /// Whether it waits for a client: blocked on a socket that listens.
+    #[serde(default)]
     pub idle: Option<bool>,
+    /// Signals that it has a handler for and does not block: bit N-1 for signal N.
+    #[serde(default)]
+    pub caught: Option<u64>,
 }
 
 /// What became of an fd table.

@@ -23,10 +23,8 @@ pub struct Server {
     pub kind: String,
     /// Its name, as people write it.
     pub name: String,
-    /// File names of the executable, of master and workers alike.
-    pub exe: Vec<Pattern>,
-    /// Arguments one of which master and workers have; empty: the executable is enough.
-    pub args: Vec<Pattern>,
+    /// Its processes, master and workers alike: the executable, and an argument where that is not enough.
+    pub matching: Match,
     /// What a worker answers by finishing its request and leaving; `None`: there is no such signal.
     pub signal: Option<Signal>,
     /// Whether its pools are recycled when no configuration names them.
@@ -43,7 +41,7 @@ impl Server {
     /// The server whose master, or worker, a process is.
     #[must_use]
     pub fn of(master: &Who) -> Option<&'static Self> {
-        SERVERS.iter().find(|server| server.matching().matches(master, None))
+        SERVERS.iter().find(|server| server.matching.matches(master, None))
     }
 
     /// The server that a configuration calls so.
@@ -62,12 +60,6 @@ impl Server {
     #[must_use]
     pub const fn found_signal(&self) -> Option<Signal> {
         if self.is_found && !self.is_never { self.signal } else { None }
-    }
-
-    /// Its processes.
-    #[must_use]
-    pub fn matching(&self) -> Match {
-        Match { exe: self.exe.clone(), args: self.args.clone(), ..Match::default() }
     }
 }
 
@@ -111,8 +103,7 @@ impl TryFrom<Entry> for Server {
             |texts: &[String]| texts.iter().map(|text| Pattern::parse(text)).collect::<Result<_, _>>();
         let signal = |name: String| Signal::parse(&name).ok_or_else(|| format!("`{name}` is no signal"));
         Ok(Self {
-            exe: patterns(&entry.exe)?,
-            args: patterns(&entry.args)?,
+            matching: Match { exe: patterns(&entry.exe)?, args: patterns(&entry.args)?, ..Match::default() },
             signal: entry.signal.map(signal).transpose()?,
             kind: entry.kind,
             name: entry.name,

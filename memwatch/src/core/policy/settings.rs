@@ -214,7 +214,8 @@ pub struct Pool {
     pub at_once: u32,
     /// Time between two of them.
     pub stagger_ns: u64,
-    /// Workers that are left alone whatever happens.
+    /// Workers that bounds and the pool's own limits leave alone. Rules on single processes (fd tables, process limits) hold
+    /// regardless.
     pub min_alive: u32,
     /// A younger worker goes last.
     pub min_lifetime_ns: u64,

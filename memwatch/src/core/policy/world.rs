@@ -87,9 +87,9 @@ impl Member {
         self.full.is_none_or(|(time_ns, ..)| now_ns.saturating_sub(time_ns) > STALE_NS)
     }
 
-    /// Whether it may be acted on at all.
-    pub(super) fn is_free(&self) -> bool {
-        self.guard.is_none()
+    /// Whether it may be acted on at all: it is in a scope, and nothing guards it.
+    pub(super) const fn is_free(&self) -> bool {
+        self.scopes != 0 && self.guard.is_none()
     }
 }
 
@@ -269,6 +269,10 @@ pub(super) const fn bit(scope: usize) -> u64 {
 /// The pool that a process is a worker of: its parent, the master, matches as well, or the entry names the parent.
 fn pool_of(who: &Who, parent: Option<&Who>, settings: &Settings) -> Option<PoolId> {
     let parent = parent?;
+    let server = Server::of(parent);
+    if server.is_some_and(|server| server.is_never) {
+        return None;
+    }
     for (entry, pool) in settings.pools.iter().enumerate() {
         if pool.matching.matches(who, Some(parent))
             && (!pool.matching.parent_exe.is_empty() || pool.matching.matches(parent, None))
@@ -277,8 +281,8 @@ fn pool_of(who: &Who, parent: Option<&Who>, settings: &Settings) -> Option<PoolI
         }
     }
     settings.found_pools.as_ref()?;
-    let is_worker = Server::of(parent).is_some_and(|server| server.found_signal().is_some())
-        && who.program() == parent.program();
+    let is_worker =
+        server.is_some_and(|server| server.found_signal().is_some()) && who.program() == parent.program();
     is_worker.then_some(PoolId { entry: None, master: parent.key.tgid })
 }
 

@@ -93,10 +93,16 @@ impl Engine {
         let mut ranking = std::mem::take(&mut self.ranking);
         ranking.clear();
         let all = candidates(&self.settings, &self.world, proposal.among);
-        ranking.extend(all.map(|(key, member)| Candidate {
-            key,
-            figures: member.figures(),
-            standing: self.standing(now_ns, key, member.pool),
+        ranking.extend(all.map(|(key, member)| {
+            let figures = member.figures();
+            let pool = member.pool.filter(|_| !is_of_process(proposal));
+            // In a pool that nobody described, who does not hear is no worker: a gateway, a logger.
+            let is_deaf = pool.is_some_and(|pool| {
+                (proposal.gravity == Gravity::Graceful || pool.entry.is_none())
+                    && !self.hears(pool, figures.caught)
+            });
+            let standing = if is_deaf { Standing::Deaf } else { self.standing(now_ns, key, pool) };
+            Candidate { key, figures, standing }
         }));
         ranking.sort_unstable_by_key(|candidate| {
             let figures = candidate.figures;
@@ -216,12 +222,19 @@ impl Engine {
         pool.and_then(|pool| self.pool_signal(pool)).unwrap_or(Signal::TERM)
     }
 
+    /// Whether a worker has a handler for the signal that asks it to leave; one that cannot be looked at is believed to.
+    fn hears(&self, pool: PoolId, caught: Option<u64>) -> bool {
+        let Some(signal) = self.pool_signal(pool) else { return false };
+        let bit = u32::try_from(signal.0 - 1).ok().and_then(|shift| 1_u64.checked_shl(shift)).unwrap_or(0);
+        caught.is_none_or(|caught| caught & bit != 0)
+    }
+
     /// A pool that was found by itself is asked the way its server wants to be.
     fn pool_signal(&self, pool: PoolId) -> Option<Signal> {
-        let settings = pool_settings(&self.settings, pool)?;
-        let master = self.world.holder(pool.master).filter(|_| pool.entry.is_none());
-        let server = master.and_then(|master| Server::of(&master.who));
-        Some(server.and_then(Server::found_signal).unwrap_or(settings.signal))
+        if pool.entry.is_some() {
+            return pool_settings(&self.settings, pool).map(|settings| settings.signal);
+        }
+        Server::of(&self.world.holder(pool.master)?.who)?.found_signal()
     }
 
     /// A master starts its victims again and again: what the operator chose for that. Whether a decision was made.
@@ -287,4 +300,9 @@ impl Engine {
         out.commands.push(Command::Decided(decision));
         decision
     }
+}
+
+/// Whether a proposal comes from a rule on single processes, in a pool or not: it holds whatever else the pool needs.
+fn is_of_process(proposal: &Proposal) -> bool {
+    proposal.rule == rule::FD_TABLE || proposal.rule == rule::PROCESS_LIMIT
 }

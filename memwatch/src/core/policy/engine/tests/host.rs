@@ -269,5 +269,6 @@ fn figures(fake: &Fake) -> Figures {
         proportional: Some(fake.private),
         swap: Some(0),
         idle: Some(false),
+        caught: None,
     }
 }

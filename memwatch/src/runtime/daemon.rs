@@ -1,0 +1,471 @@
+//! The loop of `memwatch daemon`: records and looks in, commands carried out.
+
+mod intake;
+mod log;
+mod rules;
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use memwatch_ebpf::abi::fault::FaultCode;
+use memwatch_ebpf::abi::knobs::{Knobs, MARK_INHERITED, RssLimit, Rule};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::act::{Actuator, DryRun, Guard, HookCall, Hooks, PidfdActuator};
+use crate::config;
+use crate::core::detect::fd_table::{FdTables, region_floor};
+use crate::core::fact::ProcessKey;
+use crate::core::policy::guard::Own;
+use crate::core::policy::{Command, Engine, Figures, Input, Mode, Outbox, Outcome, Settings, TableAction};
+use crate::enrich::ledger::Ledger;
+use crate::enrich::proc::ProcFs;
+use crate::export::clock::Clock;
+use crate::export::decision::{Decisions, sentence};
+use crate::measure::{HostMeter, IdleMeter, Pace, ProcessMeter};
+use crate::probe::attach::{Options, Probe};
+use crate::replay::{self, Recorded};
+use crate::source::Source;
+use crate::sys::boot_ns;
+use intake::Intake;
+use log::Log;
+
+/// Longest time between two looks at the RSS of every process that is followed, in nanoseconds.
+const SWEEP_NS: u64 = 5_000_000_000;
+/// Share of the host's memory that has to move before they are looked at sooner.
+const SWEEP_SHARE: u64 = 256;
+/// Time between looks at the configuration's file and at the loss counters.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// Form of the lines about decisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// One object a line.
+    Json,
+    /// A sentence a line.
+    Text,
+}
+
+/// What the daemon is started with.
+#[derive(Debug)]
+pub struct Start {
+    /// The configuration's file.
+    pub config: PathBuf,
+    /// How to load the probe.
+    pub options: Options,
+    /// Form of its lines.
+    pub form: Form,
+    /// Where every input is written, for `memwatch replay`.
+    pub record: Option<PathBuf>,
+    /// Ends after this time.
+    pub duration: Option<Duration>,
+}
+
+/// Everything that the loop holds.
+struct Daemon {
+    start: Start,
+    probe: Probe,
+    intake: Intake,
+    engine: Engine,
+    outbox: Outbox,
+    actuator: Box<dyn Actuator>,
+    host: HostMeter,
+    meter: ProcessMeter,
+    idle: IdleMeter,
+    pace: Pace,
+    rules: Vec<Rule>,
+    decisions: Decisions,
+    log: Log,
+    record: Option<Log>,
+    inputs: Vec<Input>,
+    followed: Vec<ProcessKey>,
+    swept_ns: u64,
+    swept_available: u64,
+    /// The next look at the host, on the boot clock.
+    look_ns: u64,
+    hooks: Hooks,
+    modified: Option<SystemTime>,
+    ring_lost: u64,
+    shed_told: u64,
+}
+
+/// Runs until a signal or its time ends it.
+///
+/// # Errors
+/// When the configuration has faults, nothing can be attached, or a map fails.
+pub async fn run(start: Start) -> anyhow::Result<()> {
+    let settings = config::load(&start.config)?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
+    let mut daemon = Daemon::new(start, settings)?;
+    let mut source = Source::new(daemon.probe.take_ring()?).context("cannot watch the ring buffer")?;
+    daemon.begin()?;
+    let deadline =
+        daemon.start.duration.and_then(|duration| tokio::time::Instant::now().checked_add(duration));
+    let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+    housekeeping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        daemon.drain(&mut source);
+        if boot_ns() >= daemon.look_ns {
+            daemon.look()?;
+        }
+        let until_look = Duration::from_nanos(daemon.look_ns.saturating_sub(boot_ns()));
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => daemon.reload(),
+            () = super::until(deadline) => break,
+            (decision, outcome) = daemon.hooks.ended() => daemon.feed(Input::Outcome { decision, outcome }),
+            _ = housekeeping.tick() => daemon.keep_house()?,
+            () = tokio::time::sleep(until_look) => {}
+            waited = source.wait() => {
+                waited.context("cannot tell the kernel side that its records are awaited")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Daemon {
+    fn new(start: Start, settings: Settings) -> anyhow::Result<Self> {
+        let proc = || ProcFs::open(Path::new("/proc")).context("cannot open /proc");
+        let ledger = Ledger::new(proc()?).context("cannot read the mounts of this host")?;
+        let rules = rules::rules(&settings);
+        let mut options = start.options.clone();
+        options.watch_rss = !settings.process_limits.is_empty();
+        options.watch_touch = !rules.is_empty();
+        options.refuse = settings.fd_tables.iter().any(|rule| rule.action == TableAction::Refuse);
+        let mut probe = Probe::load(&options, &knobs(&settings, &rules))?;
+        probe.set_rules(&rules)?;
+        let record = start.record.as_ref().map(|path| {
+            let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+            anyhow::Ok(Log::start(io::BufWriter::new(file)))
+        });
+        let floor = settings.fd_tables.iter().map(|rule| rule.min_bytes).min().unwrap_or(u64::MAX);
+        Ok(Self {
+            probe,
+            intake: Intake::new(ledger, FdTables::new(floor), ProcessMeter::open(Path::new("/proc"))?),
+            actuator: actuator(&settings)?,
+            engine: Engine::new(settings, own()),
+            outbox: Outbox::default(),
+            host: HostMeter::open(Path::new("/proc")).context("cannot open /proc/meminfo")?,
+            meter: ProcessMeter::open(Path::new("/proc"))?,
+            idle: IdleMeter::open(Path::new("/proc"))?,
+            pace: Pace::default(),
+            rules,
+            decisions: Decisions::new(Clock::of_this_host()),
+            log: Log::start(io::stdout()),
+            record: record.transpose()?,
+            inputs: Vec::with_capacity(4096),
+            followed: Vec::new(),
+            swept_ns: 0,
+            swept_available: 0,
+            look_ns: 0,
+            hooks: Hooks::start().context("cannot start the thread of hooks")?,
+            modified: modified(&start.config),
+            ring_lost: 0,
+            shed_told: 0,
+            start,
+        })
+    }
+
+    /// Takes in what runs already. The hooks are attached, so nothing that starts meanwhile is missed.
+    fn begin(&mut self) -> anyhow::Result<()> {
+        self.intake.seed(&mut self.inputs).context("cannot list /proc")?;
+        self.feed_all();
+        let mode = self.engine.settings().mode;
+        tracing::info!("policy of {} in force, mode {}", self.start.config.display(), mode.name());
+        // Nobody to tell is no reason to fail.
+        let _ = writeln!(
+            io::stderr(),
+            "memwatch: {} with {} of {} hooks, {} processes known",
+            if mode == Mode::Enforce { "enforcing" } else { "observing" },
+            self.probe.hooks.iter().filter(|hook| hook.attached.is_some()).count(),
+            self.probe.hooks.len(),
+            self.engine.processes()
+        );
+        Ok(())
+    }
+
+    /// Takes what the kernel side wrote, one batch.
+    fn drain(&mut self, source: &mut Source) {
+        let (intake, inputs) = (&mut self.intake, &mut self.inputs);
+        source.drain(|record| intake.take(record, inputs));
+        self.feed_all();
+    }
+
+    fn feed_all(&mut self) {
+        let mut inputs = std::mem::take(&mut self.inputs);
+        for input in inputs.drain(..) {
+            self.feed(input);
+        }
+        self.inputs = inputs;
+    }
+
+    /// Gives the engine one input, and carries out what comes of it, and of that.
+    fn feed(&mut self, input: Input) {
+        let mut next = Some(input);
+        let mut waiting: Vec<Input> = Vec::new();
+        while let Some(input) = next.take().or_else(|| waiting.pop()) {
+            let now_ns = boot_ns();
+            self.write_record(now_ns, &input);
+            let mut outbox = std::mem::take(&mut self.outbox);
+            outbox.clear();
+            self.engine.handle(now_ns, input, &mut outbox);
+            self.obey_all(now_ns, &outbox, &mut waiting);
+            self.outbox = outbox;
+        }
+    }
+
+    fn obey_all(&mut self, now_ns: u64, outbox: &Outbox, waiting: &mut Vec<Input>) {
+        // Signals first: no line about one may hold it up.
+        for command in &outbox.commands {
+            if let Some(answer) = self.obey(now_ns, *command) {
+                waiting.push(answer);
+            }
+        }
+        for command in &outbox.commands {
+            self.tell(now_ns, command, outbox);
+        }
+    }
+
+    /// Carries one command out; gives the answer to it.
+    fn obey(&mut self, now_ns: u64, command: Command) -> Option<Input> {
+        match command {
+            Command::Measure(key) => Some(match self.meter.figures(key) {
+                Ok(figures) => {
+                    let figures = Figures { idle: self.idle.is_idle(key), ..figures };
+                    Input::Figures { key, figures }
+                }
+                Err(_) => Input::Unreadable(key),
+            }),
+            Command::Send { decision, key, signal } => {
+                Some(Input::Outcome { decision, outcome: self.actuator.send(key, signal) })
+            }
+            Command::KillCgroup { decision, key } => {
+                Some(Input::Outcome { decision, outcome: self.actuator.kill_cgroup(key) })
+            }
+            Command::RunHook { decision, key, pool, before } => {
+                let outcome = self.run_hook(decision, key, pool, before)?;
+                Some(Input::Outcome { decision, outcome })
+            }
+            Command::Limit(limit) => {
+                let bound = RssLimit {
+                    start_ns: limit.key.start_ns,
+                    bytes: limit.bytes,
+                    signal: limit.signal.0.unsigned_abs(),
+                    rule: limit.rule,
+                };
+                if let Err(error) = self.probe.limit_rss(limit.key.tgid, bound) {
+                    tracing::warn!("process {} has no limit in the kernel: {error}", limit.key.tgid);
+                }
+                None
+            }
+            Command::Rule { key, rule } => {
+                if let Some(mark) = rules::mark_of(&self.rules, rule)
+                    && let Err(error) = self.probe.mark(key.tgid, mark | MARK_INHERITED)
+                {
+                    tracing::warn!("process {} is not marked for its rule: {error}", key.tgid);
+                }
+                None
+            }
+            Command::LookWithin(within_ns) => {
+                self.look_ns = self.look_ns.min(now_ns.saturating_add(within_ns));
+                None
+            }
+            Command::Decided(_) | Command::Closed(_) | Command::Warn(_) => None,
+        }
+    }
+
+    fn tell(&mut self, now_ns: u64, command: &Command, outbox: &Outbox) {
+        let mut line = Vec::new();
+        match self.start.form {
+            Form::Json => self.decisions.json(now_ns, command, &self.engine, outbox, &mut line),
+            Form::Text => {
+                if let Some(text) = sentence(command, &self.engine, outbox) {
+                    line.extend_from_slice(text.as_bytes());
+                    line.push(b'\n');
+                }
+            }
+        }
+        if !line.is_empty() {
+            self.log.write(line);
+        }
+    }
+
+    fn write_record(&mut self, time_ns: u64, input: &Input) {
+        let Some(record) = &mut self.record else { return };
+        let mut line = Vec::new();
+        // Into memory, of types that are numbers and text: it cannot fail.
+        if replay::write(&mut line, &Recorded { time_ns, input: input.clone() }).is_ok() {
+            record.write(line);
+        }
+    }
+
+    /// Looks at the host, and at who is followed where that is due.
+    fn look(&mut self) -> anyhow::Result<()> {
+        let host = self.host.look().context("cannot read /proc/meminfo")?;
+        let now_ns = boot_ns();
+        let moved = host.available.abs_diff(self.swept_available) > host.total / SWEEP_SHARE;
+        if moved || now_ns.saturating_sub(self.swept_ns) >= SWEEP_NS {
+            (self.swept_ns, self.swept_available) = (now_ns, host.available);
+            self.sweep();
+        }
+        let settings = self.engine.settings();
+        let bounds = settings.scopes.iter().filter_map(|scope| {
+            let whole = scope.memory.unwrap_or(host.total);
+            scope.bounds.as_ref().map(|bounds| [bounds.lower.of(whole), bounds.upper.of(whole)])
+        });
+        let bounds: Vec<u64> = bounds.flatten().collect();
+        self.look_ns = now_ns + self.pace.next_look(now_ns, &host, &bounds);
+        self.feed(Input::Host(host));
+        Ok(())
+    }
+
+    fn sweep(&mut self) {
+        let mut followed = std::mem::take(&mut self.followed);
+        self.engine.followed(&mut followed);
+        for key in &followed {
+            if let Ok(resident) = self.meter.resident(*key) {
+                let figures = Figures { resident, ..Figures::default() };
+                self.feed(Input::Figures { key: *key, figures });
+            }
+        }
+        self.followed = followed;
+    }
+
+    /// Reads the configuration again; one with faults changes nothing.
+    fn reload(&mut self) {
+        self.modified = modified(&self.start.config);
+        let settings = match config::load(&self.start.config) {
+            Ok(settings) => settings,
+            Err(faults) => {
+                tracing::error!("the policy stays as it was: {faults}");
+                return;
+            }
+        };
+        let actuator = match actuator(&settings) {
+            Ok(actuator) => actuator,
+            Err(error) => {
+                tracing::error!("the policy stays as it was: {error:#}");
+                return;
+            }
+        };
+        let rules = rules::rules(&settings);
+        if let Err(error) =
+            self.probe.set_rules(&rules).and_then(|()| self.probe.set_knobs(&knobs(&settings, &rules)))
+        {
+            tracing::error!("the policy stays as it was: {error}");
+            return;
+        }
+        (self.actuator, self.rules) = (actuator, rules);
+        let mut outbox = std::mem::take(&mut self.outbox);
+        outbox.clear();
+        self.engine.change(settings, &mut outbox);
+        let mut waiting = Vec::new();
+        self.obey_all(boot_ns(), &outbox, &mut waiting);
+        self.outbox = outbox;
+        for input in waiting {
+            self.feed(input);
+        }
+        tracing::info!("policy of {} in force", self.start.config.display());
+    }
+
+    fn keep_house(&mut self) -> anyhow::Result<()> {
+        self.probe.flush_log();
+        if modified(&self.start.config) != self.modified {
+            self.reload();
+        }
+        let lost = self.probe.faults()?.get(FaultCode::RingFull as usize).copied().unwrap_or(0);
+        if lost > self.ring_lost {
+            tracing::warn!("{} records were lost: the ring buffer was full", lost - self.ring_lost);
+            self.ring_lost = lost;
+            self.intake.reconcile(&mut self.inputs).context("cannot list /proc")?;
+            self.feed_all();
+        }
+        if self.log.shed > self.shed_told {
+            tracing::warn!(
+                "{} lines about decisions were shed: nobody reads them",
+                self.log.shed - self.shed_told
+            );
+            self.shed_told = self.log.shed;
+        }
+        let watches = self.intake.watches() || !self.rules.is_empty();
+        if let Err(reason) = self.probe.watch_touch(watches) {
+            tracing::warn!("touches of fd tables are not seen: {reason}");
+        }
+        Ok(())
+    }
+
+    /// Has a hook run; gives how it ended when it could not be begun.
+    fn run_hook(&self, decision: u64, key: ProcessKey, pool: Option<usize>, before: bool) -> Option<Outcome> {
+        let settings = self.engine.settings();
+        let pool = pool.map_or(settings.found_pools.as_ref(), |pool| settings.pools.get(pool))?;
+        let hooks = &pool.hooks;
+        self.hooks.run(HookCall {
+            command: if before { &hooks.before } else { &hooks.after }.clone(),
+            decision,
+            key,
+            pool: Some(pool.name.clone()),
+            before,
+            deadline: Duration::from_nanos(hooks.deadline_ns),
+        })
+    }
+}
+
+/// Kinds that the policy needs, and floors of the detector.
+fn knobs(settings: &Settings, rules: &[Rule]) -> Knobs {
+    use memwatch_ebpf::abi::event::Kind;
+    let kinds = [
+        Kind::Fork,
+        Kind::Exec,
+        Kind::Exit,
+        Kind::FdTable,
+        Kind::CloseSweep,
+        Kind::Rss,
+        Kind::Action,
+        Kind::RlimitRead,
+        Kind::RlimitSet,
+    ];
+    let floor = settings.fd_tables.iter().map(|rule| rule.min_bytes).min().unwrap_or(u64::MAX);
+    Knobs {
+        kinds: kinds.iter().fold(0, |bits, kind| bits | kind.bit()),
+        min_bytes: u64::MAX,
+        min_table: region_floor(floor),
+        self_tgid: std::process::id(),
+        rules: u32::try_from(rules.len()).unwrap_or(0),
+        ..Knobs::default()
+    }
+}
+
+fn actuator(settings: &Settings) -> anyhow::Result<Box<dyn Actuator>> {
+    let guard = Guard::new(settings.scopes.iter().map(|scope| &scope.reach)).context("cannot open /proc")?;
+    Ok(match settings.mode {
+        Mode::Observe => Box::new(DryRun::new(guard)),
+        Mode::Enforce => Box::new(PidfdActuator::new(guard).context("cannot start the actuator")?),
+    })
+}
+
+/// memwatch itself, and those above it.
+fn own() -> Own {
+    let mut ancestors = Vec::new();
+    let mut next = std::os::unix::process::parent_id();
+    while next > 1 && !ancestors.contains(&next) {
+        ancestors.push(next);
+        let status = std::fs::read_to_string(format!("/proc/{next}/status")).unwrap_or_default();
+        next = status
+            .lines()
+            .find_map(|line| line.strip_prefix("PPid:"))
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(0);
+    }
+    Own { tgid: std::process::id(), ancestors }
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}

@@ -1,0 +1,154 @@
+//! From a record's bytes to the engine's inputs.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use crate::core::detect::fd_table::{Confidence, FdTables, Finding, State};
+use crate::core::fact::{Body, Fact, Identity, ProcessKey};
+use crate::core::policy::{Acted, Figures, Input, Table, TableState, Who};
+use crate::decode::decode;
+use crate::enrich::ledger::Ledger;
+use crate::measure::ProcessMeter;
+
+/// Decodes, attributes and detects, and says it in the engine's words.
+#[derive(Debug)]
+pub(super) struct Intake {
+    ledger: Ledger,
+    detector: FdTables,
+    meter: ProcessMeter,
+    /// The key by which the engine knows the holder of a process id: starts that come from `/proc` are rounded, later ones
+    /// are not, and mean the same process.
+    told: HashMap<u32, ProcessKey>,
+    found: Vec<Finding>,
+    pub(super) undecodable: u64,
+}
+
+impl Intake {
+    pub(super) fn new(ledger: Ledger, detector: FdTables, meter: ProcessMeter) -> Self {
+        Self { ledger, detector, meter, told: HashMap::new(), found: Vec::new(), undecodable: 0 }
+    }
+
+    /// Whether a process with an fd table lives.
+    pub(super) fn watches(&self) -> bool {
+        self.detector.is_watching()
+    }
+
+    /// Everything that runs, parents before children.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be listed.
+    pub(super) fn seed(&mut self, inputs: &mut Vec<Input>) -> io::Result<()> {
+        self.ledger.seed()?;
+        let mut all: Vec<Arc<Identity>> = self.ledger.living().cloned().collect();
+        all.sort_by_key(|identity| (identity.key.start_ns, identity.key.tgid));
+        for identity in all {
+            self.runs(&identity, inputs);
+        }
+        Ok(())
+    }
+
+    /// Records were lost: whoever ended unheard is found.
+    pub(super) fn reconcile(&mut self, inputs: &mut Vec<Input>) -> io::Result<()> {
+        self.ledger.reconcile()?;
+        self.ledger.seed()?;
+        let ledger = &self.ledger;
+        let gone: Vec<ProcessKey> = self
+            .told
+            .values()
+            .copied()
+            .filter(|key| !ledger.living().any(|identity| identity.key.is_same(*key)))
+            .collect();
+        for key in gone {
+            self.told.remove(&key.tgid);
+            inputs.push(Input::Ended(key));
+        }
+        Ok(())
+    }
+
+    /// Takes one record.
+    pub(super) fn take(&mut self, record: &[u8], inputs: &mut Vec<Input>) {
+        let event = match decode(record) {
+            Ok(event) => event,
+            Err(error) => {
+                self.undecodable += 1;
+                tracing::warn!("cannot decode a record of {} bytes: {error}", record.len());
+                return;
+            }
+        };
+        let fact = self.ledger.attribute(event);
+        self.say(&fact, inputs);
+        let mut found = std::mem::take(&mut self.found);
+        self.detector.take(&fact, &mut found);
+        inputs.extend(found.drain(..).map(|finding| Input::Table(self.table(&finding))));
+        self.found = found;
+    }
+
+    fn say(&mut self, fact: &Fact, inputs: &mut Vec<Input>) {
+        let key = self.key(fact.process.key);
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "a new kind of event concerns the policy only by intent"
+        )]
+        match &fact.event.body {
+            Body::Fork(_) => {
+                if let Some(child) = &fact.other {
+                    self.runs(child, inputs);
+                }
+            }
+            Body::Exec(_) => self.runs(&fact.process, inputs),
+            Body::Exit(_) => {
+                self.told.remove(&key.tgid);
+                inputs.push(Input::Ended(key));
+            }
+            Body::CloseSweep(_) => inputs.push(Input::Sweeps(key)),
+            Body::Rss(rss) => {
+                let resident = Some(rss.resident.anon + rss.resident.file + rss.resident.shmem);
+                inputs.push(Input::Figures { key, figures: Figures { resident, ..Figures::default() } });
+                inputs.push(Input::Tick);
+            }
+            Body::Action(action) => inputs.push(Input::Acted(Acted {
+                key,
+                rule: action.rule,
+                bytes: action.bytes,
+                bound: action.bound,
+                done: action.result == 0,
+            })),
+            _ => {}
+        }
+    }
+
+    fn runs(&mut self, identity: &Identity, inputs: &mut Vec<Input>) {
+        let key = self.key(identity.key);
+        self.told.insert(key.tgid, key);
+        let nature = self.meter.nature(key).ok();
+        let is_kernel = nature.is_some_and(|nature| nature.is_kernel);
+        let mut who = Who::new(identity, nature.and_then(|nature| nature.oom_score_adj), is_kernel);
+        who.key = key;
+        inputs.push(Input::Runs(Box::new(who)));
+    }
+
+    /// The key by which the engine knows a process.
+    fn key(&self, key: ProcessKey) -> ProcessKey {
+        self.told.get(&key.tgid).copied().filter(|told| told.is_same(key)).unwrap_or(key)
+    }
+
+    fn table(&self, finding: &Finding) -> Table {
+        Table {
+            key: self.key(finding.process.key),
+            limit: finding.learned.limit,
+            bytes: finding.total_bytes.max(finding.bytes),
+            touched: finding.touched_bytes,
+            state: match finding.state {
+                State::Mapped => TableState::Mapped,
+                State::Touched => TableState::Touched,
+                State::Failed => TableState::Failed,
+            },
+            confidence: match finding.confidence {
+                Confidence::Low => 0,
+                Confidence::Medium => 1,
+                Confidence::High => 2,
+            },
+        }
+    }
+}
