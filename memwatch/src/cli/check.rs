@@ -148,6 +148,13 @@ mod tests {
     }
 
     #[test]
+    fn faults_are_a_failure() {
+        let args = Args { file: "/nonexistent/memwatch.toml".into(), output: Form::Text };
+        let error = run(&args).expect_err("no such file");
+        assert!(error.to_string().contains("/nonexistent/memwatch.toml"), "{error}");
+    }
+
+    #[test]
     fn json_tells_policy_or_faults() {
         let args = Args { file: "x.toml".into(), output: Form::Json };
         let valid = json(&args, &config::parse("", &args.file)).expect("JSON");
