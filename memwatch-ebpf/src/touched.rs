@@ -29,11 +29,10 @@ pub(crate) fn begin(tables: &mut Tables, length: u64, anon: u64) {
     tables.progress = Progress { touched: 0, next_report, anon, place: FAULT_UNSEEN, cpu: 0 };
 }
 
-/// The kernel filled a table as it was asked to, before the first fault.
+/// The kernel filled a table as it was asked to, before the first fault, which reports it.
 #[inline(always)]
 pub(crate) fn populated(process: &mut Process, length: u64) {
     count(&mut process.tables, length);
-    tell(process);
 }
 
 /// The current process, which owns tables, is about to get a page.

@@ -10,7 +10,7 @@ use memwatch_ebpf::table::is_candidate;
 use crate::emit::{emit, knobs, wanted};
 use crate::maps::{add, offset};
 use crate::regs::Regs;
-use crate::{process, resident, tables};
+use crate::{process, resident, tables, touched};
 
 syscall_exit!(9, handle, tracepoint mmap_tracepoint, fexit mmap_fexit, kretprobe mmap_kretprobe);
 
@@ -48,7 +48,7 @@ fn handle(regs: &Regs, result: i64) {
         if flags & MAP_FIXED != 0 && !failed(result) {
             tables::released(process, result as u64, length);
         }
-        resident::look(process);
+        touched::looked_at(process, resident::current_mm());
     }
     // Slot 0 is filled first: an empty one means that no limit was learned.
     if process.learned[0].limit != 0 && is_candidate(prot, flags) {
