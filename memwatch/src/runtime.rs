@@ -6,7 +6,9 @@
 pub mod daemon;
 mod filter;
 mod losses;
+mod notify;
 mod pipeline;
+mod self_protection;
 mod stop;
 mod tree;
 mod writer;
@@ -17,7 +19,9 @@ use anyhow::Context;
 use tokio::time::Instant;
 
 pub use filter::Filter;
+pub use notify::Notifier;
 pub use pipeline::{Outcome, Pipeline};
+pub use self_protection::{Unprotected, protect};
 pub use stop::Stop;
 pub use tree::mark_tree;
 

@@ -154,7 +154,9 @@ fn start(call: &HookCall) -> io::Result<Child> {
     }
     let child = command.spawn()?;
     // The daemon's own protection from the OOM killer is not for its hooks; raising the score is always allowed.
-    if let Some(pid) = child.id() {
+    let is_protected =
+        std::fs::read_to_string("/proc/self/oom_score_adj").is_ok_and(|score| score.starts_with('-'));
+    if is_protected && let Some(pid) = child.id() {
         let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), "0");
     }
     Ok(child)
