@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+pub mod audit;
 pub mod check;
 pub mod daemon;
 pub mod demo;
@@ -41,6 +42,8 @@ enum Command {
     Trace(Box<trace::Args>),
     /// Tell what this machine offers: kernel, rights, each hook and the way it attaches
     Doctor(doctor::Args),
+    /// Set what each cgroup's processes truly hold beside what the kernel charged it for
+    Audit(audit::Args),
     /// Start a child that allocates one slot per descriptor, and show the finding
     Demo(demo::Args),
     /// Check a configuration, and say in words what it would do
@@ -64,6 +67,7 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         Command::Trace(args) => trace::run(*args, cli.verbose > 0).map(|traced| traced.code),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Daemon(args) => daemon::run(args, cli.verbose > 0),

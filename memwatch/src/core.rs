@@ -1,5 +1,6 @@
 //! The deciding part: facts and time in, findings and commands out. Performs no I/O and reads no clock.
 
+pub mod audit;
 pub mod detect;
 pub mod fact;
 pub mod pattern;

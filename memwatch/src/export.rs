@@ -3,6 +3,7 @@
 //! An exporter appends whole lines and never fails, waits or writes by itself; names of processes and files are any
 //! bytes and leave escaped.
 
+pub mod audit;
 pub mod clock;
 pub mod decision;
 pub mod escape;

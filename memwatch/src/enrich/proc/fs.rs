@@ -104,6 +104,14 @@ impl ProcFs {
         std::fs::read(self.path.join("self/mountinfo"))
     }
 
+    /// Opens a file that is no process's.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn file(&self, name: &str) -> io::Result<File> {
+        Ok(File::from(openat(&self.root, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?))
+    }
+
     /// Whether a process lives in the pid namespace of this program; `None` when that cannot be told.
     #[must_use]
     pub fn shares_pid_namespace(&self, tgid: u32) -> Option<bool> {
@@ -229,6 +237,24 @@ impl ProcessDir {
             }
         }
         Ok(Some(()))
+    }
+
+    /// Opens one of its files, with an error that tells whether the process is gone.
+    ///
+    /// # Errors
+    /// When the process is gone or belongs to somebody else.
+    pub fn open(&self, file: &'static str) -> Result<File, ReadError> {
+        self.file(file).map_err(|error| failed(self.tgid, file, error))
+    }
+
+    /// A text of any length, to its end.
+    ///
+    /// # Errors
+    /// When the process is gone or belongs to somebody else.
+    pub fn text(&self, file: &'static str) -> Result<Vec<u8>, ReadError> {
+        let mut text = Vec::with_capacity(FIRST_READ);
+        let read = self.open(file)?.read_to_end(&mut text);
+        read.map(|_| text).map_err(|error| failed(self.tgid, file, error))
     }
 
     fn parsed<T>(

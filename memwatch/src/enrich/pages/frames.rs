@@ -1,0 +1,170 @@
+//! `/proc/kpagecgroup`, `/proc/kpageflags` and `/proc/kpagecount`: 64 bits for each page frame.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+use zerocopy::IntoBytes;
+
+use crate::core::audit::UNTOLD;
+use crate::enrich::proc::ProcFs;
+
+/// Bits of an entry of kpageflags (include/uapi/linux/kernel-page-flags.h, include/linux/kernel-page-flags.h).
+pub mod flag {
+    /// On the lists of pages that can be reclaimed, or of those that cannot.
+    pub const LRU: u64 = 1 << 5;
+    /// Backed by swap: anonymous, or of a file in memory.
+    pub const SWAP_BACKED: u64 = 1 << 14;
+    /// First page of a compound one.
+    pub const HEAD: u64 = 1 << 15;
+    /// Any other page of it.
+    pub const TAIL: u64 = 1 << 16;
+    /// From the pool of huge pages.
+    pub const HUGE: u64 = 1 << 17;
+    /// Locked in memory.
+    pub const LOCKED: u64 = 1 << 33;
+}
+
+/// Pages of the largest compound page that is charged as one.
+const COMPOUND: u64 = 512;
+
+/// Why page frames cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum FramesError {
+    /// A file may not be opened.
+    #[error(
+        "cannot open /proc/{file}: {source}; run as root, or give it CAP_DAC_READ_SEARCH and CAP_SYS_ADMIN"
+    )]
+    Refused {
+        /// The file.
+        file: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The kernel shows no frame numbers.
+    #[error(
+        "pagemap shows no page frames: it needs CAP_SYS_ADMIN in the initial user namespace; run as root on the host"
+    )]
+    Hidden,
+    /// The kernel was built without them.
+    #[error(
+        "there is no /proc/kpageflags: the kernel was built without CONFIG_PROC_PAGE_MONITOR, or /proc hides it; \
+         audit needs such a kernel"
+    )]
+    Absent,
+}
+
+/// The files, open.
+#[derive(Debug)]
+pub struct Frames {
+    owners: Option<File>,
+    flags: File,
+    mappings: Option<File>,
+    /// Owners by frame of the compound pages around one frame, filled when one is asked for.
+    compound: Compound,
+}
+
+#[derive(Debug, Default)]
+struct Compound {
+    first: Option<u64>,
+    owners: Vec<u64>,
+    flags: Vec<u64>,
+}
+
+impl Frames {
+    /// Opens them.
+    ///
+    /// # Errors
+    /// When the kernel has no kpageflags or refuses it. A kernel without kpagecgroup (CONFIG_MEMCG) is no error: no owner
+    /// is told then.
+    pub fn open(proc: &ProcFs) -> Result<Self, FramesError> {
+        let open = |file| match proc.file(file) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(FramesError::Refused { file, source }),
+        };
+        let flags = open("kpageflags")?.ok_or(FramesError::Absent)?;
+        let (owners, mappings) = (open("kpagecgroup")?, open("kpagecount")?);
+        Ok(Self { owners, flags, mappings, compound: Compound::default() })
+    }
+
+    /// Whether the kernel tells owners.
+    #[must_use]
+    pub const fn tells_owners(&self) -> bool {
+        self.owners.is_some()
+    }
+
+    /// Flags of a frame; 0 where there is none.
+    #[must_use]
+    pub fn flags(&self, frame: u64) -> u64 {
+        let mut flags = [0];
+        read(&self.flags, frame, &mut flags);
+        flags[0]
+    }
+
+    /// How many mappings a frame has; 0 where that is not told.
+    #[must_use]
+    pub fn mappings(&self, frame: u64) -> u64 {
+        let mut mappings = [0];
+        if let Some(file) = &self.mappings {
+            read(file, frame, &mut mappings);
+        }
+        mappings[0]
+    }
+
+    /// Inode numbers of the cgroups that these frames are charged to, 0 for none.
+    pub fn owners(&self, frames: Range<u64>, owners: &mut Vec<u64>) {
+        owners.clear();
+        owners.resize(usize::try_from(frames.end.saturating_sub(frames.start)).unwrap_or(0), 0);
+        match &self.owners {
+            Some(file) => read(file, frames.start, owners),
+            None => owners.fill(UNTOLD),
+        }
+    }
+
+    /// Looks again at a frame that is charged to none: up to 6.3 only the first page of a compound one is charged
+    /// (`page_cgroup_ino` of mm/memcontrol.c takes the page's folio since 6.4). `None` when it is no memory of a process:
+    /// the page of zeroes, device memory, memory of the kernel.
+    pub fn second_look(&mut self, frame: u64) -> Option<u64> {
+        let first = frame - frame % COMPOUND;
+        if self.compound.first != Some(first) {
+            let mut around = std::mem::take(&mut self.compound);
+            self.owners(first..first + COMPOUND, &mut around.owners);
+            around.flags.clear();
+            around.flags.resize(around.owners.len(), 0);
+            read(&self.flags, first, &mut around.flags);
+            around.first = Some(first);
+            self.compound = around;
+        }
+        let at = usize::try_from(frame % COMPOUND).unwrap_or(0);
+        let flags = self.compound.flags.get(at).copied().unwrap_or(0);
+        if flags & (flag::LRU | flag::HUGE) == 0 {
+            return None;
+        }
+        if flags & flag::TAIL == 0 || flags & flag::HUGE != 0 {
+            return Some(0);
+        }
+        let up_to = self.compound.flags.get(..=at).unwrap_or_default();
+        let head = up_to.iter().rposition(|flags| flags & flag::HEAD != 0)?;
+        self.compound.owners.get(head).copied()
+    }
+}
+
+/// Reads entries from `frame` on; those beyond the last frame stay 0.
+fn read(file: &File, frame: u64, entries: &mut [u64]) {
+    let mut rest = entries.as_mut_bytes();
+    let mut at = frame * 8;
+    while !rest.is_empty() {
+        match file.read_at(rest, at) {
+            Ok(0) => return,
+            Ok(read) => {
+                at += read as u64;
+                rest = rest.get_mut(read..).unwrap_or_default();
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // A frame beyond memory.
+            Err(_) => return,
+        }
+    }
+}
