@@ -1,6 +1,7 @@
 //! The table of tests, a family a file.
 
 mod action;
+mod audit;
 mod cleanup;
 mod command;
 mod descriptors;
@@ -51,6 +52,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         action::CASES,
         programs::CASES,
         ways::CASES,
+        audit::CASES,
     ]
     .into_iter()
     .flatten()

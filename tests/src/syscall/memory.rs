@@ -155,3 +155,24 @@ pub fn forbid_huge_pages(address: u64, bytes: u64) -> io::Result<()> {
     }))
     .map(drop)
 }
+
+/// Asks for huge pages in a region.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn want_huge_pages(address: u64, bytes: u64) -> io::Result<()> {
+    // SAFETY: advice about a region that `map` returned changes none of its content.
+    checked(i64::from(unsafe {
+        libc::madvise(address as *mut libc::c_void, bytes as usize, libc::MADV_HUGEPAGE)
+    }))
+    .map(drop)
+}
+
+/// Locks a region in memory.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn lock(address: u64, bytes: u64) -> io::Result<()> {
+    // SAFETY: the region is one that `map` returned; locking changes none of its content.
+    checked(i64::from(unsafe { libc::mlock(address as *const libc::c_void, bytes as usize) })).map(drop)
+}

@@ -28,6 +28,17 @@ pub fn unshare_pids() -> io::Result<()> {
     checked(i64::from(unsafe { libc::unshare(libc::CLONE_NEWPID) })).map(drop)
 }
 
+/// Gives the caller mounts of its own.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn unshare_mounts() -> io::Result<()> {
+    // SAFETY: the caller has one thread; only its own view of the system changes.
+    checked(i64::from(unsafe { libc::unshare(libc::CLONE_NEWNS) }))?;
+    // Without this, mounts made here would propagate to the host.
+    mount(None, Path::new("/"), None, libc::MS_REC | libc::MS_PRIVATE)
+}
+
 /// Mounts `source` (or a file system of type `kind`) at `target`.
 ///
 /// # Errors

@@ -6,6 +6,7 @@
 mod descriptors;
 mod fate;
 mod faults;
+mod hold;
 mod inside;
 mod life;
 mod limits;
@@ -53,6 +54,8 @@ enum What {
     Grow(mapping::Grow),
     /// Read a file's pages that are not in the page cache.
     Fault(mapping::Fault),
+    /// Hold files and memory as a server does.
+    Hold(hold::Hold),
     /// Learn the descriptor limit, then ask for one slot per descriptor.
     Table(table::Table),
     /// Read a limit.
@@ -116,6 +119,7 @@ fn act(what: What, report: &mut Report) -> anyhow::Result<ExitCode> {
         What::Brk(brk) => brk.run(report)?,
         What::Grow(grow) => grow.run(report)?,
         What::Fault(fault) => fault.run(report)?,
+        What::Hold(hold) => hold.run(report)?,
         What::Table(table) => table.run(report)?,
         What::ReadLimit(read) => read.run(report)?,
         What::ReadLimits => limits::read_all()?,
