@@ -3,6 +3,7 @@
 //! Whatever is compared is alternated in short blocks, so that the noise of a shared machine meets both sides. Nothing
 //! here is a test: a figure that misses its goal is written as missed, and the task succeeds.
 
+mod audit;
 mod bpftrace;
 mod footprint;
 mod journal;
@@ -33,11 +34,12 @@ struct Bench {
 type Section = (&'static str, fn(&Bench) -> Result<Table>);
 
 /// Every section, in the order of the journal.
-const SECTIONS: [Section; 4] = [
+const SECTIONS: [Section; 5] = [
     ("overhead", overhead::measure),
     ("latency", latency::measure),
     ("throughput", throughput::measure),
     ("footprint", footprint::measure),
+    ("audit", audit::measure),
 ];
 
 pub(crate) const TASK: Task = Task {

@@ -1,9 +1,12 @@
 //! `memwatch audit` of groups and processes that a test makes: what they hold is known, whoever is charged.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, ensure};
+use memwatch::enrich::proc::ProcFs;
+use memwatch::enrich::survey::{Reading, true_use};
 
 use crate::case::Case;
 use crate::cgroup::Group;
@@ -85,9 +88,25 @@ fn holder(group: &Group, arguments: &[&str]) -> anyhow::Result<Trigger> {
 /// A folder in memory, where a test's file is charged to whoever writes it.
 fn in_memory(scratch: &Scratch) -> anyhow::Result<Shared> {
     let name = scratch.path().file_name().context("a scratch folder has a name")?;
-    let path = std::path::Path::new("/dev/shm").join(name);
+    let path = Path::new("/dev/shm").join(name);
     std::fs::create_dir(&path).with_context(|| format!("make {}", path.display()))?;
     Ok(Shared(path))
+}
+
+/// What the library says of one group without a look at the others.
+fn costs(group: &Group, bytes: u64, elsewhere: u64) -> anyhow::Result<()> {
+    let proc = ProcFs::open(Path::new("/proc"))?;
+    for reading in [Reading::Suiting, Reading::OneIn(16)] {
+        let found = true_use(&proc, group.path(), reading)?;
+        // An interval covers the chance of the sample, and the trigger has more than its index.
+        ensure!(found.bytes.low <= bytes + SLACK && bytes <= found.bytes.high, "{found:?}, not {bytes}");
+        ensure!(
+            found.elsewhere.low <= elsewhere + SLACK && elsewhere <= found.elsewhere.high + SLACK,
+            "{found:?}, not {elsewhere} elsewhere"
+        );
+        ensure!(found.charged < SLACK && found.processes == 1, "{found:?}");
+    }
+    Ok(())
 }
 
 /// Removed on drop.
@@ -129,6 +148,7 @@ fn index_of_a_removed_group() -> anyhow::Result<()> {
     let finding = of(&lines, "under_charged_cgroup", &second)?;
     is_near(finding, "missing", INDEX)?;
     is_near(finding, "true_use", INDEX)?;
+    costs(&second, INDEX, INDEX)?;
     finding.expect(&[
         ("file.path", file.as_str().into()),
         ("memwatch.audit.class", "shmem".into()),
@@ -170,6 +190,7 @@ fn index_of_a_living_group() -> anyhow::Result<()> {
     is_near(of(&lines, "audit.cgroup", &first)?, "missing", 0)?;
     let finding = of(&lines, "under_charged_cgroup", &second)?;
     is_near(finding, "missing", INDEX / 2)?;
+    costs(&second, INDEX / 2, INDEX)?;
     finding.expect(&[
         ("memwatch.audit.owner", "other".into()),
         ("memwatch.audit.owner.cgroup.id", first.id()?.into()),
@@ -258,7 +279,7 @@ fn file_in_other_mounts() -> anyhow::Result<()> {
     let running = holder(&writer, &["--mount", folder, "--file", &file, "--bytes", &bytes])?;
     service.take(running.pid())?;
     let (_, lines) = audit(&slice, &["--exact"])?;
-    ensure!(!std::path::Path::new(&file).exists(), "the file is seen from here");
+    ensure!(!Path::new(&file).exists(), "the file is seen from here");
     of(&lines, "under_charged_cgroup", &service)?
         .expect(&[("file.path", file.as_str().into()), ("memwatch.audit.file.seen_by", running.pid().into())])
 }

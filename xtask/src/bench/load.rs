@@ -60,6 +60,22 @@ impl Load {
         Ok(Flooded { calls: calls as u64, seconds })
     }
 
+    /// Has it hold an index of so many bytes, so many of them in memory, mapped so many times, in place of the one before.
+    ///
+    /// # Errors
+    /// The load failed; its own message is on standard error.
+    pub(super) fn index(&mut self, bytes: u64, resident: u64, times: u64) -> Result<()> {
+        self.ask(&format!("index {bytes} {resident} {times}")).map(drop)
+    }
+
+    /// Entries a second that the kernel gives of the index in pagemap, and in kpagecgroup.
+    ///
+    /// # Errors
+    /// The load failed; its own message is on standard error.
+    pub(super) fn kernel_rates(&mut self) -> Result<(f64, f64)> {
+        self.ask("rates")
+    }
+
     /// Gives a command; gives the first two numbers of the answer.
     fn ask(&mut self, command: &str) -> Result<(f64, f64)> {
         writeln!(self.commands, "{command}").context("memwatch-load takes no more commands")?;

@@ -7,7 +7,7 @@ use super::charge::Charged;
 use super::estimate::{Estimate, Weights};
 use super::item::{Class, Items};
 use super::tally::{Count, Tally};
-use super::tree::{Removed, Tree};
+use super::tree::{Group, Removed, Tree};
 
 /// Where pages are charged, as seen from a cgroup whose processes map them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -300,8 +300,9 @@ fn dying(tree: &Tree) -> Vec<Dying> {
     let mut found: Vec<_> = (0..u32::try_from(tree.groups().len()).unwrap_or(u32::MAX))
         .filter_map(|below| {
             let held = tree.held_by_dying(below)?;
-            let is_bound = tree.get(below).is_some_and(|it| it.local.is_none() && !it.is_inner)
-                || tree.get(below).is_some_and(|it| it.local.is_none() && it.parent.is_none());
+            let tells_apart =
+                |group: &Group| group.local.is_some() || (group.is_inner && group.parent.is_some());
+            let is_bound = !tree.get(below).is_some_and(tells_apart);
             Some(Dying { below, count: tree.dying(below), held, is_bound })
         })
         .collect();

@@ -82,8 +82,8 @@ impl Sink for Batch {
             self.waiting.push(
                 (frame << FRAME_SHIFT)
                     | (side << SIDE_SHIFT)
-                    | u64::from(entry.is_of_file()) * OF_FILE
-                    | u64::from(entry.is_alone()) * ALONE,
+                    | (u64::from(entry.is_of_file()) * OF_FILE)
+                    | (u64::from(entry.is_alone()) * ALONE),
             );
         }
     }

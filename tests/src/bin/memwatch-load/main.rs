@@ -7,6 +7,7 @@
 mod arrivals;
 mod cost;
 mod flood;
+mod index;
 mod kernel;
 mod serve;
 mod statistics;

@@ -2,7 +2,8 @@
 //!
 //! `measure LOAD MILLISECONDS` answers `MEDIAN MINIMUM BATCHES` (nanoseconds per operation); `flood PROCESSES SECONDS RATE`
 //! (0: as fast as it goes) answers `CALLS SECONDS`. What a flood started waits until the next command, so that its
-//! end is no part of what is measured.
+//! end is no part of what is measured. `index BYTES RESIDENT TIMES` holds a file in memory and answers `PAGES 0`; `rates`
+//! answers `PAGEMAP KPAGECGROUP` (entries per second that the kernel gives of it).
 
 use std::io::{BufRead as _, Write as _};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::cost::Load;
 use crate::flood::Flood;
+use crate::index::Index;
 
 /// Serves until standard input ends.
 ///
@@ -18,6 +20,7 @@ use crate::flood::Flood;
 /// A command is not understood, or the kernel refuses an operation of a load.
 pub(crate) fn run() -> Result<()> {
     let mut flood = None;
+    let mut index: Option<Index> = None;
     for line in std::io::stdin().lock().lines() {
         let line = line.context("cannot read a command")?;
         drop(flood.take());
@@ -33,6 +36,17 @@ pub(crate) fn run() -> Result<()> {
                 let answer = format!("{calls} {}", started.elapsed().as_secs_f64());
                 flood = Some(started);
                 answer
+            }
+            ["index", bytes, resident, times] => {
+                // The one before gives its memory back first.
+                drop(index.take());
+                let made = index.insert(Index::new(bytes.parse()?, resident.parse()?, times.parse()?)?);
+                format!("{} 0", made.pages)
+            }
+            ["rates"] => {
+                let index = index.as_ref().context("no index is held: give the command `index` before")?;
+                let (pagemap, owners) = index.kernel_rates()?;
+                format!("{pagemap} {owners}")
             }
             _ => bail!("`{line}` is no command: see serve.rs for those that are"),
         };
