@@ -67,7 +67,7 @@ pub enum SurveyError {
 /// # Errors
 /// When there is no memory controller, or page frames cannot be looked at; the message names what is missing.
 pub fn survey(proc: &ProcFs, reading: Reading) -> Result<(Survey, Notes), SurveyError> {
-    let started = Instant::now();
+    let (started, cpu_before) = (Instant::now(), sys::cpu_ns());
     let page_bytes = sys::page_size();
     let hierarchy = MemoryHierarchy::find(&proc.mountinfo()?)?;
     let frames = Frames::open(proc)?;
@@ -95,6 +95,7 @@ pub fn survey(proc: &ProcFs, reading: Reading) -> Result<(Survey, Notes), Survey
     notes.pages = batch.pages();
     let tally = batch.finish();
     notes.took_ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    notes.cpu_ns = sys::cpu_ns().saturating_sub(cpu_before);
     Ok((Survey { tree: cgroups.tree, tally, items, members, rate: draw.rate(), page_bytes }, notes))
 }
 

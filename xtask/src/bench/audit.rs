@@ -37,9 +37,9 @@ pub(super) fn measure(bench: &Bench) -> Result<Table> {
         "Audit",
         &format!(
             "An index is a file in memory that one process maps and has read. Exact: `memwatch audit --exact` of the whole \
-             host, pages and time as it states them, {} runs; on one core, as all of audit. What the kernel gives: \
-             entries of pagemap and kpagecgroup read in order in pieces of 256 KiB, each the best of three, as \
-             1 / (1/pagemap + 1/kpagecgroup). Samples: one page in {ONE_IN}, which is what audit chooses where 44 GiB \
+             host, pages and CPU time as it states them, {} runs. What the kernel gives: \
+             entries of pagemap and kpagecgroup read in order in pieces of 256 KiB, each the best of three, in CPU time \
+             too, as 1 / (1/pagemap + 1/kpagecgroup). Samples: one page in {ONE_IN}, which is what audit chooses where 44 GiB \
              are resident; time of the whole command.",
             bench.rounds
         ),
@@ -69,7 +69,7 @@ fn exact(bench: &Bench, load: &mut Load, bytes: u64, table: &mut Table) -> Resul
         let lines = audit(&bench.memwatch, &["audit", "--exact"])?;
         let summary = line(&lines, "memwatch.audit")?;
         let rate = number(summary, "memwatch.audit.pages")? as f64 * 1e9
-            / number(summary, "memwatch.audit.duration")? as f64;
+            / number(summary, "memwatch.audit.cpu")? as f64;
         rates.push(rate);
         shares.push(rate * (1.0 / of_pagemap + 1.0 / of_owners));
         pagemap.push(of_pagemap);

@@ -21,6 +21,8 @@ pub struct Notes {
     pub is_unified: bool,
     /// Time it took.
     pub took_ns: u64,
+    /// CPU time it took.
+    pub cpu_ns: u64,
 }
 
 /// Where a file can be found.

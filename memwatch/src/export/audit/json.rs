@@ -44,6 +44,7 @@ fn summary(report: &Report, clock: Clock, out: &mut Vec<u8>) {
     line.text(&keys::HIERARCHY, if notes.is_unified { b"v2" } else { b"v1" });
     line.flag(&keys::TELLS_OWNERS, notes.tells_owners);
     line.number(&keys::TOOK, notes.took_ns);
+    line.number(&keys::CPU, notes.cpu_ns);
     line.number(&keys::FINDINGS, report.findings() as u64);
     line.end();
 }

@@ -136,6 +136,7 @@ keys! {
     HIERARCHY: "memwatch.audit.hierarchy" Text "" SUMMARY => "`v1` or `v2`: where the memory controller is.";
     TELLS_OWNERS: "memwatch.audit.tells_owners" Flag "" SUMMARY => "Whether the kernel tells whom pages are charged to. Without /proc/kpagecgroup, what is missing is taken from the counters.";
     TOOK: "memwatch.audit.duration" Integer "ns" SUMMARY => "Time the reading took.";
+    CPU: "memwatch.audit.cpu" Integer "ns" SUMMARY => "CPU time it took, on one core.";
     FINDINGS: "memwatch.audit.findings" Integer "" SUMMARY => "Lines `memwatch.under_charged_cgroup` that follow.";
 
     LIMIT: "memwatch.audit.limit" Integer "bytes" &[Line::Cgroup, Line::UnderCharged] => "The limit of the cgroup's memory, when it has one.";

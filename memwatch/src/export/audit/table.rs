@@ -53,10 +53,11 @@ fn head(report: &Report, text: &mut String) {
     };
     let _ = write!(
         text,
-        "{pages} of {} processes read: {} pages in {} (cgroup {})",
+        "{pages} of {} processes read: {} pages in {}, {} of CPU (cgroup {})",
         notes.processes,
         notes.pages,
         Nanos(notes.took_ns),
+        Nanos(notes.cpu_ns),
         if notes.is_unified { "v2" } else { "v1" }
     );
     if notes.gone > 0 {
