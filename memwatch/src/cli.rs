@@ -25,7 +25,7 @@ use clap::{CommandFactory, Parser, Subcommand};
     after_help = "\
 Start with `memwatch demo`: it needs no server and shows what a finding looks like.
 Then `memwatch trace` watches the whole host, and `memwatch trace -- COMMAND` one program from its first instruction.
-Exit status: 0 done, 1 failed, 2 wrong usage; `doctor` and `trace -- COMMAND` have their own."
+Exit status: 0 done, 1 failed, 2 wrong usage; `audit`, `doctor` and `trace -- COMMAND` have their own."
 )]
 pub struct Cli {
     /// Log to standard error: -v hooks, rules and state changes, -vv refusals too, -vvv all; MEMWATCH_LOG takes a

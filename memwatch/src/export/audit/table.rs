@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use super::words;
 use crate::core::audit::{Balance, Charged, Class, Dying, Estimate, Owner, Report};
+use crate::core::quantity::{Bytes, Nanos};
 use crate::export::escape;
-use crate::export::quantity::{Bytes, Nanos};
 
 /// Owners told of each cgroup at most; JSON has all.
 const OWNERS: usize = 4;
