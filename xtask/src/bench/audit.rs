@@ -96,16 +96,18 @@ fn exact(bench: &Bench, load: &mut Load, bytes: u64, table: &mut Table) -> Resul
 }
 
 fn sampled(bench: &Bench, what: &str, options: &[&str], table: &mut Table) -> Result<()> {
-    let mut seconds = Vec::new();
+    let (mut seconds, mut of_cpu) = (Vec::new(), Vec::new());
     for _ in 0..bench.rounds {
         let started = std::time::Instant::now();
-        audit(&bench.memwatch, options)?;
+        let lines = audit(&bench.memwatch, options)?;
         seconds.push(started.elapsed().as_secs_f64());
+        of_cpu.push(number(line(&lines, "memwatch.audit")?, "memwatch.audit.cpu")? as f64 / 1e9);
     }
-    let seconds = Sample::new(seconds);
+    let (seconds, of_cpu) = (Sample::new(seconds), Sample::new(of_cpu));
+    let write = |value| format!("{value:.2}");
     table.row(vec![
         format!("a sample: {what}"),
-        format!("{} s", seconds.spread(|value| format!("{value:.2}"))),
+        format!("{} s, {} s of CPU", seconds.spread(write), of_cpu.spread(write)),
         format!("<= {SAMPLE_GOAL} s"),
         verdict(seconds.median() <= SAMPLE_GOAL).into(),
     ]);

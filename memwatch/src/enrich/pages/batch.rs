@@ -1,5 +1,5 @@
-//! Pages that wait to be counted. They are put in the order of their frames, so that owners of neighbours are read at
-//! once: a read costs as much as a few entries.
+//! Pages that wait to be counted. They lie on shelves by their frames, so that owners of neighbours are read at once: a read
+//! costs as much as a few entries.
 
 use std::collections::HashMap;
 
@@ -8,14 +8,15 @@ use super::pagemap::Entry;
 use crate::core::audit::item::Class;
 use crate::core::audit::tally::{EyeId, Tally, View};
 
-/// Pages that wait at most.
-const PAGES: usize = 1 << 19;
+/// Pages that wait at most: the more there are, the more of them are neighbours. They take 16 MiB.
+const PAGES: usize = 1 << 21;
 /// Sides that wait at most; their numbers fit the bits that a page has for them.
 const SIDES: usize = 1 << 20;
+/// Frames of a shelf, as a power of two: their owners fit a processor's cache.
+const SHELF_BITS: u32 = 15;
+const SHELF: usize = 1 << SHELF_BITS;
 /// Frames between two that are read through rather than skipped.
-const GAP: u64 = 6;
-/// Frames read at once.
-const SPAN: u64 = 1 << 15;
+const GAP: usize = 6;
 
 /// Bits of a waiting page below its frame number.
 const FRAME_SHIFT: u32 = 24;
@@ -46,7 +47,11 @@ struct Seen {
 pub struct Batch {
     frames: Frames,
     tally: Tally,
-    waiting: Vec<u64>,
+    /// First frame and waiting pages of each shelf.
+    shelves: Vec<(u64, Vec<u64>)>,
+    by_frame: HashMap<u64, usize>,
+    last_shelf: usize,
+    waiting: usize,
     sides: Vec<Seen>,
     owners: Vec<u64>,
     /// Whether the files of a device are in memory.
@@ -71,20 +76,25 @@ impl Sink for Batch {
     }
 
     fn add(&mut self, entry: Entry) {
-        if self.waiting.len() >= PAGES {
+        if self.waiting >= PAGES {
             let side = self.sides.last().map(|seen| seen.side);
             self.count();
             self.sides.extend(side.map(|side| Seen { side, eyes: [None; 2] }));
         }
         let frame = entry.frame();
+        if frame == 0 || frame >> (u64::BITS - FRAME_SHIFT) != 0 {
+            return;
+        }
         let side = (self.sides.len() as u64).saturating_sub(1);
-        if frame != 0 && frame >> (u64::BITS - FRAME_SHIFT) == 0 {
-            self.waiting.push(
-                (frame << FRAME_SHIFT)
-                    | (side << SIDE_SHIFT)
-                    | (u64::from(entry.is_of_file()) * OF_FILE)
-                    | (u64::from(entry.is_alone()) * ALONE),
-            );
+        let page = (frame << FRAME_SHIFT)
+            | (side << SIDE_SHIFT)
+            | (u64::from(entry.is_of_file()) * OF_FILE)
+            | (u64::from(entry.is_alone()) * ALONE);
+        self.waiting += 1;
+        let first = frame >> SHELF_BITS << SHELF_BITS;
+        match self.shelves.get_mut(self.last_shelf) {
+            Some((last, pages)) if *last == first => pages.push(page),
+            _ => self.shelve(first, page),
         }
     }
 }
@@ -96,9 +106,12 @@ impl Batch {
         Self {
             frames,
             tally: Tally::default(),
-            waiting: Vec::with_capacity(PAGES),
+            shelves: Vec::new(),
+            by_frame: HashMap::new(),
+            last_shelf: 0,
+            waiting: 0,
             sides: Vec::new(),
-            owners: Vec::new(),
+            owners: vec![0; SHELF],
             devices: HashMap::new(),
             pages: 0,
         }
@@ -106,8 +119,8 @@ impl Batch {
 
     /// Pages added so far.
     #[must_use]
-    pub fn pages(&self) -> u64 {
-        self.pages + self.waiting.len() as u64
+    pub const fn pages(&self) -> u64 {
+        self.pages + self.waiting as u64
     }
 
     /// Counts what waits, and gives the counters.
@@ -117,37 +130,51 @@ impl Batch {
         self.tally
     }
 
+    /// Puts a page on another shelf than the one before it.
+    fn shelve(&mut self, first: u64, page: u64) {
+        let at = *self.by_frame.entry(first).or_insert(self.shelves.len());
+        match self.shelves.get_mut(at) {
+            Some((_, pages)) => pages.push(page),
+            None => self.shelves.push((first, vec![page])),
+        }
+        self.last_shelf = at;
+    }
+
     fn count(&mut self) {
-        let mut waiting = std::mem::take(&mut self.waiting);
-        self.pages += waiting.len() as u64;
-        // Stable: it takes advantage of runs that are in order, which frames of one mapping mostly are.
-        waiting.sort();
+        self.pages += self.waiting as u64;
+        self.waiting = 0;
         let mut owners = std::mem::take(&mut self.owners);
-        let mut rest = waiting.as_slice();
-        while let Some(&first) = rest.first() {
-            let first = first >> FRAME_SHIFT;
-            let mut end = first + 1;
-            let near = rest.iter().take_while(|&&page| {
-                let frame = page >> FRAME_SHIFT;
-                let is_near = frame <= end + GAP && frame - first < SPAN;
-                end = if is_near { frame + 1 } else { end };
-                is_near
-            });
-            let length = near.count();
-            let (near, after) = rest.split_at(length);
-            self.frames.owners(first..end, &mut owners);
-            for &page in near {
+        for (first, pages) in std::mem::take(&mut self.shelves) {
+            self.read_owners(first, &pages, &mut owners);
+            for page in pages {
                 let frame = page >> FRAME_SHIFT;
                 let owner = owners.get((frame - first) as usize).copied().unwrap_or(0);
                 self.see(page, frame, owner);
             }
-            rest = after;
         }
-        waiting.clear();
-        self.waiting = waiting;
         self.owners = owners;
+        self.by_frame.clear();
         self.sides.clear();
         self.tally.close_eyes();
+    }
+
+    /// Reads the owners of the frames of a shelf on which pages wait, near ones at once.
+    fn read_owners(&self, first: u64, pages: &[u64], owners: &mut [u64]) {
+        let mut wanted = [0; SHELF];
+        for page in pages {
+            if let Some(wanted) = wanted.get_mut(((page >> FRAME_SHIFT) - first) as usize) {
+                *wanted = WANTED;
+            }
+        }
+        let mut at = 0;
+        while let Some(start) = next(&wanted, at) {
+            let mut end = start + 1;
+            while let Some(more) = next(&wanted, end).filter(|more| more - end <= GAP) {
+                end = more + 1;
+            }
+            self.frames.read_owners(first + start as u64, owners.get_mut(start..end).unwrap_or_default());
+            at = end;
+        }
     }
 
     fn see(&mut self, page: u64, frame: u64, owner: u64) {
@@ -196,4 +223,12 @@ impl Batch {
         }
         eye
     }
+}
+
+/// Marks a frame of a shelf whose owner is to be read.
+const WANTED: u8 = 1;
+
+/// The first from `from` on that is marked.
+fn next(wanted: &[u8], from: usize) -> Option<usize> {
+    memchr::memchr(WANTED, wanted.get(from..)?).map(|found| from + found)
 }

@@ -117,8 +117,13 @@ impl Frames {
     pub fn owners(&self, frames: Range<u64>, owners: &mut Vec<u64>) {
         owners.clear();
         owners.resize(usize::try_from(frames.end.saturating_sub(frames.start)).unwrap_or(0), 0);
+        self.read_owners(frames.start, owners);
+    }
+
+    /// The same of frames from `first` on; those beyond memory keep what stands there.
+    pub fn read_owners(&self, first: u64, owners: &mut [u64]) {
         match &self.owners {
-            Some(file) => read(file, frames.start, owners),
+            Some(file) => read(file, first, owners),
             None => owners.fill(UNTOLD),
         }
     }
