@@ -55,6 +55,8 @@ pub enum Fit {
     Heap = 4,
     /// The power of two above min(N, 2^27), 16 bytes each.
     Capped = 5,
+    /// L = N x k and what lies beside it: neighbouring mappings that the kernel shows as one. Never in a record.
+    Merged = 6,
 }
 
 impl Fit {
@@ -133,6 +135,27 @@ pub fn explain_heap(limit: u64, growth: u64) -> Option<Match> {
         return None;
     }
     multiple(limit, growth, HEAP_PAD, Fit::Heap)
+}
+
+/// Explains the length of an area of `/proc/PID/maps`, of which up to `slack` bytes may be no part of the table: the
+/// kernel joins neighbouring mappings of one kind (`vma_merge_new_range` of mm/vma.c, 6.18), and several tables with them.
+#[must_use]
+pub fn explain_area(limit: u64, length: u64, slack: u64) -> Option<Match> {
+    if limit < 2 || limit > length {
+        return None;
+    }
+    explain_mapping(limit, length).or_else(|| multiple(limit, length, slack, Fit::Merged)).or_else(|| {
+        let capped = multiple(CAP, length, slack, Fit::Capped).filter(|_| limit > CAP);
+        capped.filter(|found| u64::from(found.element) == CAP_ELEMENT)
+    })
+}
+
+/// Bytes of the kernel's own descriptor table with this many slots: pointers, two bitmaps of one bit each, and one of a
+/// bit per word of those (`alloc_fdtable` of fs/file.c, 6.18).
+#[must_use]
+#[inline(always)]
+pub const fn kernel_bytes(slots: u64) -> u64 {
+    slots * 8 + slots / 4 + slots / 512
 }
 
 #[inline(always)]
@@ -236,6 +259,25 @@ mod tests {
     }
 
     #[test]
+    fn areas_may_hold_more_than_the_table() {
+        // As seen with slapd (56 + 664 bytes in one area) and rpcbind (five pages beside the table).
+        let area = |length| explain_area(20_000, length, 32 << 10).expect("a match");
+        let slapd = area(14_405_632);
+        assert_eq!((slapd.element, slapd.overhead, slapd.fit), (720, 5632, Fit::Merged));
+        assert_eq!(area(184_320).element, 8);
+        assert_eq!(area(malloc(20_000 * 8)).fit, Fit::Exact);
+        assert_eq!(explain_area(20_000, 184_320, 1 << 10), None);
+        let erlang = explain_area(HUGE, (16 << 27) + (300 << 10), 1 << 20).expect("a match");
+        assert_eq!((erlang.element, erlang.overhead, erlang.fit), (16, 300 << 10, Fit::Capped));
+    }
+
+    #[test]
+    fn the_kernel_s_own_table() {
+        assert_eq!(kernel_bytes(64), 512 + 16);
+        assert_eq!(kernel_bytes(1 << 20), (8 << 20) + (256 << 10) + 2048);
+    }
+
+    #[test]
     fn packing_loses_nothing() {
         for (limit, length) in
             [(HUGE, malloc(HUGE * 8)), (HUGE, 16 << 27), (1_000_003, malloc((1 << 20) * 16))]
@@ -275,6 +317,7 @@ mod tests {
         for limit in edges {
             for length in edges {
                 let _ = (explain_mapping(limit, length), explain_heap(limit, length));
+                let _ = explain_area(limit, length, limit / 64);
             }
         }
     }

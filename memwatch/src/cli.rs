@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod demo;
 pub mod doctor;
 pub mod replay;
+pub mod scan;
 pub mod trace;
 pub mod values;
 
@@ -25,7 +26,7 @@ use clap::{CommandFactory, Parser, Subcommand};
     after_help = "\
 Start with `memwatch demo`: it needs no server and shows what a finding looks like.
 Then `memwatch trace` watches the whole host, and `memwatch trace -- COMMAND` one program from its first instruction.
-Exit status: 0 done, 1 failed, 2 wrong usage; `audit`, `doctor` and `trace -- COMMAND` have their own."
+Exit status: 0 done, 1 failed, 2 wrong usage; `audit`, `doctor`, `scan` and `trace -- COMMAND` have their own."
 )]
 pub struct Cli {
     /// Log to standard error: -v hooks, rules and state changes, -vv refusals too, -vvv all; MEMWATCH_LOG takes a
@@ -40,6 +41,8 @@ pub struct Cli {
 enum Command {
     /// Show memory, limits and fd tables live
     Trace(Box<trace::Args>),
+    /// List processes whose memory follows from their descriptor limit, or will after a restart
+    Scan(scan::Args),
     /// Tell what this machine offers: kernel, rights, each hook and the way it attaches
     Doctor(doctor::Args),
     /// Set what each cgroup's processes truly hold beside what the kernel charged it for
@@ -66,6 +69,7 @@ pub fn run() -> ExitCode {
     start_log(cli.verbose);
     let done = match cli.command {
         Command::Trace(args) => trace::run(*args, cli.verbose > 0).map(|traced| traced.code),
+        Command::Scan(args) => Ok(scan::run(&args)),
         Command::Doctor(args) => doctor::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Demo(args) => demo::run(&args),

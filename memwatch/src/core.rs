@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod detect;
+pub mod exposure;
 pub mod fact;
 pub mod pattern;
 pub mod policy;

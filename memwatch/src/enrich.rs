@@ -10,9 +10,11 @@
 
 pub mod cgroup;
 pub mod container;
+pub mod identify;
 pub mod ledger;
 pub mod memory_cgroups;
 pub mod pages;
 mod place;
 pub mod proc;
 pub mod survey;
+pub mod unit_limit;

@@ -13,6 +13,7 @@ pub mod kernel_names;
 pub mod lost_kinds;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod scan;
 pub mod schema;
 mod subject;
 pub mod summary;

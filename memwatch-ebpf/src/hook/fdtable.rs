@@ -6,6 +6,7 @@
 
 use memwatch_ebpf::abi::event::{FdTableGrowth, Kind, UNKNOWN};
 use memwatch_ebpf::abi::state::Process;
+use memwatch_ebpf::table;
 
 use super::mmap::failed;
 use crate::emit::{emit, knobs, wanted};
@@ -47,8 +48,7 @@ pub(super) fn look(process: &mut Process) {
             *body = FdTableGrowth {
                 old_slots: if before == 0 { UNKNOWN } else { before },
                 new_slots: slots,
-                // Pointers, two bitmaps of one bit each, and one of a bit per word of those (fs/file.c, alloc_fdtable).
-                bytes: slots * 8 + slots / 4 + slots / 512,
+                bytes: table::kernel_bytes(slots),
             };
         });
     }

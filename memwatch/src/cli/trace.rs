@@ -187,7 +187,8 @@ fn code_of(status: ExitStatus) -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
-fn width() -> usize {
+/// Columns of standard output, or enough where it is no terminal.
+pub(super) fn width() -> usize {
     if !std::io::stdout().is_terminal() {
         return 160;
     }

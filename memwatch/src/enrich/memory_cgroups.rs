@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use super::cgroup::{Mount, parse_mounts};
 use super::proc::Memberships;
 use crate::core::audit::{Charged, Group, Tree};
+use crate::core::fact::Hierarchy;
 pub use stat::{parse_dying, parse_stat};
 
 /// Cgroups read at most; a host has hundreds to a few thousand.
@@ -49,7 +50,7 @@ impl MemoryHierarchy {
     pub fn find(mountinfo: &[u8]) -> Result<Self, HierarchyError> {
         let mounts = parse_mounts(mountinfo);
         let has_memory = |mount: &&Mount| {
-            if mount.unified {
+            if mount.hierarchy == Some(Hierarchy::Unified) {
                 let controllers = std::fs::read(mount.point.join("cgroup.controllers")).unwrap_or_default();
                 controllers.split(u8::is_ascii_whitespace).any(|name| name == b"memory")
             } else {
@@ -64,7 +65,7 @@ impl MemoryHierarchy {
     /// Whether it is the unified hierarchy (v2).
     #[must_use]
     pub const fn is_unified(&self) -> bool {
-        self.mount.unified
+        matches!(self.mount.hierarchy, Some(Hierarchy::Unified))
     }
 
     /// Where it is mounted.

@@ -3,11 +3,14 @@
 //! Every parser takes any bytes and gives a value or a [`ParseError`]; none of them panics. What a process can choose
 //! (its name, its arguments, the path of its executable) is kept as bytes.
 
+mod areas;
 mod cgroups;
 mod cmdline;
 mod exe;
 mod fs;
 mod limits;
+mod lines;
+mod maps;
 pub(crate) mod number;
 mod stat;
 mod status;
@@ -17,6 +20,8 @@ pub use cmdline::parse_cmdline;
 pub use exe::{Exe, parse_exe};
 pub use fs::{ProcFs, ProcessDir, ReadError};
 pub use limits::{Limit, Limits, parse_limits};
+pub use lines::LineBuffer;
+pub use maps::{Mapping, SmapsLine, parse_mapping, parse_smaps_line};
 pub use stat::{Stat, StatLine, parse_stat, scan_stat};
 pub use status::{Status, parse_status};
 

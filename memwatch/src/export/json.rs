@@ -3,6 +3,7 @@
 //! What is not known is left out, never 0. Losses are lines of their own.
 
 mod body;
+mod exposure;
 mod finding;
 mod line;
 mod process;

@@ -15,6 +15,9 @@ const fn kind(name: &'static str, meaning: &'static str, remedy: &'static str) -
     LostKind { name, meaning, remedy }
 }
 
+/// What a scan lacks when it cannot read of a process.
+const SCAN_RIGHTS: &str = "run as root, or with CAP_SYS_PTRACE";
+
 /// Every kind that is reported.
 pub const ALL: &[LostKind] = &[
     kind(
@@ -40,11 +43,6 @@ pub const ALL: &[LostKind] = &[
         "try another way to attach with --attach",
     ),
     kind("signal", "signals of a rule that the kernel would not send", "see `memwatch.action.error`"),
-    kind(
-        "watch_map_full",
-        "processes with a table whose touched growth is seen at samples only",
-        "raise --sample-hz",
-    ),
     kind("mark_map_full", "descendants missing from a tree or a rule", "raise --max-processes"),
     kind(
         "attribution_failed",
@@ -75,6 +73,17 @@ pub const ALL: &[LostKind] = &[
         "findings_state_evicted",
         "processes with a table that were forgotten before their end",
         "raise --min-table",
+    ),
+    kind("scan_processes", "processes of which nothing could be read", SCAN_RIGHTS),
+    kind(
+        "scan_memory",
+        "processes large enough for a table, whose areas of memory could not be read",
+        SCAN_RIGHTS,
+    ),
+    kind(
+        "scan_residence",
+        "processes with a table of which it is not known how much is resident",
+        SCAN_RIGHTS,
     ),
 ];
 

@@ -8,7 +8,9 @@ use memwatch_ebpf::abi::state::{Counters, LEARNED_READ, Learned};
 use memwatch_ebpf::table::Fit;
 use zerocopy::FromZeros;
 
+use crate::core::detect::fd_table::standing::{Expectation, Limits};
 use crate::core::detect::fd_table::{Confidence, Finding, Reason, Source, State};
+use crate::core::exposure::{Exposure, Origin, Risk};
 use crate::core::fact::{Body, Container, Event, Fact, Hierarchy, Identity, ProcessKey};
 
 /// 2023-11-14T22:13:20Z.
@@ -172,6 +174,30 @@ pub(super) fn fact(kind: Kind) -> Fact {
         process: Arc::new(identity()),
         other: None,
     }
+}
+
+/// What a scan found of a process, under a limit of 1,000,003.
+pub(super) fn exposure(risk: Risk, origin: Option<Origin>) -> Exposure {
+    Exposure {
+        process: Arc::new(identity()),
+        time_ns: 5,
+        limits: Limits { soft: 1_000_003, hard: 1 << 20 },
+        origin,
+        kernel_slots: Some(64),
+        risk,
+    }
+}
+
+/// An exposure of every kind and origin.
+pub(super) fn exposures() -> Vec<Exposure> {
+    let expectation = Expectation::of(Some(b"/usr/bin/uwsgi"), b"").expect("a known program");
+    let unit = Origin::Setting { unit: Some("a.service".into()), file: "/etc/systemd/a".into() };
+    vec![
+        exposure(Risk::Table { finding: Box::new(finding()), touched: Some(4096) }, Some(unit)),
+        exposure(Risk::Expected { expectation }, Some(Origin::Own)),
+        exposure(Risk::Kernel, Some(Origin::Inherited { from: 7, comm: b"sh".to_vec() })),
+        exposure(Risk::Kernel, Some(Origin::Runtime { name: None, from: Some(8) })),
+    ]
 }
 
 pub(super) fn finding() -> Finding {

@@ -15,6 +15,8 @@ pub const VERSION: u64 = 1;
 pub enum Name {
     /// An event of the kernel side, or a finding ([`Kind::FdTable`]).
     Of(Kind),
+    /// What a scan found.
+    Exposure,
     /// Something was lost.
     Lost,
 }
@@ -40,6 +42,7 @@ impl Name {
             Self::Of(Kind::Exec) => "memwatch.exec",
             Self::Of(Kind::Fork) => "memwatch.fork",
             Self::Of(Kind::Exit) => "memwatch.exit",
+            Self::Exposure => "memwatch.exposure",
             Self::Lost => "memwatch.lost",
         }
     }
@@ -73,13 +76,17 @@ impl Name {
             Self::Of(Kind::Exec) => "A process runs another program.",
             Self::Of(Kind::Fork) => "A process made another process. The line is the parent's.",
             Self::Of(Kind::Exit) => "A process ended: its last thread is gone.",
+            Self::Exposure => {
+                "Finding of `memwatch scan`: a process has a table with one slot per possible descriptor, or will have \
+                 after its next start. A process has one such line; the largest `at_risk_bytes` come first."
+            }
             Self::Lost => "Something was shed or could not be read since the last such line.",
         }
     }
 
     /// Every name, in the order of the wire numbers.
     pub fn all() -> impl Iterator<Item = Self> {
-        Kind::ALL.into_iter().map(Self::Of).chain([Self::Lost])
+        Kind::ALL.into_iter().map(Self::Of).chain([Self::Exposure, Self::Lost])
     }
 }
 
@@ -122,7 +129,7 @@ pub enum Lines {
     Every,
     /// All that speak of a process.
     Process,
-    /// Those that come from one thread: a finding is about a process.
+    /// Those that come from one thread: findings are about processes.
     Thread,
     /// Those of one name.
     Only(Name),
@@ -165,7 +172,7 @@ impl Field {
         match self.lines {
             Lines::Every => true,
             Lines::Process => name != Name::Lost,
-            Lines::Thread => name != Name::Lost && name != Name::Of(Kind::FdTable),
+            Lines::Thread => !matches!(name, Name::Lost | Name::Exposure | Name::Of(Kind::FdTable)),
             Lines::Only(only) => name == only,
         }
     }

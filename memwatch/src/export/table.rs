@@ -4,7 +4,7 @@
 
 mod details;
 mod finding;
-mod layout;
+pub(super) mod layout;
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use super::subject::Subject;
 use super::{Exporter, Loss, Summary, summary};
 use crate::core::detect::fd_table::Finding;
 use crate::core::fact::Fact;
-pub(super) use finding::push_headline;
+pub(super) use finding::{because, describe, push_headline, shown};
 use layout::{Layout, Paint};
 
 /// The exporter.
@@ -115,7 +115,7 @@ impl Exporter for Table {
 /// What the eye should find first.
 fn paint(name: Name) -> Paint {
     match name {
-        Name::Of(Kind::FdTable | Kind::OomKill) => Paint::Alarm,
+        Name::Of(Kind::FdTable | Kind::OomKill) | Name::Exposure => Paint::Alarm,
         Name::Of(Kind::Action | Kind::Rss | Kind::CloseSweep) | Name::Lost => Paint::Notice,
         Name::Of(
             Kind::Mmap

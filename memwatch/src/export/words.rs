@@ -13,6 +13,7 @@ pub(super) const fn fit(fit: Fit) -> &'static str {
         Fit::SizeClass => "size_class",
         Fit::Heap => "heap",
         Fit::Capped => "capped",
+        Fit::Merged => "merged",
     }
 }
 

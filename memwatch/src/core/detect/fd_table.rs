@@ -10,6 +10,7 @@ mod finding;
 mod process;
 mod programs;
 mod signs;
+pub mod standing;
 #[cfg(test)]
 mod tests;
 mod wording;
@@ -106,7 +107,15 @@ impl FdTables {
             return None;
         }
         let id = process.id(table.ordinal, next_id);
-        let finding = explain(fact, table, fit, source, &region, process, id);
+        let sight = Sight {
+            process: &fact.process,
+            time_ns: fact.event.header.time_ns,
+            learned_by: ancestor(fact, table),
+            table,
+            fit,
+            source,
+        };
+        let finding = explain(sight, &region, process, id);
         process.keep(&finding);
         self.last_id = self.last_id.max(id);
         Some(finding)
@@ -161,24 +170,26 @@ fn key_of(fact: &Fact) -> ProcessKey {
     if key.start_ns == 0 { fact.process.key } else { key }
 }
 
-fn explain(
-    fact: &Fact,
-    table: &event::FdTable,
+/// A region and whose it is, as a record or `/proc` shows it.
+struct Sight<'a> {
+    process: &'a Arc<Identity>,
+    time_ns: u64,
+    learned_by: Option<Arc<Identity>>,
+    table: &'a event::FdTable,
     fit: Fit,
     source: Source,
-    region: &Region,
-    process: &Process,
-    id: u64,
-) -> Finding {
-    let program = Program::of(&fact.process);
+}
+
+fn explain(sight: Sight<'_>, region: &Region, process: &Process, id: u64) -> Finding {
+    let Sight { table, fit, source, .. } = sight;
+    let program = Program::of(sight.process);
     let state = state_of(table);
-    let learned_by = ancestor(fact, table);
     let (confidence, reasons) =
         signs::weigh(&signs::Evidence { table, fit, state, region, process, program });
     Finding {
         id,
-        process: Arc::clone(&fact.process),
-        time_ns: fact.event.header.time_ns,
+        process: Arc::clone(sight.process),
+        time_ns: sight.time_ns,
         learned: table.learned,
         element_bytes: table.element,
         bytes: table.length,
@@ -193,8 +204,8 @@ fn explain(
         ordinal: table.ordinal,
         confidence,
         reasons,
-        advice: advice::advise(&fact.process, program, table),
-        learned_by,
+        advice: advice::advise(sight.process, program, table),
+        learned_by: sight.learned_by,
         last: false,
     }
 }

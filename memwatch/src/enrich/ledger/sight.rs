@@ -2,6 +2,7 @@
 
 use super::seen::Seen;
 use crate::core::fact::{Identity, ProcessKey};
+use crate::enrich::identify::read;
 use crate::enrich::place::{Place, Places};
 use crate::enrich::proc::{ProcFs, ProcessDir, ReadError, Stat};
 
@@ -44,23 +45,10 @@ pub(super) fn identity(
 ) -> Result<Identity, ReadError> {
     let dir = proc.process(tgid)?;
     let stat = checked(&dir, tgid, holder)?;
-    let status = dir.status()?;
-    let mut identity = Identity {
-        key: ProcessKey { tgid, start_ns: stat.start_ns },
-        parent_tgid: Some(stat.parent_pid),
-        comm: stat.comm,
-        uid: Some(status.uid),
-        exe: dir.exe().map(|exe| exe.path),
-        args: dir.cmdline()?,
-        cgroup_id: None,
-        cgroup_path: None,
-        cgroup_hierarchy: None,
-        container: None,
-        unit: None,
-    };
-    places.by_memberships(&dir.cgroups()?, cgroup_id).put(&mut identity);
+    let start_ns = stat.start_ns;
+    let identity = read(&dir, stat, places, cgroup_id)?;
     if !matches!(holder, Holder::Any) {
-        checked(&dir, tgid, Holder::Started(stat.start_ns))?;
+        checked(&dir, tgid, Holder::Started(start_ns))?;
     }
     Ok(identity)
 }

@@ -112,6 +112,12 @@ impl ProcFs {
         Ok(File::from(openat(&self.root, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?))
     }
 
+    /// The largest limit of descriptors that the kernel allows: `fs.nr_open`.
+    #[must_use]
+    pub fn nr_open(&self) -> Option<u64> {
+        super::number::decimal(std::fs::read(self.path.join("sys/fs/nr_open")).ok()?.trim_ascii())
+    }
+
     /// Whether a process lives in the pid namespace of this program; `None` when that cannot be told.
     #[must_use]
     pub fn shares_pid_namespace(&self, tgid: u32) -> Option<bool> {
@@ -128,6 +134,12 @@ pub struct ProcessDir {
 }
 
 impl ProcessDir {
+    /// The process id under which the folder was opened.
+    #[must_use]
+    pub const fn tgid(&self) -> u32 {
+        self.tgid
+    }
+
     /// Name, parent and start.
     ///
     /// # Errors
@@ -290,7 +302,7 @@ fn read_whole(mut file: File, max: usize) -> io::Result<Vec<u8>> {
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// A process that ended shows as ENOENT when a file is opened and as ESRCH when it is read.
-fn failed(tgid: u32, file: &'static str, source: io::Error) -> ReadError {
+pub(super) fn failed(tgid: u32, file: &'static str, source: io::Error) -> ReadError {
     match source.raw_os_error() {
         Some(libc::ENOENT | libc::ESRCH) => ReadError::Gone { tgid },
         _ => ReadError::Io { tgid, file, source },

@@ -1,7 +1,7 @@
-//! `/proc/PID/status`: thread group, parent, real user and the ids in nested pid namespaces.
+//! `/proc/PID/status`: thread group, parent, real user, the ids in nested pid namespaces, and sizes.
 
 use super::ParseError;
-use super::number::decimal_u32;
+use super::number::{decimal, decimal_u32};
 
 /// What is kept of `/proc/PID/status`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,10 @@ pub struct Status {
     /// Ids of the thread from the reader's pid namespace inwards; empty when the line is missing (a kernel without pid
     /// namespaces, or a text that was cut behind a long list of groups).
     pub namespace_pids: Vec<u32>,
+    /// Slots of the kernel's own descriptor table; `None` for a zombie.
+    pub fd_slots: Option<u64>,
+    /// Bytes of private, writable memory, stack excluded (`VmData`); `None` for a kernel thread and a zombie.
+    pub data_bytes: Option<u64>,
 }
 
 /// Reads the text of `/proc/PID/status`.
@@ -23,7 +27,7 @@ pub struct Status {
 /// Of a line that stands there twice, the first counts.
 ///
 /// # Errors
-/// When `Tgid`, `PPid` or `Uid` is missing or not a number.
+/// When `Tgid`, `PPid` or `Uid` is missing, or a field is not a number.
 pub fn parse_status(text: &[u8]) -> Result<Status, ParseError> {
     Ok(Status {
         tgid: first_number(text, "Tgid")?,
@@ -35,7 +39,15 @@ pub fn parse_status(text: &[u8]) -> Result<Status, ParseError> {
                 .map(|id| decimal_u32(id).ok_or(ParseError::NotANumber { file: "status", field: "NSpid" }))
                 .collect::<Result<_, _>>()?,
         },
+        fd_slots: size(text, "FDSize")?,
+        data_bytes: size(text, "VmData")?.map(|kib| kib.saturating_mul(1024)),
     })
+}
+
+/// A field that not every process has.
+fn size(text: &[u8], field: &'static str) -> Result<Option<u64>, ParseError> {
+    let Some(word) = line(text, field).and_then(|line| words(line).next()) else { return Ok(None) };
+    decimal(word).map(Some).ok_or(ParseError::NotANumber { file: "status", field })
 }
 
 fn first_number(text: &[u8], field: &'static str) -> Result<u32, ParseError> {
@@ -61,9 +73,11 @@ mod tests {
     fn the_fields_are_found_by_name() {
         let text =
             b"Name:\tPPid:\\n\nState:\tR (running)\nTgid:\t80\nPid:\t81\nPPid:\t79\nUid:\t1000\t0\t0\t0\n\
-            Gid:\t5\t5\t5\t5\nGroups:\t \nNStgid:\t80\t7\nNSpid:\t81\t8\n";
+            Gid:\t5\t5\t5\t5\nFDSize:\t256\nGroups:\t \nNStgid:\t80\t7\nNSpid:\t81\t8\nVmData:\t     204 kB\n";
         let status = parse_status(text).unwrap();
-        assert_eq!(status, Status { tgid: 80, parent_pid: 79, uid: 1000, namespace_pids: vec![81, 8] });
+        let sizes = (Some(256), Some(204 << 10));
+        assert_eq!((status.tgid, status.parent_pid, status.uid), (80, 79, 1000));
+        assert_eq!((status.namespace_pids, (status.fd_slots, status.data_bytes)), (vec![81, 8], sizes));
     }
 
     #[test]
@@ -76,6 +90,7 @@ mod tests {
             parse_status(b"Tgid:\t1\nPPid:\t0\nUid:\t-1\n"),
             Err(ParseError::NotANumber { file: "status", field: "Uid" })
         );
-        assert!(parse_status(b"Tgid:\t1\nPPid:\t0\nUid:\t0\n").unwrap().namespace_pids.is_empty());
+        let least = parse_status(b"Tgid:\t1\nPPid:\t0\nUid:\t0\n").unwrap();
+        assert!(least.namespace_pids.is_empty() && least.fd_slots.is_none() && least.data_bytes.is_none());
     }
 }

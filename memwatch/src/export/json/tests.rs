@@ -104,6 +104,11 @@ fn lines() -> Vec<(Name, Map<String, Value>)> {
     (refused.state, refused.result) = (State::Failed, -12);
     lines.push((Name::Of(Kind::FdTable), finding_line(&refused)));
     lines.push((Name::Of(Kind::FdTable), finding_line(&samples::finding())));
+    for exposure in samples::exposures() {
+        let mut out = Vec::new();
+        exporter().exposure(&exposure, &mut out);
+        lines.push((Name::Exposure, parsed(&out)));
+    }
     lines.push((Name::Lost, lost_line()));
     lines
 }

@@ -9,6 +9,7 @@ use super::{Field, Lines, Name, Type};
 const EVERY: Lines = Lines::Every;
 const PROCESS: Lines = Lines::Process;
 const THREAD: Lines = Lines::Thread;
+const EXPOSURE: Lines = Lines::Only(Name::Exposure);
 const LOST: Lines = Lines::Only(Name::Lost);
 
 const fn only(kind: Kind) -> Lines {
@@ -214,6 +215,33 @@ fields! {
     EXIT_MAJOR: "memwatch.exit.major_faults" Integer "" only(Kind::Exit) => "Major page faults.";
     EXIT_TABLES: "memwatch.exit.fd_table_bytes" Integer "bytes" only(Kind::Exit) => "Fd tables it asked for.";
     EXIT_TOUCHED: "memwatch.exit.fd_table_touched_bytes" Integer "bytes" only(Kind::Exit) => "Part of them that was touched.";
+
+    // `memwatch.exposure`.
+    EXPOSURE_KIND: "memwatch.exposure.kind" Text "" EXPOSURE => "`table` (tables stand), `expected` (a known program has none yet) or `kernel` (the kernel's own table is large).";
+    EXPOSURE_AT_RISK: "memwatch.exposure.at_risk_bytes" Integer "bytes" EXPOSURE => "What it costs or may come to cost: tables mapped or expected, and the kernel's own table.";
+    EXPOSURE_MAPPED: "memwatch.exposure.mapped_bytes" Integer "bytes" EXPOSURE => "Bytes of all areas of the process that a limit explains.";
+    EXPOSURE_TOUCHED: "memwatch.exposure.touched_bytes" Integer "bytes" EXPOSURE => "Bytes of these areas that are resident or swapped out; left out when they could not be read.";
+    EXPOSURE_EXPECTED: "memwatch.exposure.expected_bytes" Integer "bytes" EXPOSURE => "Bytes that the program is expected to ask for at least.";
+    EXPOSURE_SOFT: "memwatch.exposure.limit_soft" Integer "descriptors" EXPOSURE => "Soft RLIMIT_NOFILE of the process now.";
+    EXPOSURE_HARD: "memwatch.exposure.limit_hard" Integer "descriptors" EXPOSURE => "Hard RLIMIT_NOFILE of the process now.";
+    EXPOSURE_ORIGIN: "memwatch.exposure.limit_origin" Text "" EXPOSURE => "Where the limits come from: `unit` (LimitNOFILE of its unit), `manager` (DefaultLimitNOFILE), `container_runtime`, `inherited` (an ancestor has the same) or `own` (its parent has others). Left out when it cannot be told.";
+    EXPOSURE_ORIGIN_UNIT: "memwatch.exposure.limit_origin_unit" Text "" EXPOSURE => "The unit whose setting it is.";
+    EXPOSURE_ORIGIN_FILE: "memwatch.exposure.limit_origin_file" Text "" EXPOSURE => "The file that holds the setting.";
+    EXPOSURE_ORIGIN_PID: "memwatch.exposure.limit_origin_pid" Integer "" EXPOSURE => "The eldest ancestor with the same limits, or the process of the runtime that handed its own on.";
+    EXPOSURE_ORIGIN_COMM: "memwatch.exposure.limit_origin_comm" Text "" EXPOSURE => "Name of that ancestor.";
+    EXPOSURE_LIMIT: "memwatch.exposure.limit" Integer "descriptors" EXPOSURE => "The limit N that explains the table, or that the expectation is for.";
+    EXPOSURE_ELEMENT: "memwatch.exposure.element_bytes" Integer "bytes" EXPOSURE => "Bytes per descriptor (k) of the surest table; of several side by side, their sum.";
+    EXPOSURE_BYTES: "memwatch.exposure.bytes" Integer "bytes" EXPOSURE => "Bytes of the area that holds that table.";
+    EXPOSURE_OVERHEAD: "memwatch.exposure.overhead_bytes" Integer "bytes" EXPOSURE => "Bytes of the area that the table does not need.";
+    EXPOSURE_FIT: "memwatch.exposure.fit" Text "" EXPOSURE => "How the area's length follows from N and k: as in `memwatch.fd_table.fit`, or `merged` (other mappings lie in the same area).";
+    EXPOSURE_ADDRESS: "memwatch.exposure.address" Hex "" EXPOSURE => "Address of the area.";
+    EXPOSURE_PROGRAM: "memwatch.exposure.program" Text "" EXPOSURE => "The known program, where a table is expected.";
+    EXPOSURE_KERNEL_SLOTS: "memwatch.exposure.kernel_slots" Integer "descriptors" EXPOSURE => "Slots of the kernel's own table of the process.";
+    EXPOSURE_KERNEL: "memwatch.exposure.kernel_bytes" Integer "bytes" EXPOSURE => "Kernel memory of that table: pointers and bitmaps. Processes that share it (`CLONE_FILES`) each show it.";
+    EXPOSURE_CONFIDENCE: "memwatch.exposure.confidence" Text "" EXPOSURE => "`high`, `medium` or `low`.";
+    EXPOSURE_REASONS: "memwatch.exposure.reasons" Texts "" EXPOSURE => "Signs for and against it, as codes that do not change.";
+    EXPOSURE_REASON_TEXTS: "memwatch.exposure.reason_texts" Texts "" EXPOSURE => "The same signs in words, in the same order.";
+    EXPOSURE_ADVICE: "memwatch.exposure.advice" Text "" EXPOSURE => "What to do about it.";
 
     // `memwatch.lost`.
     LOST_KIND: "memwatch.lost.kind" Text "" LOST => "What was lost; the table below says what each means.";

@@ -11,8 +11,8 @@ const INTRODUCTION: &str = "\
 
 <!-- Made from memwatch/src/export/schema by `cargo xtask docs`; a test refuses a version that differs. -->
 
-`memwatch trace --output json` writes one flat JSON object a line. Keys follow the OpenTelemetry semantic conventions
-where one exists; the others begin with `memwatch.`. Readers should pass over keys they do not know: a new key does not
+`memwatch trace --output json` and `memwatch scan --output json` write one flat JSON object a line. Keys follow the
+OpenTelemetry semantic conventions where one exists; the others begin with `memwatch.`. Readers should pass over keys they do not know: a new key does not
 raise the schema version.
 
 - What is not known is left out, never written as 0 or `null`.
@@ -35,7 +35,8 @@ pub fn events_md() -> String {
     section(
         &mut page,
         "The process",
-        "In every line but `memwatch.lost`; `thread.*` not in `memwatch.fd_table`, which speaks of a whole process.",
+        "In every line but `memwatch.lost`; `thread.*` not in `memwatch.fd_table` and `memwatch.exposure`, which speak of a \
+         whole process.",
         |lines| matches!(lines, Lines::Process | Lines::Thread),
     );
     for name in Name::all() {

@@ -7,6 +7,7 @@ use memwatch_ebpf::abi::state::{LEARNED_READ_HARD, LEARNED_SET};
 use super::details::{push_args, push_place};
 use super::layout::Layout;
 use crate::core::detect::fd_table::{Finding, Reason, State};
+use crate::core::fact::Identity;
 use crate::core::quantity::{Bytes, Counted, Nanos};
 use crate::export::{escape, kernel_names, words};
 
@@ -34,7 +35,7 @@ pub(crate) fn push_headline(finding: &Finding, out: &mut Vec<u8>) {
 pub(super) fn push_block(finding: &Finding, layout: &Layout, out: &mut Vec<u8>) {
     layout.paragraph("table", &arithmetic(finding), out);
     layout.paragraph("limit", &origin(finding), out);
-    layout.paragraph("process", &process(finding), out);
+    layout.paragraph("process", &describe(&finding.process), out);
     because(finding.reasons.iter(), layout, out);
     layout.paragraph("advice", &shown(finding.advice.as_bytes()), out);
 }
@@ -44,7 +45,8 @@ pub(super) fn push_news(finding: &Finding, told: &[&str], layout: &Layout, out: 
     because(finding.reasons.iter().filter(|reason| !told.contains(&reason.code)), layout, out);
 }
 
-fn because<'a>(reasons: impl Iterator<Item = &'a Reason>, layout: &Layout, out: &mut Vec<u8>) {
+/// Appends what speaks for and against a finding.
+pub(crate) fn because<'a>(reasons: impl Iterator<Item = &'a Reason>, layout: &Layout, out: &mut Vec<u8>) {
     let texts: Vec<_> = reasons.map(|reason| shown(reason.text.as_bytes())).collect();
     if !texts.is_empty() {
         layout.paragraph("because", &texts.join("; "), out);
@@ -87,8 +89,8 @@ fn origin(finding: &Finding) -> String {
     text
 }
 
-fn process(finding: &Finding) -> String {
-    let identity = &finding.process;
+/// The program that a process runs, with its arguments and the place it runs in.
+pub(crate) fn describe(identity: &Identity) -> String {
     let mut text = Vec::new();
     match &identity.exe {
         Some(exe) => escape::terminal(exe, &mut text),
@@ -102,7 +104,8 @@ fn process(finding: &Finding) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-fn shown(bytes: &[u8]) -> String {
+/// A text that cannot steer a terminal.
+pub(crate) fn shown(bytes: &[u8]) -> String {
     let mut text = Vec::new();
     escape::terminal(bytes, &mut text);
     String::from_utf8_lossy(&text).into_owned()

@@ -16,7 +16,7 @@ const LABEL: usize = 13;
 
 /// How the name of an event stands out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Paint {
+pub(in crate::export) enum Paint {
     /// Not at all.
     Plain,
     /// Yellow.
@@ -37,24 +37,24 @@ impl Paint {
 
 /// Where things stand on a line.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Layout {
+pub(in crate::export) struct Layout {
     width: usize,
     coloured: bool,
 }
 
 impl Layout {
-    pub(super) const fn new(width: usize, coloured: bool) -> Self {
+    pub(in crate::export) const fn new(width: usize, coloured: bool) -> Self {
         Self { width, coloured }
     }
 
     /// The line above all others.
-    pub(super) fn titles(self, out: &mut Vec<u8>) {
+    pub(in crate::export) fn titles(self, out: &mut Vec<u8>) {
         // Writing to a Vec cannot fail, here as below.
         let _ =
             writeln!(out, "{:<12} {:>7} {:<COMM$} {:<EVENT$} DETAILS", "TIME (UTC)", "PID", "COMM", "EVENT");
     }
 
-    pub(super) fn process(self, process: Option<(u32, &[u8])>, out: &mut Vec<u8>) {
+    pub(in crate::export) fn process(self, process: Option<(u32, &[u8])>, out: &mut Vec<u8>) {
         let Some((tgid, comm)) = process else {
             let _ = write!(out, " {:>7} {:<COMM$} ", "", "");
             return;
@@ -65,32 +65,35 @@ impl Layout {
         let _ = write!(out, " {tgid:>7} {:<COMM$} ", cut(&name, COMM));
     }
 
-    pub(super) fn event(self, name: Name, paint: Paint, out: &mut Vec<u8>) {
+    pub(in crate::export) fn event(self, name: Name, paint: Paint, out: &mut Vec<u8>) {
         let name = name.as_str().strip_prefix("memwatch.").unwrap_or(name.as_str());
-        match paint.code().filter(|_| self.coloured) {
-            Some(code) => {
-                out.extend_from_slice(code);
-                let _ = write!(out, "{name:<EVENT$}\x1b[0m ");
-            }
-            None => {
-                let _ = write!(out, "{name:<EVENT$} ");
-            }
+        self.painted(paint, &format!("{name:<EVENT$}"), out);
+        out.push(b' ');
+    }
+
+    /// Text in a colour.
+    pub(in crate::export) fn painted(self, paint: Paint, text: &str, out: &mut Vec<u8>) {
+        let code = paint.code().filter(|_| self.coloured);
+        out.extend_from_slice(code.unwrap_or_default());
+        out.extend_from_slice(text.as_bytes());
+        if code.is_some() {
+            out.extend_from_slice(b"\x1b[0m");
         }
     }
 
     /// The last column; text that does not fit ends in an ellipsis.
-    pub(super) fn details(self, details: &[u8], out: &mut Vec<u8>) {
+    pub(in crate::export) fn details(self, details: &[u8], out: &mut Vec<u8>) {
         let room = self.width.saturating_sub(LEAD).max(DETAILS_MIN);
         let _ = writeln!(out, "{}", cut(&String::from_utf8_lossy(details), room));
     }
 
     /// The last column, wrapped at words: of a finding nothing may be missing.
-    pub(super) fn whole_details(self, details: &[u8], out: &mut Vec<u8>) {
+    pub(in crate::export) fn whole_details(self, details: &[u8], out: &mut Vec<u8>) {
         self.wrap(&String::from_utf8_lossy(details), LEAD, out);
     }
 
     /// A labelled paragraph under a line, wrapped at words.
-    pub(super) fn paragraph(self, label: &str, text: &str, out: &mut Vec<u8>) {
+    pub(in crate::export) fn paragraph(self, label: &str, text: &str, out: &mut Vec<u8>) {
         let _ = write!(out, "    {label:<8} ");
         self.wrap(text, LABEL, out);
     }
@@ -116,7 +119,7 @@ impl Layout {
 }
 
 /// At most `room` characters of a text, the last one an ellipsis when something is missing.
-fn cut(text: &str, room: usize) -> std::borrow::Cow<'_, str> {
+pub(in crate::export) fn cut(text: &str, room: usize) -> std::borrow::Cow<'_, str> {
     if text.chars().nth(room).is_none() {
         return text.into();
     }

@@ -33,6 +33,11 @@ pub(super) struct Program {
     /// Bytes per descriptor seen in its tables.
     #[serde(default)]
     pub(super) element_bytes: Vec<u32>,
+    /// Descriptors above which its tables do not grow.
+    pub(super) slots_max: Option<u64>,
+    /// Whether it leaves its tables untouched: they cost address space only.
+    #[serde(default)]
+    pub(super) untouched: bool,
     /// The setting that bounds its tables.
     pub(super) setting: Option<Setting>,
     /// What is worth knowing where there is no setting.
@@ -54,16 +59,26 @@ pub(super) struct Setting {
     pub(super) place: String,
 }
 
+/// The largest element of any program.
+pub(super) fn largest_element() -> u64 {
+    PROGRAMS.iter().flat_map(|program| &program.element_bytes).copied().max().unwrap_or(0).into()
+}
+
 impl Program {
     /// The program that a process runs. The executable decides; the name of the process only where that is unknown.
     pub(super) fn of(process: &Identity) -> Option<&'static Self> {
-        let name = process.exe.as_deref().map(|path| {
+        Self::named(process.exe.as_deref(), &process.comm)
+    }
+
+    /// The same by the path of the executable and the name of the process.
+    pub(super) fn named(exe: Option<&[u8]>, comm: &[u8]) -> Option<&'static Self> {
+        let name = exe.map(|path| {
             let file = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
             file.strip_suffix(b" (deleted)").unwrap_or(file)
         });
         PROGRAMS.iter().find(|program| match name {
             Some(name) => program.exe.iter().any(|pattern| fits(pattern, name)),
-            None => program.comm.iter().any(|pattern| fits(pattern, &process.comm)),
+            None => program.comm.iter().any(|pattern| fits(pattern, comm)),
         })
     }
 }

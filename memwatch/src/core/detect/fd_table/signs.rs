@@ -7,7 +7,7 @@ mod length;
 
 use std::fmt::Write as _;
 
-use memwatch_ebpf::abi::event::{CloseSweep, FdTable};
+use memwatch_ebpf::abi::event::{CloseSweep, FdTable, UNKNOWN};
 use memwatch_ebpf::abi::state::{LEARNED_READ_HARD, LEARNED_SET};
 use memwatch_ebpf::table::Fit;
 
@@ -29,6 +29,9 @@ const MEDIUM: i32 = 4;
 /// Points from which a finding is of high confidence.
 const HIGH: i32 = 7;
 
+/// Tables that may lie side by side in one area: HAProxy has four.
+const TABLES_MAX: u32 = 4;
+
 /// Regions of one length that a program's tables may come to.
 const ALIKE_MAX: usize = 3;
 /// The same from a gibibyte on: libvma keeps four tables of pointers side by side, and few pools have blocks this large.
@@ -42,6 +45,18 @@ pub(super) struct Evidence<'a> {
     pub(super) region: &'a Region,
     pub(super) process: &'a Process,
     pub(super) program: Option<&'static Program>,
+}
+
+impl Evidence<'_> {
+    /// Whether it is known who learned the limit. A scan finds what stands, and saw nothing happen.
+    const fn is_look_up_seen(&self) -> bool {
+        self.table.learned.tgid != 0
+    }
+
+    /// The elements that the program is known to have; several tables in one area add up.
+    fn known_elements(&self) -> &'static [u32] {
+        self.program.map_or(&[], |program| &program.element_bytes)
+    }
 }
 
 /// Points and reasons so far, and the confidence they may not pass.
@@ -121,6 +136,7 @@ fn element(evidence: &Evidence<'_>, scale: &mut Scale) {
 fn knowledge(evidence: &Evidence<'_>, scale: &mut Scale) {
     let learned = &evidence.table.learned;
     match learned.forks {
+        _ if !evidence.is_look_up_seen() => in_force(evidence, scale),
         0 => scale.add(0, "learned_self", "the process learned the limit by itself"),
         1 | 2 => scale.add(
             0,
@@ -137,12 +153,26 @@ fn knowledge(evidence: &Evidence<'_>, scale: &mut Scale) {
         LEARNED_SET => {
             scale.add(1, "limit_set", "the limit was set by the program, which therefore counts on it")
         }
-        LEARNED_READ_HARD => scale.add(
+        LEARNED_READ_HARD if evidence.is_look_up_seen() => scale.add(
             -2,
             "limit_hard",
             "it is the hard limit that came along with a look-up; tables follow the soft one",
         ),
+        LEARNED_READ_HARD => {
+            scale.add(-2, "limit_hard", "it is the hard limit; tables follow the soft one");
+        }
         _ => {}
+    }
+}
+
+/// A scan knows the limit, and not whether anybody asked for it.
+fn in_force(evidence: &Evidence<'_>, scale: &mut Scale) {
+    if is_known_table(evidence) {
+        let text = "the limit is the one in force now, and the program is known to go by it";
+        scale.add(1, "limit_in_force", text);
+    } else {
+        let text = "the limit is the one in force now: that the program looked it up was not seen";
+        scale.add(-1, "limit_in_force", text);
     }
 }
 
@@ -240,8 +270,13 @@ fn neighbours(evidence: &Evidence<'_>, scale: &mut Scale) {
 
 fn program(evidence: &Evidence<'_>, scale: &mut Scale) {
     let Some(program) = evidence.program.filter(|program| !program.element_bytes.is_empty()) else { return };
-    if is_known_table(evidence) {
-        let size = evidence.table.element;
+    let size = evidence.table.element;
+    if is_known_table(evidence) && !program.element_bytes.contains(&size) {
+        let text =
+            format!("{} is known to keep tables that add up to {size} bytes per descriptor", program.name);
+        scale.add(4, "program_known", text);
+        scale.add(1, "several_tables", "tables side by side make one area");
+    } else if is_known_table(evidence) {
         scale.add(
             4,
             "program_known",
@@ -258,7 +293,18 @@ fn program(evidence: &Evidence<'_>, scale: &mut Scale) {
 
 /// Whether the program is known to keep a table of just this element size.
 fn is_known_table(evidence: &Evidence<'_>) -> bool {
-    evidence.program.is_some_and(|program| program.element_bytes.contains(&evidence.table.element))
+    let (known, element) = (evidence.known_elements(), evidence.table.element);
+    if evidence.is_look_up_seen() { known.contains(&element) } else { is_sum(known, element, TABLES_MAX) }
+}
+
+/// Whether `element` is the sum of at most `terms` of the known ones, each as often as needed.
+fn is_sum(known: &[u32], element: u32, terms: u32) -> bool {
+    element == 0
+        || (terms > 0
+            && known
+                .iter()
+                .filter_map(|part| element.checked_sub(*part))
+                .any(|rest| is_sum(known, rest, terms - 1)))
 }
 
 fn state(evidence: &Evidence<'_>, scale: &mut Scale) {
@@ -275,7 +321,8 @@ fn state(evidence: &Evidence<'_>, scale: &mut Scale) {
                 errno(table.result)
             ),
         },
-        State::Mapped | State::Touched => progress(table.touched, table.total),
+        State::Mapped | State::Touched if evidence.is_look_up_seen() => progress(table.touched, table.total),
+        State::Mapped | State::Touched => residence(table.touched, table.total),
     });
 }
 
@@ -291,8 +338,25 @@ pub(super) fn progress(touched: u64, total: u64) -> Reason {
         let text = format!("{whole} mapped, {have} of it touched so far: untouched memory costs nothing");
         return Reason { code: "mapped_only", text };
     }
-    let code = if touched >= total / 2 { "touched" } else { "touched_partly" };
-    Reason { code, text: format!("the process's memory grew by {have} of the {whole}") }
+    let text = format!("the process's memory grew by {have} of the {whole}");
+    Reason { code: touched_code(touched, total), text }
+}
+
+const fn touched_code(touched: u64, total: u64) -> &'static str {
+    if touched >= total / 2 { "touched" } else { "touched_partly" }
+}
+
+/// The same where the pages of the tables themselves were counted; `UNKNOWN` where they could not be.
+fn residence(touched: u64, total: u64) -> Reason {
+    if touched == UNKNOWN {
+        let text = "how much of it is resident could not be read".to_owned();
+        return Reason { code: "residence_unknown", text };
+    }
+    if !is_touched(touched, total) {
+        return progress(touched, total);
+    }
+    let text = format!("{} of the {} are resident or swapped out", Bytes(touched), Bytes(total));
+    Reason { code: touched_code(touched, total), text }
 }
 
 /// How the process ended, as a reason of its last report.

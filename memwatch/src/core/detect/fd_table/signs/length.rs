@@ -36,6 +36,11 @@ pub(super) fn weigh(evidence: &Evidence<'_>, scale: &mut Scale) {
             scale.cap(Confidence::Medium);
             return;
         }
+        Fit::Merged => {
+            let beside = Bytes(evidence.table.overhead);
+            let text = format!("{length} is {limit} x {element} bytes, and {beside} of mappings beside them");
+            scale.add(0, "fit_merged", text);
+        }
         Fit::Heap => {
             let text = format!("the heap grew by {length}: {limit} x {element} bytes and malloc's padding");
             scale.add(-1, "fit_heap", text);
@@ -47,14 +52,14 @@ pub(super) fn weigh(evidence: &Evidence<'_>, scale: &mut Scale) {
 
 fn chance(evidence: &Evidence<'_>, scale: &mut Scale) {
     let limit = evidence.table.learned.limit;
-    let steps = limit / (PAGE / ELEMENT_MIN);
+    let steps = limit / (PAGE / ELEMENT_MIN) / (1 + beside(evidence) / PAGE);
     if steps < 8 {
         let text = format!("with a limit of {limit} nearly every length fits once it is rounded to pages");
         scale.add(-6, "any_length_fits", text);
         scale.cap(Confidence::Low);
         return;
     }
-    let unit = roundness(evidence.table.length);
+    let unit = roundness(evidence.table.length - beside(evidence));
     if unit >= MIB && is_round_limit(evidence) {
         let round_steps = limit / (unit / ELEMENT_MIN);
         let points = match round_steps {
@@ -83,6 +88,15 @@ fn follows_at_once(evidence: &Evidence<'_>) -> bool {
     evidence.table.length >= GIB && evidence.region.lag_ns.is_some_and(|lag_ns| lag_ns < 10 * MS)
 }
 
+/// Bytes of an area that belong to other mappings: each page of them makes one more length fit. A record of one
+/// request has none.
+fn beside(evidence: &Evidence<'_>) -> u64 {
+    match evidence.fit {
+        Fit::Merged | Fit::Capped => evidence.table.overhead.saturating_sub(1) / PAGE * PAGE,
+        Fit::Exact | Fit::PowerOfTwo | Fit::SizeClass | Fit::Heap => 0,
+    }
+}
+
 /// The power of two that a length is a multiple of, with or without the page of an allocator's header.
 fn roundness(length: u64) -> u64 {
     let power = |length: u64| if length == 0 { 1 } else { 1 << length.trailing_zeros() };
@@ -93,5 +107,7 @@ fn roundness(length: u64) -> u64 {
 fn is_round_limit(evidence: &Evidence<'_>) -> bool {
     let limit = evidence.table.learned.limit;
     let above = limit.checked_next_power_of_two().unwrap_or(limit);
-    evidence.fit != Fit::Exact || limit.trailing_zeros() >= 16 || above - limit <= above >> 16
+    !matches!(evidence.fit, Fit::Exact | Fit::Merged)
+        || limit.trailing_zeros() >= 16
+        || above - limit <= above >> 16
 }

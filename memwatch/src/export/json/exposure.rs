@@ -1,0 +1,74 @@
+//! The fields of what a scan found.
+
+use super::Json;
+use super::line::Line;
+use super::process;
+use crate::core::exposure::{Exposure, Origin, Risk};
+use crate::export::schema::{Name, fields};
+use crate::export::subject::known;
+use crate::export::words;
+
+impl Json {
+    /// Appends what a scan found of a process.
+    pub fn exposure(&self, exposure: &Exposure, out: &mut Vec<u8>) {
+        let mut line = Line::begin(Name::Exposure, exposure.time_ns, self.clock, out);
+        process::write_identity(&mut line, &exposure.process);
+        line.word(&fields::EXPOSURE_KIND, exposure.risk.as_str());
+        line.number(&fields::EXPOSURE_AT_RISK, exposure.at_risk());
+        risk(&mut line, exposure);
+        // A limit that is unlimited has no number; of descriptors the kernel knows none.
+        line.maybe(&fields::EXPOSURE_SOFT, known(exposure.limits.soft, u64::MAX));
+        line.maybe(&fields::EXPOSURE_HARD, known(exposure.limits.hard, u64::MAX));
+        if let Some(from) = &exposure.origin {
+            origin(&mut line, from);
+        }
+        line.maybe(&fields::EXPOSURE_KERNEL_SLOTS, exposure.kernel_slots);
+        line.maybe(&fields::EXPOSURE_KERNEL, exposure.kernel_bytes());
+        line.word(&fields::EXPOSURE_CONFIDENCE, exposure.confidence().as_str());
+        let reasons = exposure.reasons();
+        line.texts(&fields::EXPOSURE_REASONS, reasons.iter().map(|reason| reason.code));
+        line.texts(&fields::EXPOSURE_REASON_TEXTS, reasons.iter().map(|reason| &reason.text));
+        line.text(&fields::EXPOSURE_ADVICE, exposure.advice().as_bytes());
+        line.end();
+    }
+}
+
+fn risk(line: &mut Line<'_>, exposure: &Exposure) {
+    match &exposure.risk {
+        Risk::Table { finding, touched } => {
+            line.number(&fields::EXPOSURE_MAPPED, finding.total_bytes);
+            line.maybe(&fields::EXPOSURE_TOUCHED, *touched);
+            line.number(&fields::EXPOSURE_LIMIT, finding.learned.limit);
+            line.number(&fields::EXPOSURE_ELEMENT, finding.element_bytes);
+            line.number(&fields::EXPOSURE_BYTES, finding.bytes);
+            line.number(&fields::EXPOSURE_OVERHEAD, finding.overhead_bytes);
+            line.word(&fields::EXPOSURE_FIT, words::fit(finding.fit));
+            line.hex(&fields::EXPOSURE_ADDRESS, finding.result.cast_unsigned());
+        }
+        Risk::Expected { expectation } => {
+            line.number(&fields::EXPOSURE_EXPECTED, expectation.bytes(exposure.limits.soft));
+            line.number(&fields::EXPOSURE_LIMIT, exposure.limits.soft);
+            line.number(&fields::EXPOSURE_ELEMENT, expectation.element());
+            line.word(&fields::EXPOSURE_PROGRAM, expectation.program());
+        }
+        Risk::Kernel => {}
+    }
+}
+
+fn origin(line: &mut Line<'_>, origin: &Origin) {
+    line.word(&fields::EXPOSURE_ORIGIN, origin.as_str());
+    match origin {
+        Origin::Setting { unit, file } => {
+            if let Some(unit) = unit {
+                line.text(&fields::EXPOSURE_ORIGIN_UNIT, unit.as_bytes());
+            }
+            line.text(&fields::EXPOSURE_ORIGIN_FILE, file.as_bytes());
+        }
+        Origin::Runtime { from, name: _ } => line.maybe(&fields::EXPOSURE_ORIGIN_PID, *from),
+        Origin::Inherited { from, comm } => {
+            line.number(&fields::EXPOSURE_ORIGIN_PID, *from);
+            line.text(&fields::EXPOSURE_ORIGIN_COMM, comm);
+        }
+        Origin::Own => {}
+    }
+}

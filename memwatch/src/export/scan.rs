@@ -1,0 +1,84 @@
+//! What a scan says: the processes at risk, what could not be read, and a line that sums it up.
+
+mod table;
+
+use std::time::Duration;
+
+use super::json::Json;
+use super::{Exporter, Loss, lost_kinds};
+use crate::core::exposure::Exposure;
+use crate::core::quantity::Bytes;
+use crate::sys;
+
+/// What could not be read, by what is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// Processes of which nothing could be said.
+    pub processes: u64,
+    /// Processes that are large enough for a table and whose areas are out of sight.
+    pub memory: u64,
+    /// Processes with tables of which it is not known how much is resident.
+    pub residence: u64,
+}
+
+impl Unread {
+    /// The kinds of losses that occurred, by their names in reports.
+    fn counts(self) -> impl Iterator<Item = (&'static str, u64)> {
+        let Self { processes, memory, residence } = self;
+        let all = [("scan_processes", processes), ("scan_memory", memory), ("scan_residence", residence)];
+        all.into_iter().filter(|(_, count)| *count > 0)
+    }
+}
+
+/// A whole scan.
+#[derive(Debug)]
+pub struct Report {
+    /// Processes at risk, in the order of the report.
+    pub exposures: Vec<Exposure>,
+    /// What could not be read.
+    pub unread: Unread,
+    /// Processes that were looked at.
+    pub scanned: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Report {
+    /// Appends one JSON object a line: the processes, then a line for each kind of loss.
+    pub fn json(&self, out: &mut Vec<u8>) {
+        let mut json = Json::new();
+        for exposure in &self.exposures {
+            json.exposure(exposure, out);
+        }
+        let time_ns = sys::boot_ns();
+        for (kind, count) in self.unread.counts() {
+            json.lost(&Loss { time_ns, kind, count, total: count }, out);
+        }
+    }
+
+    /// Appends a table for people.
+    pub fn table(&self, width: usize, coloured: bool, out: &mut Vec<u8>) {
+        table::push(self, width, coloured, out);
+    }
+
+    /// The scan in one sentence, and one more for what it could not see.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let at_risk: u64 = self.exposures.iter().map(Exposure::at_risk).fold(0, u64::saturating_add);
+        let mut text = format!("processes scanned: {}, in {:.2?}; ", self.scanned, self.took);
+        text += &match self.exposures.len() {
+            0 => "none at risk".to_owned(),
+            count => format!("at risk: {count}, {} in all", Bytes(at_risk)),
+        };
+        let mut remedy = "";
+        for (kind, count) in self.unread.counts() {
+            let known = lost_kinds::find(kind);
+            text += &format!("; not seen: {count} {}", known.map_or(kind, |known| known.meaning));
+            remedy = known.map_or(remedy, |known| known.remedy);
+        }
+        if remedy.is_empty() { text } else { format!("{text}; {remedy}") }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! A row for each process at risk, and below it what the row rests on.
+
+use std::io::Write;
+
+use super::Report;
+use crate::core::exposure::{Exposure, Origin, Risk};
+use crate::core::quantity::{Bytes, Limit};
+use crate::export::escape;
+use crate::export::table::layout::{Layout, Paint, cut};
+use crate::export::table::{because, describe, shown};
+use crate::export::words;
+
+/// Appends the whole report.
+pub(super) fn push(report: &Report, width: usize, coloured: bool, out: &mut Vec<u8>) {
+    let layout = Layout::new(width, coloured);
+    if !report.exposures.is_empty() {
+        // Writing to a Vec cannot fail, here as below.
+        let _ = writeln!(
+            out,
+            "{:>7} {:<15} {:<8} {:>10} {:>10} {:>10} {:>10} CONFIDENCE",
+            "PID", "COMM", "RISK", "AT RISK", "TOUCHED", "KERNEL", "NOFILE"
+        );
+    }
+    for exposure in &report.exposures {
+        row(exposure, layout, out);
+        block(exposure, layout, out);
+    }
+    let _ = writeln!(out, "{}", report.summary());
+}
+
+fn row(exposure: &Exposure, layout: Layout, out: &mut Vec<u8>) {
+    let mut comm = Vec::new();
+    escape::terminal(&exposure.process.comm, &mut comm);
+    let bytes = |bytes: Option<u64>| bytes.map_or_else(|| "-".to_owned(), |bytes| Bytes(bytes).to_string());
+    let touched = match &exposure.risk {
+        Risk::Table { touched, .. } => *touched,
+        Risk::Expected { .. } | Risk::Kernel => None,
+    };
+    let _ = write!(
+        out,
+        "{:>7} {:<15} {:<8} ",
+        exposure.process.key.tgid,
+        cut(&String::from_utf8_lossy(&comm), 15),
+        exposure.risk.as_str()
+    );
+    layout.painted(Paint::Alarm, &format!("{:>10}", bytes(Some(exposure.at_risk()))), out);
+    let _ = writeln!(
+        out,
+        " {:>10} {:>10} {:>10} {}",
+        bytes(touched),
+        bytes(exposure.kernel_bytes()),
+        Limit(exposure.limits.soft).to_string(),
+        exposure.confidence().as_str()
+    );
+}
+
+fn block(exposure: &Exposure, layout: Layout, out: &mut Vec<u8>) {
+    if let Some(text) = arithmetic(exposure) {
+        layout.paragraph("table", &text, out);
+    }
+    layout.paragraph("limit", &limit(exposure), out);
+    layout.paragraph("process", &describe(&exposure.process), out);
+    because(exposure.reasons().iter(), &layout, out);
+    layout.paragraph("advice", &shown(exposure.advice().as_bytes()), out);
+}
+
+fn arithmetic(exposure: &Exposure) -> Option<String> {
+    match &exposure.risk {
+        Risk::Table { finding, .. } => {
+            let mut text = format!(
+                "one slot per descriptor: {} x {} bytes + {} over = {} ({} fit)",
+                finding.learned.limit,
+                finding.element_bytes,
+                finding.overhead_bytes,
+                Bytes(finding.bytes),
+                words::fit(finding.fit).replace('_', " ")
+            );
+            if finding.total_bytes > finding.bytes {
+                text += &format!("; all tables of the process: {}", Bytes(finding.total_bytes));
+            }
+            Some(text)
+        }
+        Risk::Expected { expectation } => Some(format!(
+            "after the next start at least {}: one slot of {} bytes per descriptor",
+            Bytes(expectation.bytes(exposure.limits.soft)),
+            expectation.element()
+        )),
+        Risk::Kernel => None,
+    }
+}
+
+fn limit(exposure: &Exposure) -> String {
+    let (soft, hard) = (Limit(exposure.limits.soft), Limit(exposure.limits.hard));
+    let from = match &exposure.origin {
+        None => "origin not known".to_owned(),
+        Some(Origin::Setting { unit: Some(unit), file }) => {
+            format!("LimitNOFILE of {} in {}", shown(unit.as_bytes()), shown(file.as_bytes()))
+        }
+        Some(Origin::Setting { unit: None, file }) => {
+            format!("DefaultLimitNOFILE in {}", shown(file.as_bytes()))
+        }
+        Some(Origin::Runtime { name, from }) => {
+            let name = name.unwrap_or("the container runtime");
+            match from {
+                Some(pid) => format!("handed on by {name}, whose process {pid} has the same"),
+                None => format!("set by {name} for this container"),
+            }
+        }
+        Some(Origin::Inherited { from, comm }) => {
+            format!("inherited from process {from} ({}), the eldest ancestor that has it", shown(comm))
+        }
+        Some(Origin::Own) => {
+            "set by the process itself or by what started it: its parent has another".to_owned()
+        }
+    };
+    format!("soft {soft}, hard {hard}: {from}")
+}
