@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use memwatch::core::fact::Hierarchy;
-use memwatch::enrich::{cgroup, container, proc};
+use memwatch::enrich::{cgroup, container, proc, unit_limit};
 
 #[test]
 fn proc_stat() -> Result<()> {
@@ -35,6 +35,21 @@ fn proc_limits() -> Result<()> {
 }
 
 #[test]
+fn proc_maps() -> Result<()> {
+    replay("proc_maps", |text| each_line(text, |line| outcome(proc::parse_mapping(line))))
+}
+
+#[test]
+fn proc_smaps() -> Result<()> {
+    replay("proc_smaps", |text| each_line(text, |line| outcome(proc::parse_smaps_line(line))))
+}
+
+#[test]
+fn unit_file() -> Result<()> {
+    replay("unit_file", |text| format!("{:#?}\n", unit_limit::parse_setting(text, "Service", "LimitNOFILE")))
+}
+
+#[test]
 fn cgroup_path() -> Result<()> {
     replay("cgroup_path", |text| {
         let path = String::from_utf8_lossy(text);
@@ -48,6 +63,10 @@ fn mountinfo() -> Result<()> {
         let mounts = cgroup::parse_mounts(text);
         format!("{mounts:#?}\nwidest: {:?}\n", cgroup::widest(&mounts, Hierarchy::Unified))
     })
+}
+
+fn each_line(text: &[u8], read: impl Fn(&[u8]) -> String) -> String {
+    text.split(|&byte| byte == b'\n').map(read).collect()
 }
 
 fn outcome<T: Debug>(parsed: Result<T, proc::ParseError>) -> String {

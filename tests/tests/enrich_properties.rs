@@ -3,7 +3,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use memwatch::enrich::{cgroup, container, proc};
+use memwatch::enrich::{cgroup, container, proc, unit_limit};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -25,6 +25,16 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
         Just(b"NSpid:\t".to_vec()),
         Just(b"Max open files ".to_vec()),
         Just(b"unlimited ".to_vec()),
+        Just(b"7f00-8f00 rw-p 0 00:00 0 ".to_vec()),
+        Just(b"-".to_vec()),
+        Just(b"rw-p ".to_vec()),
+        Just(b"[heap]".to_vec()),
+        Just(b"Rss: ".to_vec()),
+        Just(b" kB".to_vec()),
+        Just(b"VmFlags: ".to_vec()),
+        Just(b"[Service]\n".to_vec()),
+        Just(b"LimitNOFILE=".to_vec()),
+        Just(b"infinity".to_vec()),
         Just(b"0::/".to_vec()),
         Just(b"4:memory:/".to_vec()),
         Just(b" (deleted)".to_vec()),
@@ -59,6 +69,13 @@ proptest! {
         let _ = proc::parse_stat(&text);
         let _ = proc::parse_status(&text);
         let _ = proc::parse_limits(&text);
+        let _ = unit_limit::parse_setting(&text, "Service", "LimitNOFILE");
+        for line in text.split(|&byte| byte == b'\n') {
+            if let Ok(mapping) = proc::parse_mapping(line) {
+                prop_assert!(mapping.start.checked_add(mapping.length).is_some() && line.ends_with(mapping.name));
+            }
+            let _ = proc::parse_smaps_line(line);
+        }
         let _ = cgroup::parse_mounts(&text);
         if let Some(exe) = proc::parse_exe(&text) {
             prop_assert!(text.starts_with(&exe.path));
@@ -77,6 +94,16 @@ proptest! {
         let stat = proc::parse_stat(&text).unwrap();
         prop_assert_eq!(stat.comm, name);
         prop_assert_eq!((stat.pid, stat.parent_pid, stat.start_ns), (pid, parent, ticks * 10_000_000));
+    }
+
+    #[test]
+    fn an_area_comes_out_as_it_went_in(start: u64, length: u64, inode: u64, flags in "[r-][w-][x-][ps]", name in "(/[a-z \\\\:.]{0,20})?") {
+        let length = length.min(u64::MAX - start);
+        let line = format!("{start:08x}-{:08x} {flags} 00000000 00:00 {inode}    {name}", start + length);
+        let mapping = proc::parse_mapping(line.as_bytes()).unwrap();
+        prop_assert_eq!((mapping.start, mapping.length, mapping.inode), (start, length, inode));
+        prop_assert_eq!((mapping.is_writable, mapping.is_private), (&flags[1..2] == "w", &flags[3..] == "p"));
+        prop_assert_eq!(mapping.name, name.as_bytes());
     }
 
     #[test]
