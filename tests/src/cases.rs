@@ -19,6 +19,7 @@ mod negative;
 mod oom;
 mod programs;
 mod rights;
+mod scan;
 mod table;
 mod ways;
 
@@ -51,6 +52,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         rights::CASES,
         action::CASES,
         programs::CASES,
+        scan::CASES,
         ways::CASES,
         audit::CASES,
     ]

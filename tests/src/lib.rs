@@ -13,6 +13,7 @@ pub mod locate;
 pub mod need;
 pub mod program;
 pub mod report;
+pub mod scan;
 pub mod scratch;
 pub mod syscall;
 pub mod tracer;

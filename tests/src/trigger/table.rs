@@ -55,6 +55,12 @@ pub(crate) struct Table {
     /// Write to memory that is not the table's first.
     #[arg(long, default_value_t = 0)]
     touch_before: u64,
+    /// Map so many areas of a page first, none like its neighbours.
+    #[arg(long, default_value_t = 0)]
+    areas: u64,
+    /// Keep the arrays apart from other memory, which the kernel would show as one area with them.
+    #[arg(long)]
+    apart: bool,
     /// Wait between steps of a mebibyte while touching.
     #[arg(long, default_value_t = 0)]
     step_ms: u64,
@@ -161,9 +167,14 @@ impl Table {
 
     /// Asks for every array.
     fn ask(&self, limit: u64) -> anyhow::Result<Asked> {
+        for at in 0..self.areas {
+            let region = if at % 2 == 0 { Region::ProtNone } else { Region::Private };
+            region.map(PAGE)?;
+        }
         if self.touch_before > 0 {
             memory::touch(Region::Private.map(self.touch_before)?, self.touch_before);
         }
+        self.fence()?;
         let lengths: Vec<u64> = self.elements.iter().map(|element| self.length(limit * element)).collect();
         let mut first = None;
         for length in &lengths {
@@ -174,6 +185,7 @@ impl Table {
             );
             first = first.or(address.ok());
         }
+        self.fence()?;
         let bytes = lengths.first().copied().context("no array")?;
         let mut left = bytes;
         if let Some(address) = first {
@@ -185,6 +197,12 @@ impl Table {
             }
         }
         Ok(Asked { bytes, left, tid: thread_id() })
+    }
+
+    /// Address space too large for the holes above, so that it lies next to what is mapped before and after.
+    fn fence(&self) -> std::io::Result<()> {
+        const LENGTH: u64 = 1 << 30;
+        if self.apart { Region::ProtNone.map(LENGTH).map(drop) } else { Ok(()) }
     }
 
     fn length(&self, bytes: u64) -> u64 {
