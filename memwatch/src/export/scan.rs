@@ -23,7 +23,7 @@ pub struct Unread {
 
 impl Unread {
     /// The kinds of losses that occurred, by their names in reports.
-    fn counts(self) -> impl Iterator<Item = (&'static str, u64)> {
+    pub(crate) fn counts(self) -> impl Iterator<Item = (&'static str, u64)> {
         let Self { processes, memory, residence } = self;
         let all = [("scan_processes", processes), ("scan_memory", memory), ("scan_residence", residence)];
         all.into_iter().filter(|(_, count)| *count > 0)

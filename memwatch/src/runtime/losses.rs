@@ -53,13 +53,16 @@ mod tests {
 
     use super::*;
     use crate::export::lost_kinds;
+    use crate::export::scan::Unread;
 
     #[test]
     fn every_counter_has_a_meaning() {
+        let scan = Unread { processes: 1, memory: 1, residence: 1 };
         let counted: BTreeSet<_> = named(&[0; FaultCode::ALL.len()])
             .chain(of_ledger(LedgerLosses::default()))
             .map(|(name, _)| name)
             .chain(OWN)
+            .chain(scan.counts().map(|(name, _)| name))
             .collect();
         let explained: BTreeSet<_> = lost_kinds::ALL.iter().map(|kind| kind.name).collect();
         assert_eq!(counted, explained);

@@ -156,12 +156,7 @@ fn vanishing() -> anyhow::Result<()> {
     trigger.act()?;
     for _ in 0..20 {
         let scan = look("--tree", trigger.pid(), &ANY)?;
-        ensure!(
-            scan.code <= 1 && !scan.errors.contains("not seen"),
-            "{}: {}",
-            scan.code,
-            scan.errors
-        );
+        ensure!(scan.code <= 1 && !scan.errors.contains("not seen"), "{}: {}", scan.code, scan.errors);
     }
     Ok(())
 }

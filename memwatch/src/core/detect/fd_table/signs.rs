@@ -294,7 +294,14 @@ fn program(evidence: &Evidence<'_>, scale: &mut Scale) {
 /// Whether the program is known to keep a table of just this element size.
 fn is_known_table(evidence: &Evidence<'_>) -> bool {
     let (known, element) = (evidence.known_elements(), evidence.table.element);
-    if evidence.is_look_up_seen() { known.contains(&element) } else { is_sum(known, element, TABLES_MAX) }
+    known.contains(&element) || (!evidence.is_look_up_seen() && is_sum_of_tables(known, element))
+}
+
+/// Whether `element` is the sum of a few known ones with a large one among them: small ones add up to nearly anything.
+fn is_sum_of_tables(known: &[u32], element: u32) -> bool {
+    let largest = known.iter().copied().max().unwrap_or(0);
+    let large = known.iter().filter(|part| **part * 2 >= largest);
+    large.filter_map(|part| element.checked_sub(*part)).any(|rest| is_sum(known, rest, TABLES_MAX - 1))
 }
 
 /// Whether `element` is the sum of at most `terms` of the known ones, each as often as needed.
