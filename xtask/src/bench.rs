@@ -11,6 +11,7 @@ mod latency;
 mod load;
 mod others;
 mod overhead;
+mod scan;
 mod statistics;
 mod throughput;
 mod tracer;
@@ -34,12 +35,13 @@ struct Bench {
 type Section = (&'static str, fn(&Bench) -> Result<Table>);
 
 /// Every section, in the order of the journal.
-const SECTIONS: [Section; 5] = [
+const SECTIONS: [Section; 6] = [
     ("overhead", overhead::measure),
     ("latency", latency::measure),
     ("throughput", throughput::measure),
     ("footprint", footprint::measure),
     ("audit", audit::measure),
+    ("scan", scan::measure),
 ];
 
 pub(crate) const TASK: Task = Task {

@@ -2,6 +2,7 @@
 
 mod look;
 mod origins;
+mod pending;
 mod select;
 mod walk;
 

@@ -44,6 +44,10 @@ pub enum Risk {
     Expected {
         /// What it would ask for.
         expectation: Expectation,
+        /// The limit at that start.
+        limit: u64,
+        /// The file that sets this limit, when it has changed since the process started.
+        changed: Option<String>,
     },
     /// A large table of the kernel's own, which is resident.
     Kernel,
@@ -67,7 +71,7 @@ impl Exposure {
     pub fn at_risk(&self) -> u64 {
         let memory = match &self.risk {
             Risk::Table { finding, .. } => finding.total_bytes,
-            Risk::Expected { expectation } => expectation.bytes(self.limits.soft),
+            Risk::Expected { expectation, limit, .. } => expectation.bytes(*limit),
             Risk::Kernel => 0,
         };
         memory.saturating_add(self.kernel_bytes().unwrap_or(0))
@@ -94,21 +98,9 @@ impl Exposure {
     pub fn reasons(&self) -> Vec<Reason> {
         match &self.risk {
             Risk::Table { finding, .. } => finding.reasons.clone(),
-            Risk::Expected { expectation } => vec![
-                Reason {
-                    code: "program_known",
-                    text: format!(
-                        "{} is known to keep a table with {} bytes per descriptor",
-                        expectation.program(),
-                        expectation.element()
-                    ),
-                },
-                Reason {
-                    code: "not_allocated",
-                    text: "it has no such table now: a start with other settings, or a setting that bounds it, may be why"
-                        .to_owned(),
-                },
-            ],
+            Risk::Expected { expectation, limit, changed } => {
+                expected(expectation, *limit, changed.as_deref())
+            }
             Risk::Kernel => vec![Reason {
                 code: "kernel_table",
                 text: format!(
@@ -124,7 +116,7 @@ impl Exposure {
     pub fn advice(&self) -> String {
         match &self.risk {
             Risk::Table { finding, .. } => finding.advice.clone(),
-            Risk::Expected { expectation } => expectation.advice(&self.process, self.limits.soft),
+            Risk::Expected { expectation, limit, .. } => expectation.advice(&self.process, *limit),
             Risk::Kernel => {
                 "find the open descriptors in /proc/PID/fd, close those that leak, and restart the process"
                     .to_owned()
@@ -138,4 +130,21 @@ impl Exposure {
         let ProcessKey { tgid, start_ns } = self.process.key;
         (std::cmp::Reverse((self.at_risk(), self.confidence())), tgid, start_ns)
     }
+}
+
+fn expected(expectation: &Expectation, limit: u64, changed: Option<&str>) -> Vec<Reason> {
+    let (program, element) = (expectation.program(), expectation.element());
+    let known = format!("{program} is known to keep a table with {element} bytes per descriptor");
+    let now = match changed {
+        Some(file) => Reason {
+            code: "limit_changed",
+            text: format!("{file} has changed since the process started: the next start gets a limit of {limit}"),
+        },
+        None => Reason {
+            code: "not_allocated",
+            text: "it has no such table now: a start with other settings, or a setting that bounds it, may be why"
+                .to_owned(),
+        },
+    };
+    vec![Reason { code: "program_known", text: known }, now]
 }

@@ -9,8 +9,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 pub use setting::{NofileSetting, parse_setting};
+
+use crate::core::fact::Identity;
 
 /// Where systemd looks for units of the system, in order of precedence.
 const UNIT_FOLDERS: [&str; 10] = [
@@ -37,6 +40,17 @@ pub struct UnitLimit {
     pub setting: NofileSetting,
     /// Where.
     pub file: PathBuf,
+    /// When that file last changed, in nanoseconds of Unix time.
+    pub changed_ns: Option<u64>,
+}
+
+/// Whose setting it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The unit's own.
+    Unit,
+    /// The manager's, for units without one.
+    Manager,
 }
 
 /// Reads unit files, each unit's once.
@@ -52,6 +66,21 @@ impl UnitLimits {
     #[must_use]
     pub fn new(root: &Path) -> Self {
         Self { root: root.to_owned(), units: HashMap::new(), manager: None }
+    }
+
+    /// What a start of a process's service gives it: its own setting, or the manager's for all; `None` for what is no
+    /// service of the system, and where no file says.
+    pub fn of_service(&mut self, process: &Identity) -> Option<(&UnitLimit, Whose)> {
+        let unit = process.unit.as_deref().filter(|unit| unit.ends_with(".service"))?;
+        let path = process.cgroup_path.as_deref().unwrap_or_default();
+        // Services of a user and of a container have other files; the user's manager itself is the system's.
+        if process.container.is_some() || (path.contains("/user@") && !unit.starts_with("user@")) {
+            return None;
+        }
+        if self.of(unit).is_some() {
+            return self.of(unit).map(|limit| (limit, Whose::Unit));
+        }
+        self.manager().map(|limit| (limit, Whose::Manager))
     }
 
     /// LimitNOFILE of a unit, if one of its files sets it.
@@ -123,6 +152,11 @@ fn names(unit: &str) -> Vec<String> {
     names
 }
 
+fn changed_ns(file: &Path) -> Option<u64> {
+    let changed = std::fs::metadata(file).ok()?.modified().ok()?;
+    u64::try_from(changed.duration_since(UNIX_EPOCH).ok()?.as_nanos()).ok()
+}
+
 /// The last setting in these files; an empty one takes back those before it.
 fn last(files: impl Iterator<Item = PathBuf>, section: &str, key: &str) -> Option<UnitLimit> {
     let mut found = None;
@@ -135,7 +169,9 @@ fn last(files: impl Iterator<Item = PathBuf>, section: &str, key: &str) -> Optio
         match parse_setting(&text, section, key) {
             None => {}
             Some(None) => found = None,
-            Some(Some(setting)) => found = Some(UnitLimit { setting, file }),
+            Some(Some(setting)) => {
+                found = Some(UnitLimit { setting, changed_ns: changed_ns(&file), file });
+            }
         }
     }
     found

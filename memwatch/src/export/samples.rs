@@ -194,7 +194,10 @@ pub(super) fn exposures() -> Vec<Exposure> {
     let unit = Origin::Setting { unit: Some("a.service".into()), file: "/etc/systemd/a".into() };
     vec![
         exposure(Risk::Table { finding: Box::new(finding()), touched: Some(4096) }, Some(unit)),
-        exposure(Risk::Expected { expectation }, Some(Origin::Own)),
+        exposure(
+            Risk::Expected { expectation, limit: 1_000_003, changed: Some("/etc/systemd/b".into()) },
+            Some(Origin::Own),
+        ),
         exposure(Risk::Kernel, Some(Origin::Inherited { from: 7, comm: b"sh".to_vec() })),
         exposure(Risk::Kernel, Some(Origin::Runtime { name: None, from: Some(8) })),
     ]

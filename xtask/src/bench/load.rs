@@ -76,6 +76,15 @@ impl Load {
         self.ask("rates")
     }
 
+    /// Processes that sleep, each with private memory in so many areas; gives how many the machine bore.
+    ///
+    /// # Errors
+    /// The load failed; its own message is on standard error.
+    pub(super) fn crowd(&mut self, processes: u32, areas: u32, bytes: u64) -> Result<u32> {
+        let (started, _asked) = self.ask(&format!("crowd {processes} {areas} {bytes}"))?;
+        Ok(started as u32)
+    }
+
     /// Gives a command; gives the first two numbers of the answer.
     fn ask(&mut self, command: &str) -> Result<(f64, f64)> {
         writeln!(self.commands, "{command}").context("memwatch-load takes no more commands")?;

@@ -1,11 +1,13 @@
 //! One process: the cheap files of most, and the areas of those that are large enough.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 use memwatch_ebpf::table::kernel_bytes;
 
+use super::pending::Pending;
 use crate::core::detect::fd_table::standing::{Area, Areas, Expectation, Limits, is_known};
 use crate::core::detect::fd_table::{Confidence, region_floor};
 use crate::core::exposure::{Exposure, Risk};
@@ -23,12 +25,13 @@ pub(super) struct Look {
     min_table: u64,
     min_confidence: Confidence,
     identifier: Identifier,
+    pending: Pending,
     buffer: LineBuffer,
 }
 
 /// What was seen of one process.
 pub(super) struct Seen {
-    /// The known program that it runs, where its limit makes that matter.
+    /// The known program that it runs.
     pub(super) program: Option<&'static str>,
     pub(super) parent: u32,
     /// Whether it has tables, be they sure enough to be reported or not.
@@ -39,7 +42,8 @@ pub(super) struct Seen {
 impl Look {
     pub(super) fn new(proc: &ProcFs, min_table: u64, min_confidence: Confidence) -> anyhow::Result<Self> {
         let identifier = Identifier::new(proc).context("cannot read the mounts of this host")?;
-        Ok(Self { min_table, min_confidence, identifier, buffer: LineBuffer::default() })
+        let pending = Pending::new(proc, Path::new("/"));
+        Ok(Self { min_table, min_confidence, identifier, pending, buffer: LineBuffer::default() })
     }
 
     /// Looks at a process; `None` for kernel threads and those that nobody has waited for. What could not be read of it
@@ -50,8 +54,8 @@ impl Look {
         let Some(nofile) = dir.limits()?.get(libc::RLIMIT_NOFILE) else { return Ok(None) };
         let limits = Limits { soft: nofile.soft, hard: nofile.hard };
         let mut seen = Seen { program: None, parent: status.parent_pid, has_table: false, exposure: None };
-        let expectation = self.expectation(dir, limits)?;
-        seen.program = expectation.map(|expectation| expectation.program());
+        let known = self.known(dir, limits)?;
+        seen.program = known.map(|known| known.program());
 
         let mut identity = None;
         if Areas::are_possible(limits, data_bytes, self.min_table) {
@@ -63,7 +67,7 @@ impl Look {
             }
         }
         if seen.exposure.is_none()
-            && let Some(risk) = self.other_risk(dir, &status, &seen, expectation, &mut identity)?
+            && let Some(risk) = self.other_risk(dir, &status, limits, &seen, known, &mut identity)?
         {
             let process = self.identify(dir, &mut identity)?;
             seen.exposure = Some(exposure(process, limits, risk));
@@ -74,16 +78,16 @@ impl Look {
         Ok(Some(seen))
     }
 
-    /// What a known program would ask for, if that reaches the floor. Most limits are too low for any, at no cost.
-    fn expectation(&self, dir: &ProcessDir, limits: Limits) -> Result<Option<Expectation>, ReadError> {
-        if !Expectation::is_possible(limits.soft, self.min_table) {
-            return Ok(None);
-        }
-        let found = match dir.exe() {
+    /// The known program that a process runs. Without the right to see its executable its name decides, and is read
+    /// only where the limit is high enough to matter.
+    fn known(&self, dir: &ProcessDir, limits: Limits) -> Result<Option<Expectation>, ReadError> {
+        Ok(match dir.exe() {
             Some(exe) => Expectation::of(Some(&exe.path), b""),
-            None => Expectation::of(None, &dir.stat()?.comm),
-        };
-        Ok(found.filter(|expectation| expectation.bytes(limits.soft) >= self.min_table))
+            None if Expectation::is_possible(limits.soft, self.min_table) => {
+                Expectation::of(None, &dir.stat()?.comm)
+            }
+            None => None,
+        })
     }
 
     fn table(
@@ -115,15 +119,25 @@ impl Look {
         &mut self,
         dir: &ProcessDir,
         status: &Status,
+        limits: Limits,
         seen: &Seen,
-        expectation: Option<Expectation>,
+        known: Option<Expectation>,
         identity: &mut Option<Arc<Identity>>,
     ) -> Result<Option<Risk>, ReadError> {
         if let Some(expectation) =
-            expectation.filter(|_| !seen.has_table && self.min_confidence <= Confidence::Medium)
-            && !expectation.is_bounded_by(&self.identify(dir, identity)?.args)
+            known.filter(|_| !seen.has_table && self.min_confidence <= Confidence::Medium)
         {
-            return Ok(Some(Risk::Expected { expectation }));
+            let process = self.identify(dir, identity)?;
+            let reaches = |limit: u64| expectation.bytes(limit) >= self.min_table;
+            let limit = if reaches(limits.soft) {
+                Some((limits.soft, None))
+            } else {
+                let pending = self.pending.soft(&process).filter(|(soft, _)| reaches(*soft));
+                pending.map(|(soft, file)| (soft, Some(file)))
+            };
+            if let Some((limit, changed)) = limit.filter(|_| !expectation.is_bounded_by(&process.args)) {
+                return Ok(Some(Risk::Expected { expectation, limit, changed }));
+            }
         }
         let slots = status.fd_slots.filter(|&slots| slots >= KERNEL_SLOTS_MIN);
         Ok(slots.filter(|&slots| kernel_bytes(slots) >= self.min_table).map(|_| Risk::Kernel))

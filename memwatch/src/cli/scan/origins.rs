@@ -10,7 +10,7 @@ use crate::core::exposure::{Holder, Origin, origin};
 use crate::core::fact::Identity;
 use crate::enrich::identify::Identifier;
 use crate::enrich::proc::{ProcFs, ReadError};
-use crate::enrich::unit_limit::{UnitLimit, UnitLimits};
+use crate::enrich::unit_limit::{UnitLimits, Whose};
 
 /// Ancestors that are followed: a chain is short, and a circle that forms while it is read has to end.
 const DEPTH_MAX: usize = 64;
@@ -54,23 +54,11 @@ impl<'a> Origins<'a> {
 
     /// The setting that gives a service these limits.
     fn setting(&mut self, process: &Identity, limits: Limits) -> Option<Origin> {
-        let unit = process.unit.as_deref().filter(|unit| unit.ends_with(".service"))?;
-        // Services of a user have files of the user's; the user's manager itself is the system's.
-        let is_below_user = process.cgroup_path.as_deref().is_some_and(|path| path.contains("/user@"));
-        if is_below_user && !unit.starts_with("user@") {
-            return None;
-        }
-        let nr_open = self.nr_open;
-        let given = |limit: &UnitLimit, unit: Option<&str>| {
-            limit.setting.gives(limits.soft, limits.hard, nr_open).then(|| Origin::Setting {
-                unit: unit.map(str::to_owned),
-                file: limit.file.to_string_lossy().into_owned(),
-            })
-        };
-        match self.units.of(unit) {
-            Some(limit) => given(limit, Some(unit)),
-            None => given(self.units.manager()?, None),
-        }
+        let (limit, whose) = self.units.of_service(process)?;
+        limit.setting.gives(limits.soft, limits.hard, self.nr_open).then(|| Origin::Setting {
+            unit: process.unit.clone().filter(|_| whose == Whose::Unit),
+            file: limit.file.to_string_lossy().into_owned(),
+        })
     }
 
     fn holder(&mut self, tgid: u32) -> Option<(Holder, u32)> {

@@ -45,9 +45,12 @@ fn risk(line: &mut Line<'_>, exposure: &Exposure) {
             line.word(&fields::EXPOSURE_FIT, words::fit(finding.fit));
             line.hex(&fields::EXPOSURE_ADDRESS, finding.result.cast_unsigned());
         }
-        Risk::Expected { expectation } => {
-            line.number(&fields::EXPOSURE_EXPECTED, expectation.bytes(exposure.limits.soft));
-            line.number(&fields::EXPOSURE_LIMIT, exposure.limits.soft);
+        Risk::Expected { expectation, limit, changed } => {
+            line.number(&fields::EXPOSURE_EXPECTED, expectation.bytes(*limit));
+            line.number(&fields::EXPOSURE_LIMIT, *limit);
+            if let Some(file) = changed {
+                line.text(&fields::EXPOSURE_CHANGED, file.as_bytes());
+            }
             line.number(&fields::EXPOSURE_ELEMENT, expectation.element());
             line.word(&fields::EXPOSURE_PROGRAM, expectation.program());
         }

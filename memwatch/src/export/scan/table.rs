@@ -80,9 +80,9 @@ fn arithmetic(exposure: &Exposure) -> Option<String> {
             }
             Some(text)
         }
-        Risk::Expected { expectation } => Some(format!(
-            "after the next start at least {}: one slot of {} bytes per descriptor",
-            Bytes(expectation.bytes(exposure.limits.soft)),
+        Risk::Expected { expectation, limit, .. } => Some(format!(
+            "after the next start at least {}: {limit} x {} bytes, one slot per descriptor",
+            Bytes(expectation.bytes(*limit)),
             expectation.element()
         )),
         Risk::Kernel => None,

@@ -236,6 +236,7 @@ fields! {
     EXPOSURE_FIT: "memwatch.exposure.fit" Text "" EXPOSURE => "How the area's length follows from N and k: as in `memwatch.fd_table.fit`, or `merged` (other mappings lie in the same area).";
     EXPOSURE_ADDRESS: "memwatch.exposure.address" Hex "" EXPOSURE => "Address of the area.";
     EXPOSURE_PROGRAM: "memwatch.exposure.program" Text "" EXPOSURE => "The known program, where a table is expected.";
+    EXPOSURE_CHANGED: "memwatch.exposure.changed_file" Text "" EXPOSURE => "The file that gives the next start this limit, where it has changed since the process started.";
     EXPOSURE_KERNEL_SLOTS: "memwatch.exposure.kernel_slots" Integer "descriptors" EXPOSURE => "Slots of the kernel's own table of the process.";
     EXPOSURE_KERNEL: "memwatch.exposure.kernel_bytes" Integer "bytes" EXPOSURE => "Kernel memory of that table: pointers and bitmaps. Processes that share it (`CLONE_FILES`) each show it.";
     EXPOSURE_CONFIDENCE: "memwatch.exposure.confidence" Text "" EXPOSURE => "`high`, `medium` or `low`.";

@@ -67,11 +67,18 @@ impl Region {
     /// # Errors
     /// The kernel refuses.
     pub(crate) fn map(length: usize) -> Result<Self> {
-        Self::of_kind(length, libc::MAP_PRIVATE)
+        Self::of_kind(length, libc::MAP_PRIVATE, libc::PROT_READ | libc::PROT_WRITE)
     }
 
-    fn of_kind(length: usize, sharing: i32) -> Result<Self> {
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
+    /// Maps address space without access.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub(crate) fn reserve(length: usize) -> Result<Self> {
+        Self::of_kind(length, libc::MAP_PRIVATE, libc::PROT_NONE)
+    }
+
+    fn of_kind(length: usize, sharing: i32, protection: i32) -> Result<Self> {
         let flags = sharing | libc::MAP_ANONYMOUS;
         // SAFETY: asks for fresh memory anywhere, of no file.
         let start = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, -1, 0) };
@@ -131,7 +138,7 @@ impl Shared {
     /// # Errors
     /// The kernel refuses the memory.
     pub(crate) fn new() -> Result<Self> {
-        Ok(Self { region: Region::of_kind(PAGE, libc::MAP_SHARED)? })
+        Ok(Self { region: Region::of_kind(PAGE, libc::MAP_SHARED, libc::PROT_READ | libc::PROT_WRITE)? })
     }
 
     fn counts(&self) -> &Counts {
@@ -202,6 +209,21 @@ fn set_affinity(set: &libc::cpu_set_t) -> Result<()> {
         0 => Ok(()),
         _ => Err(Error::last_os_error()).context("cannot choose a processor"),
     }
+}
+
+/// Peak of resident memory of the largest child that was waited for, in KiB.
+///
+/// # Errors
+/// The kernel refuses.
+pub(crate) fn peak_of_children() -> Result<i64> {
+    // SAFETY: all-zero bytes are a valid value of this C struct.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a value of the type that the call fills.
+    let result = unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) };
+    if result != 0 {
+        bail!(Error::last_os_error());
+    }
+    Ok(usage.ru_maxrss)
 }
 
 /// A process that was forked; killed and waited for when dropped.

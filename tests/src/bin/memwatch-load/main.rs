@@ -2,10 +2,12 @@
 //!
 //! `serve` takes one command a line on standard input and answers each with one line, so that one and the same process
 //! is measured with and without a tracer. `arrivals` reads memwatch's JSON lines and tells how late they came.
-//! `nothing` ends at once: it is the small program that `serve` starts over and over.
+//! `nothing` ends at once: it is the small program that `serve` starts over and over. `timed` runs another program and
+//! tells what it took.
 
 mod arrivals;
 mod cost;
+mod crowd;
 mod flood;
 mod index;
 mod kernel;
@@ -19,12 +21,23 @@ fn main() -> ExitCode {
         Some("nothing") => return ExitCode::SUCCESS,
         Some("serve") => serve::run(),
         Some("arrivals") => arrivals::run(),
-        _ => Err(anyhow::anyhow!("usage: memwatch-load serve|arrivals|nothing")),
+        Some("timed") => timed(),
+        _ => Err(anyhow::anyhow!("usage: memwatch-load serve|arrivals|nothing|timed PROGRAM ARGUMENTS")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
+}
+
+/// Runs a program and tells `SECONDS KIB STATUS`.
+#[expect(clippy::print_stdout, reason = "the answer")]
+fn timed() -> anyhow::Result<()> {
+    let mut words = std::env::args().skip(2);
+    let program = words.next().ok_or_else(|| anyhow::anyhow!("no program to run"))?;
+    let (seconds, peak_kib, code) = crowd::timed(&program, &words.collect::<Vec<_>>())?;
+    println!("{seconds} {peak_kib} {code}");
+    Ok(())
 }
 
 #[expect(clippy::print_stderr, reason = "a program without a log tells its errors here")]

@@ -1,9 +1,10 @@
 //! One command a line, one answer a line.
 //!
 //! `measure LOAD MILLISECONDS` answers `MEDIAN MINIMUM BATCHES` (nanoseconds per operation); `flood PROCESSES SECONDS RATE`
-//! (0: as fast as it goes) answers `CALLS SECONDS`. What a flood started waits until the next command, so that its
-//! end is no part of what is measured. `index BYTES RESIDENT TIMES` holds a file in memory and answers `PAGES 0`; `rates`
-//! answers `PAGEMAP KPAGECGROUP` (entries per second that the kernel gives of it).
+//! (0: as fast as it goes) answers `CALLS SECONDS`; `crowd PROCESSES AREAS BYTES` answers `STARTED ASKED`. What a flood or
+//! a crowd started waits until the next command, so that its end is no part of what is measured. `index BYTES RESIDENT
+//! TIMES` holds a file in memory and answers `PAGES 0`; `rates` answers `PAGEMAP KPAGECGROUP` (entries per second that the
+//! kernel gives of it).
 
 use std::io::{BufRead as _, Write as _};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use crate::cost::Load;
+use crate::crowd::Crowd;
 use crate::flood::Flood;
 use crate::index::Index;
 
@@ -21,9 +23,10 @@ use crate::index::Index;
 pub(crate) fn run() -> Result<()> {
     let mut flood = None;
     let mut index: Option<Index> = None;
+    let mut crowd = None;
     for line in std::io::stdin().lock().lines() {
         let line = line.context("cannot read a command")?;
-        drop(flood.take());
+        drop((flood.take(), crowd.take()));
         let words: Vec<_> = line.split(' ').collect();
         let answer = match *words.as_slice() {
             ["measure", load, milliseconds] => {
@@ -47,6 +50,12 @@ pub(crate) fn run() -> Result<()> {
                 let index = index.as_ref().context("no index is held: give the command `index` before")?;
                 let (pagemap, owners) = index.kernel_rates()?;
                 format!("{pagemap} {owners}")
+            }
+            ["crowd", processes, areas, bytes] => {
+                let started = Crowd::start(processes.parse()?, areas.parse()?, bytes.parse()?)?;
+                let answer = format!("{} {processes}", started.len());
+                crowd = Some(started);
+                answer
             }
             _ => bail!("`{line}` is no command: see serve.rs for those that are"),
         };
