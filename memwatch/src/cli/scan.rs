@@ -6,11 +6,12 @@ mod pending;
 mod select;
 mod walk;
 
-use std::io::Write;
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use anyhow::Context;
 use clap::ValueEnum;
 
 use super::values::{Color, Output, parse_size};
@@ -107,14 +108,9 @@ fn scan(args: &Args) -> anyhow::Result<ExitCode> {
     let Walked { mut exposures, unread, scanned } = walk::walk(&args.filters)?;
     exposures.sort_by_cached_key(|exposure| exposure.rank());
     let report = Report { exposures, unread, scanned, took: started.elapsed() };
-    let mut text = Vec::new();
-    match Output::or_suitable(args.output) {
-        Output::Json => report.json(&mut text),
-        Output::Table => report.table(super::trace::width(), args.color.on_stdout(), &mut text),
-        Output::None => {}
-    }
-    super::print(&text)?;
-    if Output::or_suitable(args.output) != Output::Table {
+    let form = Output::or_suitable(args.output);
+    print(&report, form, args.color).context("cannot write standard output")?;
+    if form != Output::Table {
         // Nobody to tell is no reason to fail.
         let _ = writeln!(std::io::stderr(), "memwatch: {}", report.summary());
     }
@@ -125,4 +121,18 @@ fn scan(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Writes the report; a reader that went away is a quiet end.
+fn print(report: &Report, form: Output, color: Color) -> io::Result<()> {
+    let mut output = BufWriter::new(io::stdout().lock());
+    let written = match form {
+        Output::Json => report.json(&mut output),
+        Output::Table => report.table(super::trace::width(), color.on_stdout(), &mut output),
+        Output::None => Ok(()),
+    };
+    match written.and_then(|()| output.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
 }

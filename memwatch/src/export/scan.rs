@@ -2,6 +2,7 @@
 
 mod table;
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use super::json::Json;
@@ -19,6 +20,14 @@ pub struct Unread {
     pub memory: u64,
     /// Processes with tables of which it is not known how much is resident.
     pub residence: u64,
+}
+
+impl std::ops::AddAssign for Unread {
+    fn add_assign(&mut self, other: Self) {
+        self.processes += other.processes;
+        self.memory += other.memory;
+        self.residence += other.residence;
+    }
 }
 
 impl Unread {
@@ -44,21 +53,32 @@ pub struct Report {
 }
 
 impl Report {
-    /// Appends one JSON object a line: the processes, then a line for each kind of loss.
-    pub fn json(&self, out: &mut Vec<u8>) {
+    /// Writes one JSON object a line: the processes, then a line for each kind of loss. What is written goes out bit by
+    /// bit: thousands of findings are no reason to hold all their lines.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn json(&self, out: &mut impl Write) -> io::Result<()> {
         let mut json = Json::new();
+        let mut lines = Vec::new();
         for exposure in &self.exposures {
-            json.exposure(exposure, out);
+            json.exposure(exposure, &mut lines);
+            out.write_all(&lines)?;
+            lines.clear();
         }
         let time_ns = sys::boot_ns();
         for (kind, count) in self.unread.counts() {
-            json.lost(&Loss { time_ns, kind, count, total: count }, out);
+            json.lost(&Loss { time_ns, kind, count, total: count }, &mut lines);
         }
+        out.write_all(&lines)
     }
 
-    /// Appends a table for people.
-    pub fn table(&self, width: usize, coloured: bool, out: &mut Vec<u8>) {
-        table::push(self, width, coloured, out);
+    /// Writes a table for people.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn table(&self, width: usize, coloured: bool, out: &mut impl Write) -> io::Result<()> {
+        table::write(self, width, coloured, out)
     }
 
     /// The scan in one sentence, and one more for what it could not see.

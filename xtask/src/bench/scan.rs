@@ -53,6 +53,7 @@ const SCENES: [Scene; 4] = [
 /// What one scan took.
 struct Run {
     seconds: f64,
+    cpu_seconds: f64,
     peak_kib: u64,
 }
 
@@ -66,17 +67,19 @@ pub(super) fn measure(bench: &Bench) -> Result<Table> {
         &format!(
             "`memwatch scan` beside processes that sleep, forked from one small static program: at most {PROCESSES}, \
              fewer where the machine refuses more. Memory is mapped and not touched. {} scans each, from start to end; \
-             memory: the largest peak of resident memory (`ru_maxrss`). Where the limit of this machine is too low for any \
+             CPU seconds: those of all threads, which a busy machine stretches; memory: the \
+             largest peak of resident memory (`ru_maxrss`). Where the limit of this machine is too low for any \
              known program, a lower `--min-table` makes the scan look up executables as it would under a huge limit.",
             bench.rounds
         ),
-        &["processes", "how many", "seconds", "memory", "goal", ""],
+        &["processes", "how many", "seconds", "CPU seconds", "memory", "goal", ""],
     );
     let mut load = bench.load()?;
     for scene in &SCENES {
         let started = load.crowd(PROCESSES, scene.areas, scene.bytes.map_or_else(table_bytes, Ok)?)?;
         let runs = (0..bench.rounds).map(|_| scan(bench, scene)).collect::<Result<Vec<_>>>()?;
         let seconds = Sample::new(runs.iter().map(|run| run.seconds));
+        let cpu_seconds = Sample::new(runs.iter().map(|run| run.cpu_seconds));
         let peak_kib = runs.iter().map(|run| run.peak_kib).max().unwrap_or(0);
         let share = f64::from(started) / f64::from(PROCESSES);
         let is_reached = seconds.median() <= TIME_GOAL * share && peak_kib <= RSS_GOAL;
@@ -84,6 +87,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Table> {
             scene.what.into(),
             started.to_string(),
             seconds.spread(|value| format!("{value:.3}")),
+            cpu_seconds.spread(|value| format!("{value:.3}")),
             format!("{:.1} MiB", peak_kib as f64 / 1024.0),
             format!("<= {:.2} s and {} MiB", TIME_GOAL * share, RSS_GOAL >> 10),
             verdict(is_reached).into(),
@@ -107,7 +111,7 @@ fn scan(bench: &Bench, scene: &Scene) -> Result<Run> {
     let told = process::output(&mut command)?;
     let mut words = told.split_whitespace();
     let mut next = || words.next().with_context(|| format!("memwatch-load told {told:?}"));
-    let (seconds, peak, code) = (next()?, next()?, next()?);
+    let (seconds, cpu_seconds, peak, code) = (next()?, next()?, next()?, next()?);
     anyhow::ensure!(code != "2", "the scan failed: run `memwatch scan` to see why");
-    Ok(Run { seconds: seconds.parse()?, peak_kib: peak.parse()? })
+    Ok(Run { seconds: seconds.parse()?, cpu_seconds: cpu_seconds.parse()?, peak_kib: peak.parse()? })
 }

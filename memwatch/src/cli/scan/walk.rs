@@ -1,7 +1,10 @@
 //! From process to process: what can be left aside at once, what is looked into, and what was out of sight.
 
 use std::collections::HashSet;
+use std::num::NonZero;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use anyhow::{Context, ensure};
 
@@ -12,6 +15,11 @@ use super::select::{Within, pids};
 use crate::core::exposure::{Exposure, Kin, Risk};
 use crate::enrich::proc::{ProcFs, ReadError};
 use crate::export::scan::Unread;
+
+/// Threads at most.
+const WALKERS_MAX: usize = 8;
+/// Processes for which another thread is worth its start.
+const PROCESSES_EACH: usize = 256;
 
 /// What a walk found.
 pub(super) struct Walked {
@@ -25,38 +33,30 @@ pub(super) struct Walked {
 pub(super) fn walk(filters: &Filters) -> anyhow::Result<Walked> {
     let proc = ProcFs::open(Path::new("/proc")).context("cannot open /proc")?;
     let within = filters.cgroup.as_deref().map(Within::named).transpose()?;
-    let mut look = Look::new(&proc, filters.min_table, filters.min_confidence.into())?;
+    let pids = pids(filters, &proc)?;
+    let next = AtomicUsize::new(0);
+    let walk = || part(&proc, &pids, &next, within.as_ref(), filters);
+    let parts: Vec<_> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..walkers(pids.len())).map(|_| scope.spawn(walk)).collect();
+        let own = walk();
+        std::iter::once(own).chain(others.into_iter().map(joined)).collect()
+    });
     let mut walked = Walked { exposures: Vec::new(), unread: Unread::default(), scanned: 0 };
     let mut kin = Kin::default();
     let mut with_table = Vec::new();
-    for pid in pids(filters, &proc)? {
-        let look = || {
-            let dir = proc.process(pid)?;
-            if let Some(within) = &within
-                && !within.holds(&dir.cgroups()?)
-            {
-                return Ok(None);
+    for part in parts {
+        let (seen, unread) = part?;
+        walked.unread += unread;
+        for (pid, Seen { program, parent, has_table, exposure }) in seen {
+            walked.scanned += 1;
+            if let Some(program) = program {
+                kin.note(pid, parent, program);
             }
-            look.at(&dir, &mut walked.unread)
-        };
-        let seen = match { look }() {
-            Ok(Some(seen)) => seen,
-            // Those that end meanwhile need no report: they hold nothing any more.
-            Ok(None) | Err(ReadError::Gone { .. } | ReadError::Recycled { .. }) => continue,
-            Err(ReadError::Io { .. } | ReadError::Parse { .. }) => {
-                walked.unread.processes += 1;
-                continue;
+            if has_table {
+                with_table.push(pid);
             }
-        };
-        walked.scanned += 1;
-        let Seen { program, parent, has_table, exposure } = seen;
-        if let Some(program) = program {
-            kin.note(pid, parent, program);
+            walked.exposures.extend(exposure);
         }
-        if has_table {
-            with_table.push(pid);
-        }
-        walked.exposures.extend(exposure);
     }
     ensure!(
         walked.scanned > 0 || filters.cgroup.is_none(),
@@ -69,6 +69,58 @@ pub(super) fn walk(filters: &Filters) -> anyhow::Result<Walked> {
         exposure.origin = origins.of(&exposure.process, exposure.limits);
     }
     Ok(walked)
+}
+
+/// How many threads walk: nearly all the time is the kernel's, which makes the text of each file anew.
+fn walkers(processes: usize) -> usize {
+    let cpus = std::thread::available_parallelism().map_or(1, NonZero::get);
+    cpus.min(WALKERS_MAX).min(processes.div_ceil(PROCESSES_EACH)).max(1)
+}
+
+/// What a walker saw.
+type Part = (Vec<(u32, Seen)>, Unread);
+
+/// A panic in a walker goes on here.
+fn joined(walker: ScopedJoinHandle<'_, anyhow::Result<Part>>) -> anyhow::Result<Part> {
+    walker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Takes process after process until `next` is at their end.
+fn part(
+    proc: &ProcFs,
+    pids: &[u32],
+    next: &AtomicUsize,
+    within: Option<&Within>,
+    filters: &Filters,
+) -> anyhow::Result<Part> {
+    let mut look = Look::new(proc, filters.min_table, filters.min_confidence.into())?;
+    let (mut all, mut unread) = (Vec::new(), Unread::default());
+    while let Some(&pid) = pids.get(next.fetch_add(1, Ordering::Relaxed)) {
+        match see(proc, pid, within, &mut look, &mut unread) {
+            Ok(Some(seen)) => all.push((pid, seen)),
+            // Those that end meanwhile need no report: they hold nothing any more.
+            Ok(None) | Err(ReadError::Gone { .. } | ReadError::Recycled { .. }) => {}
+            Err(ReadError::Io { .. } | ReadError::Parse { .. }) => unread.processes += 1,
+        }
+    }
+    Ok((all, unread))
+}
+
+/// Looks at one process; `None` when it is not among those asked for, or has no memory of its own.
+fn see(
+    proc: &ProcFs,
+    pid: u32,
+    within: Option<&Within>,
+    look: &mut Look,
+    unread: &mut Unread,
+) -> Result<Option<Seen>, ReadError> {
+    let dir = proc.process(pid)?;
+    if let Some(within) = within
+        && !within.holds(&dir.cgroups()?)
+    {
+        return Ok(None);
+    }
+    look.at(&dir, unread)
 }
 
 /// Expects one table of each server, from its eldest process, and none where one of its processes has it already.

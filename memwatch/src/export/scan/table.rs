@@ -1,6 +1,6 @@
 //! A row for each process at risk, and below it what the row rests on.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use super::Report;
 use crate::core::exposure::{Exposure, Origin, Risk};
@@ -10,22 +10,24 @@ use crate::export::table::layout::{Layout, Paint, cut};
 use crate::export::table::{because, describe, shown};
 use crate::export::words;
 
-/// Appends the whole report.
-pub(super) fn push(report: &Report, width: usize, coloured: bool, out: &mut Vec<u8>) {
+/// Writes the whole report.
+pub(super) fn write(report: &Report, width: usize, coloured: bool, out: &mut impl Write) -> io::Result<()> {
     let layout = Layout::new(width, coloured);
+    let mut lines = Vec::new();
     if !report.exposures.is_empty() {
-        // Writing to a Vec cannot fail, here as below.
-        let _ = writeln!(
+        writeln!(
             out,
             "{:>7} {:<15} {:<8} {:>10} {:>10} {:>10} {:>10} CONFIDENCE",
             "PID", "COMM", "RISK", "AT RISK", "TOUCHED", "KERNEL", "NOFILE"
-        );
+        )?;
     }
     for exposure in &report.exposures {
-        row(exposure, layout, out);
-        block(exposure, layout, out);
+        row(exposure, layout, &mut lines);
+        block(exposure, layout, &mut lines);
+        out.write_all(&lines)?;
+        lines.clear();
     }
-    let _ = writeln!(out, "{}", report.summary());
+    writeln!(out, "{}", report.summary())
 }
 
 fn row(exposure: &Exposure, layout: Layout, out: &mut Vec<u8>) {
@@ -36,6 +38,7 @@ fn row(exposure: &Exposure, layout: Layout, out: &mut Vec<u8>) {
         Risk::Table { touched, .. } => *touched,
         Risk::Expected { .. } | Risk::Kernel => None,
     };
+    // Writing to a Vec cannot fail, here as below.
     let _ = write!(
         out,
         "{:>7} {:<15} {:<8} ",

@@ -16,7 +16,7 @@ fn report(exposures: Vec<Exposure>) -> Report {
 
 fn lines(report: &Report) -> Vec<Map<String, Value>> {
     let mut out = Vec::new();
-    report.json(&mut out);
+    report.json(&mut out).expect("a Vec takes all");
     let text = String::from_utf8(out).expect("UTF-8");
     text.lines().map(|line| serde_json::from_str(line).expect("a JSON object")).collect()
 }
@@ -52,7 +52,7 @@ fn a_table_for_people() {
     let hostile = Identity { comm: b"\x1b[31mred\n".to_vec(), ..samples::identity() };
     exposures[1].process = Arc::new(hostile);
     let mut out = Vec::new();
-    report(exposures).table(120, false, &mut out);
+    report(exposures).table(120, false, &mut out).expect("a Vec takes all");
     let text = String::from_utf8(out).expect("UTF-8");
     assert!(text.contains("LimitNOFILE of a.service in /etc/systemd/a"), "{text}");
     assert!(text.contains("\\x1b[31mred") && !text.contains('\x1b'), "{text}");

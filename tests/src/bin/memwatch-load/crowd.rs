@@ -41,11 +41,19 @@ fn map(areas: usize, bytes: usize) {
     }
 }
 
-/// Runs a program; gives the seconds it took, its peak of resident memory in KiB and its exit status.
+/// What a run of a program took.
+pub(crate) struct Timed {
+    pub(crate) seconds: f64,
+    pub(crate) cpu_seconds: f64,
+    pub(crate) peak_kib: i64,
+    pub(crate) code: i32,
+}
+
+/// Runs a program to its end; its output goes nowhere.
 ///
 /// # Errors
 /// It cannot be started, or was killed.
-pub(crate) fn timed(program: &str, arguments: &[String]) -> Result<(f64, i64, i32)> {
+pub(crate) fn timed(program: &str, arguments: &[String]) -> Result<Timed> {
     let started = std::time::Instant::now();
     let mut command = std::process::Command::new(program);
     let status =
@@ -53,5 +61,6 @@ pub(crate) fn timed(program: &str, arguments: &[String]) -> Result<(f64, i64, i3
     let status = status.status().with_context(|| format!("cannot start {program}"))?;
     let seconds = started.elapsed().as_secs_f64();
     let code = status.code().with_context(|| format!("{program} was killed"))?;
-    Ok((seconds, kernel::peak_of_children()?, code))
+    let (cpu_seconds, peak_kib) = kernel::use_of_children()?;
+    Ok(Timed { seconds, cpu_seconds, peak_kib, code })
 }

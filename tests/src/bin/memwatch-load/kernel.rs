@@ -211,11 +211,11 @@ fn set_affinity(set: &libc::cpu_set_t) -> Result<()> {
     }
 }
 
-/// Peak of resident memory of the largest child that was waited for, in KiB.
+/// What the children that were waited for took: CPU seconds of all, peak of resident memory of the largest in KiB.
 ///
 /// # Errors
 /// The kernel refuses.
-pub(crate) fn peak_of_children() -> Result<i64> {
+pub(crate) fn use_of_children() -> Result<(f64, i64)> {
     // SAFETY: all-zero bytes are a valid value of this C struct.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: the pointer is to a value of the type that the call fills.
@@ -223,7 +223,8 @@ pub(crate) fn peak_of_children() -> Result<i64> {
     if result != 0 {
         bail!(Error::last_os_error());
     }
-    Ok(usage.ru_maxrss)
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    Ok((seconds(usage.ru_utime) + seconds(usage.ru_stime), usage.ru_maxrss))
 }
 
 /// A process that was forked; killed and waited for when dropped.

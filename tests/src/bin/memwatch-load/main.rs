@@ -16,6 +16,8 @@ mod statistics;
 
 use std::process::ExitCode;
 
+use crowd::Timed;
+
 fn main() -> ExitCode {
     let result = match std::env::args().nth(1).as_deref() {
         Some("nothing") => return ExitCode::SUCCESS,
@@ -30,13 +32,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs a program and tells `SECONDS KIB STATUS`.
+/// Runs a program and tells `SECONDS CPU_SECONDS KIB STATUS`.
 #[expect(clippy::print_stdout, reason = "the answer")]
 fn timed() -> anyhow::Result<()> {
     let mut words = std::env::args().skip(2);
     let program = words.next().ok_or_else(|| anyhow::anyhow!("no program to run"))?;
-    let (seconds, peak_kib, code) = crowd::timed(&program, &words.collect::<Vec<_>>())?;
-    println!("{seconds} {peak_kib} {code}");
+    let Timed { seconds, cpu_seconds, peak_kib, code } = crowd::timed(&program, &words.collect::<Vec<_>>())?;
+    println!("{seconds} {cpu_seconds} {peak_kib} {code}");
     Ok(())
 }
 
