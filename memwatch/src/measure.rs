@@ -1,7 +1,7 @@
 //! Looking at memory: of the host, of a process, of what waits for it.
 //!
 //! Every look is bounded and makes no memory once its buffers stand: files are kept open where that is possible, and read
-//! into fixed rooms. Nothing here decides anything; what was seen goes to the policy as
+//! into fixed rooms. What takes long has a thread ([`Survey`]). Nothing here decides anything; what was seen goes to the policy as
 //! [`Host`](crate::core::policy::Host) and [`Figures`](crate::core::policy::Figures).
 
 mod host;
@@ -9,6 +9,7 @@ mod idle;
 mod pace;
 mod pressure;
 mod process;
+mod survey;
 
 pub use host::HostMeter;
 pub use idle::IdleMeter;
@@ -16,3 +17,4 @@ pub use pace::Pace;
 pub use pressure::{PressureTrigger, TriggerError};
 pub(crate) use process::oom_score_adj;
 pub use process::{Nature, ProcessMeter};
+pub use survey::Survey;

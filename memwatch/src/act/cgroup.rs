@@ -1,7 +1,8 @@
 //! A cgroup as the target of an act.
 //!
 //! Paths are resolved when the act is due, and the members are looked at one by one: one that the guard spares saves all. Unlike
-//! the way to a single signal this makes memory. The cost is about 0.1 ms for each member.
+//! the way to a single signal this makes memory. The cost is that of a signal to each member, below 0.4 ms
+//! (6.18, on a busy machine).
 
 use std::fs::{self, File};
 use std::io::{self, Write};
