@@ -2,7 +2,7 @@
 //! others at load.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, RingBuf};
 use memwatch_ebpf::abi::fault::FaultCode;
 use memwatch_ebpf::abi::knobs::{Knobs, RULES_MAX, RssLimit, Rule};
 use memwatch_ebpf::abi::offsets::Offsets;
@@ -20,9 +20,18 @@ pub(crate) static READER: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static PROCESSES: HashMap<u32, Process> = HashMap::with_max_entries(32_768, 0);
 
+/// Processes that were reported to have ended lately, by start and id: two threads that end together both find
+/// themselves the last.
+#[map]
+pub(crate) static ENDED: LruHashMap<[u64; 2], u8> = LruHashMap::with_max_entries(1_024, 0);
+
 /// Sums of each cgroup: what its processes did before they exited or moved away.
 #[map]
 pub(crate) static CGROUPS: HashMap<u64, Counters> = HashMap::with_max_entries(16_384, 0);
+
+/// Cgroups that were removed, in that order: the oldest leaves [`CGROUPS`] when there is no room here.
+#[map]
+pub(crate) static REMOVED: Queue<u64> = Queue::with_max_entries(8_192, 0);
 
 /// Filters and floors.
 #[map]

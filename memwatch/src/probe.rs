@@ -7,6 +7,7 @@ pub mod attach;
 pub mod btf;
 mod modify_return;
 pub mod offsets;
+mod on_demand;
 pub mod tracefs;
 mod ways;
 
@@ -232,6 +233,13 @@ pub const HOOKS: &[Hook] = &[
         "cgroup_attach_task",
         &[],
         "what a process did before it moved counts for its new cgroup"
+    ),
+    raw!(
+        "cgroup_rmdir",
+        "cgroup_rmdir_raw",
+        "cgroup_rmdir",
+        &[],
+        "sums of removed cgroups stay until their map is full: new cgroups are not counted then"
     ),
     Hook {
         name: "oom",

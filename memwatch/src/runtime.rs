@@ -9,6 +9,7 @@ mod losses;
 mod notify;
 mod pipeline;
 mod self_protection;
+mod sequence;
 mod stop;
 mod tree;
 mod writer;

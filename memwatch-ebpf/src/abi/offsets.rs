@@ -133,6 +133,10 @@ offsets! {
     cgroup_kn: "cgroup" "kn",
     /// `cgroup.level`.
     cgroup_level: "cgroup" "level",
+    /// `cgroup.root`.
+    cgroup_root: "cgroup" "root",
+    /// `cgroup_root.hierarchy_id`.
+    root_hierarchy: "cgroup_root" "hierarchy_id",
     /// `kernfs_node.id`.
     kn_id: "kernfs_node" "id",
     /// `cgroup_subsys_state.cgroup`.

@@ -10,12 +10,17 @@ use aya_ebpf::programs::RawTracePointContext;
 use memwatch_ebpf::abi::event::{ARGS_LEN, Exec, Exit, FILENAME_LEN, Fork, Kind};
 use memwatch_ebpf::abi::fault::FaultCode;
 use memwatch_ebpf::abi::knobs::MARK_INHERITED;
+use memwatch_ebpf::abi::state::Process;
 
 use super::fault;
 use crate::emit::{emit, knobs, wanted};
-use crate::maps::{LIMITS, MARKS, PROCESSES, count, offset};
+use crate::maps::{ENDED, LIMITS, MARKS, PROCESSES, count, offset};
 use crate::task::{self, Kptr};
 use crate::{process, resident};
+
+/// `BPF_NOEXIST` (include/uapi/linux/bpf.h), and what an insertion with it gets when the key is there.
+const NO_EXIST: u64 = 1;
+const EXISTS: i32 = -17;
 
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
 pub(crate) fn fork_raw(ctx: RawTracePointContext) -> i32 {
@@ -35,11 +40,14 @@ pub(crate) fn fork_raw(ctx: RawTracePointContext) -> i32 {
         state.uid = parent.uid;
         process::inherit(parent, state);
     }
-    if let Some(marks) = unsafe { MARKS.get(parent_tgid) }.copied()
-        && marks & MARK_INHERITED != 0
-        && MARKS.insert(tgid, marks, 0).is_err()
-    {
-        count(FaultCode::MarkMapFull);
+    match unsafe { MARKS.get(parent_tgid) }.copied() {
+        Some(marks) if marks & MARK_INHERITED != 0 => {
+            if MARKS.insert(tgid, marks, 0).is_err() {
+                count(FaultCode::MarkMapFull);
+            }
+        }
+        // A mark of an earlier holder of the id, whose end was not seen, is not the child's.
+        _ => drop(MARKS.remove(tgid)),
     }
     let Some(knobs) = knobs() else { return 0 };
     if wanted(knobs, Kind::Fork) {
@@ -94,11 +102,21 @@ pub(crate) fn exit_raw(_ctx: RawTracePointContext) -> i32 {
     if signal.read::<u32>(offset!(signal_live)) != Some(0) {
         return 0; // other threads live on
     }
+    if let Some(process) = process::current() {
+        end(process, task, signal);
+    }
     let tgid = process::current_tgid();
-    let Some(process) = process::current() else { return 0 };
+    let _ = PROCESSES.remove(tgid);
+    let _ = MARKS.remove(tgid);
+    let _ = LIMITS.remove(tgid);
+    0
+}
+
+/// Adds up and reports a process that has ended.
+#[inline(always)]
+fn end(process: &mut Process, task: Kptr, signal: Kptr) {
     process::end_sweep(process);
     process::fold(process);
-    // Two threads that end together may both see the count at 0: the one that removes the entry reports.
     let reports = knobs().is_some_and(|knobs| wanted(knobs, Kind::Exit));
     let group = signal.read::<u32>(offset!(signal_exit_code)).unwrap_or(0);
     let status = if group != 0 { group } else { task.read::<u32>(offset!(task_exit_code)).unwrap_or(0) };
@@ -113,7 +131,8 @@ pub(crate) fn exit_raw(_ctx: RawTracePointContext) -> i32 {
         let high = mm.peek::<u64>(offset!(mm_high_water)) * u64::from(offset!(page_size));
         if high > now { high } else { now }
     };
-    if reports {
+    let key = [process.start_ns, u64::from(process::current_tgid())];
+    if reports && ENDED.insert(&key, &1, NO_EXIST) != Err(EXISTS) {
         emit::<Exit>(Kind::Exit, process, |body| {
             *body = Exit {
                 counters: process.counters,
@@ -125,8 +144,4 @@ pub(crate) fn exit_raw(_ctx: RawTracePointContext) -> i32 {
             };
         });
     }
-    let _ = PROCESSES.remove(tgid);
-    let _ = MARKS.remove(tgid);
-    let _ = LIMITS.remove(tgid);
-    0
 }

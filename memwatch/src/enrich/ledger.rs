@@ -146,12 +146,20 @@ impl Ledger {
     /// # Errors
     /// When `/proc` cannot be listed.
     pub fn reconcile(&mut self) -> io::Result<()> {
-        let here: HashSet<u32> = self.proc.pids()?.into_iter().collect();
+        let here = self.running()?;
         let gone: Vec<u32> = self.live.keys().copied().filter(|tgid| !here.contains(tgid)).collect();
         for tgid in gone {
             self.bury(tgid, None);
         }
         Ok(())
+    }
+
+    /// Every process that `/proc` shows now.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be listed.
+    pub fn running(&self) -> io::Result<HashSet<u32>> {
+        Ok(self.proc.pids()?.into_iter().collect())
     }
 
     /// The process that an event names. Starts unknown to the kernel side are looked up first.

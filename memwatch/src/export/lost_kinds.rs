@@ -50,11 +50,6 @@ pub const ALL: &[LostKind] = &[
         "none: their events carry name, user and cgroup, but no executable and arguments",
     ),
     kind(
-        "exits_inferred",
-        "processes found to be gone without an exit event",
-        "none, unless ring_full is there too",
-    ),
-    kind(
         "cgroup_walks_cut",
         "searches for a cgroup's path that were given up: the host has too many cgroups",
         "none: events still carry the cgroup's id",
@@ -62,6 +57,11 @@ pub const ALL: &[LostKind] = &[
     kind(
         "undecodable",
         "records that this version cannot read",
+        "report it as a bug, with the kernel's version",
+    ),
+    kind(
+        "unaccounted",
+        "records that were numbered but never came, and that no other kind of loss explains",
         "report it as a bug, with the kernel's version",
     ),
     kind(

@@ -1,11 +1,10 @@
 //! The loaded object: its maps, its programs, and what became of each hook.
 
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use aya::maps::{Array, HashMap, MapError, PerCpuArray, RingBuf};
-use aya::programs::RawTracePoint;
-use aya::programs::raw_trace_point::RawTracePointLinkId;
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use memwatch_ebpf::abi::knobs::{Knobs, RssLimit, Rule};
@@ -14,34 +13,13 @@ use memwatch_ebpf::abi::state::{Counters, Process};
 use zerocopy::IntoBytes;
 
 use super::btf::{self, Btf, BtfError};
-use super::ways::{Attacher, chain, explain, find};
+use super::on_demand::{OnDemand, RSS, TOUCH};
+use super::ways::{Attacher, chain};
 use super::{HOOKS, Hook, REFUSE, Way, WayKind, offsets};
 use crate::source::Ring;
 
 /// The BPF object, built by build.rs.
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/memwatch-ebpf"));
-
-/// A hook that is attached only while it is needed: it costs every page fault of the host.
-#[derive(Debug)]
-struct OnDemand {
-    program: &'static str,
-    event: &'static str,
-    /// Whether the kernel took the program.
-    loaded: bool,
-    /// Present while it is attached.
-    link: Option<RawTracePointLinkId>,
-}
-
-/// Every change of RSS.
-const RSS: OnDemand = OnDemand { program: "rss_raw", event: "rss_stat", loaded: false, link: None };
-/// Every fault of user code.
-const TOUCH: OnDemand =
-    OnDemand { program: "touch_raw", event: "page_fault_user", loaded: false, link: None };
-
-/// Whether the programs of an event are attached later than loaded.
-pub(super) fn is_on_demand(event: &str) -> bool {
-    event == RSS.event || event == TOUCH.event
-}
 
 /// Levels of the kernel side's log: everything, nothing.
 const KERNEL_LOG_ALL: u8 = 0xff;
@@ -321,6 +299,21 @@ impl Probe {
         Ok(map.iter().filter_map(Result::ok).map(|(tgid, state)| (tgid, state.0)).collect())
     }
 
+    /// Has the kernel side forget every process but these: exits that no program saw leave entries behind.
+    ///
+    /// # Errors
+    /// When the map cannot be used.
+    pub fn forget_others(&mut self, running: &HashSet<u32>) -> Result<(), ProbeError> {
+        let mut map: HashMap<_, u32, Wire<Process>> = typed(&mut self.ebpf, "PROCESSES")?;
+        let gone: Vec<u32> =
+            map.keys().filter_map(Result::ok).filter(|tgid| !running.contains(tgid)).collect();
+        for tgid in gone {
+            // One that goes meanwhile is what is wanted.
+            let _ = map.remove(&tgid);
+        }
+        Ok(())
+    }
+
     /// Sums of every cgroup over processes that ended or moved on; living ones add what they have not folded yet.
     ///
     /// # Errors
@@ -342,25 +335,6 @@ impl Probe {
         /// Of `struct bpf_insn` (include/uapi/linux/bpf.h).
         const INSTRUCTION_BYTES: u32 = 8;
         Some(self.ebpf.program(program)?.info().ok()?.size_translated()? / INSTRUCTION_BYTES)
-    }
-}
-
-impl OnDemand {
-    fn attach(&mut self, ebpf: &mut Ebpf, on: bool) -> Result<(), String> {
-        if on == self.link.is_some() || !self.loaded {
-            return Ok(());
-        }
-        let program: &mut RawTracePoint = find(ebpf, self.program)?.try_into().map_err(|e| explain(&e))?;
-        match self.link.take() {
-            Some(link) => program.detach(link).map_err(|e| explain(&e))?,
-            None => self.link = Some(program.attach(self.event).map_err(|e| explain(&e))?),
-        }
-        tracing::info!(
-            "{} {}",
-            self.event,
-            if on { "is watched from now on" } else { "is not watched any more" }
-        );
-        Ok(())
     }
 }
 
@@ -401,6 +375,9 @@ fn load_object(options: &Options, offsets: &Offsets) -> Result<Ebpf, ProbeError>
         .map_max_entries("EVENTS", options.ring_bytes)
         .map_max_entries("PROCESSES", options.processes)
         .map_max_entries("MARKS", options.processes)
+        // A cgroup that matters has a process; half of the room is for those that are gone.
+        .map_max_entries("CGROUPS", options.processes / 2)
+        .map_max_entries("REMOVED", options.processes / 4)
         .load(OBJECT)
         .map_err(|error| {
             let text = chain(&error);

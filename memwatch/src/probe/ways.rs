@@ -6,8 +6,9 @@ use aya::Ebpf;
 use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent as AyaEvent};
 use aya::programs::{FEntry, FExit, KProbe, PerfEvent, Program, ProgramError, RawTracePoint, TracePoint};
 
-use super::attach::{HookStatus, OBJECT, Options, Refusal, is_on_demand};
+use super::attach::{HookStatus, OBJECT, Options, Refusal};
 use super::btf::Btf;
+use super::on_demand::is_on_demand;
 use super::tracefs::Tracefs;
 use super::{Hook, SoftwareEvent, Way, modify_return};
 

@@ -4,15 +4,12 @@ use std::collections::BTreeMap;
 
 use memwatch_ebpf::abi::fault::FaultCode;
 
-use crate::enrich::ledger::Losses as LedgerLosses;
 use crate::export::Loss;
 use crate::sys::boot_ns;
 
 /// Names of the pipeline's own counters.
-pub(super) const OWN: [&str; 3] = ["undecodable", "findings_dropped", "findings_state_evicted"];
-
-/// The ledger's counter that is no loss: late events of the dead it forgot by design show as failed attribution.
-const BY_DESIGN: &str = "dead_forgotten";
+pub(super) const OWN: [&str; 4] =
+    ["undecodable", "unaccounted", "findings_dropped", "findings_state_evicted"];
 
 /// Counters by name, as last reported.
 #[derive(Debug, Default)]
@@ -42,16 +39,12 @@ pub(super) fn named(faults: &[u64]) -> impl Iterator<Item = (&'static str, u64)>
     FaultCode::ALL.iter().map(|code| code.name()).zip(faults.iter().copied())
 }
 
-/// The ledger's counters by name.
-pub(super) fn of_ledger(losses: LedgerLosses) -> impl Iterator<Item = (&'static str, u64)> {
-    losses.by_name().into_iter().filter(|(name, _)| *name != BY_DESIGN)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::enrich::ledger::Losses as LedgerLosses;
     use crate::export::lost_kinds;
     use crate::export::scan::Unread;
 
@@ -59,7 +52,7 @@ mod tests {
     fn every_counter_has_a_meaning() {
         let scan = Unread { processes: 1, memory: 1, residence: 1 };
         let counted: BTreeSet<_> = named(&[0; FaultCode::ALL.len()])
-            .chain(of_ledger(LedgerLosses::default()))
+            .chain(LedgerLosses::default().by_name())
             .map(|(name, _)| name)
             .chain(OWN)
             .chain(scan.counts().map(|(name, _)| name))

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use memwatch_ebpf::abi::event::{Kind, Resident};
+use memwatch_ebpf::abi::fault::FaultCode;
 use memwatch_ebpf::abi::state::{Counters, Process};
 
 use super::filter::Filter;
 use super::losses::{self, Losses};
+use super::sequence::Sequence;
 use crate::core::detect::fd_table::{FdTables, Finding};
 use crate::core::fact::{Body, ProcessKey};
 use crate::decode::decode;
@@ -50,6 +52,7 @@ pub struct Pipeline {
     lines_max: Option<u64>,
     events: Vec<(Kind, u64)>,
     undecodable: u64,
+    sequence: Sequence,
     findings: HashMap<u64, Finding>,
     findings_dropped: u64,
     losses: Losses,
@@ -85,6 +88,7 @@ impl Pipeline {
             lines_max: None,
             events: Kind::ALL.iter().map(|kind| (*kind, 0)).collect(),
             undecodable: 0,
+            sequence: Sequence::default(),
             findings: HashMap::new(),
             findings_dropped: 0,
             losses: Losses::default(),
@@ -124,6 +128,7 @@ impl Pipeline {
                 return;
             }
         };
+        self.sequence.saw(event.header.cpu, event.header.seq);
         let kind = event.body.kind();
         let fact = self.ledger.attribute(event);
         self.filter.learn(&fact);
@@ -183,14 +188,17 @@ impl Pipeline {
     /// Looks at every loss counter and tells what is new.
     pub(super) fn count_losses(&mut self, probe: &mut Probe) -> Result<(), ProbeError> {
         let faults = probe.faults()?;
-        let own = [self.undecodable, self.findings_dropped, self.detector.evicted()];
+        let ring_full = faults.get(FaultCode::RingFull as usize).copied().unwrap_or(0);
+        let unaccounted = self.sequence.unaccounted(ring_full);
+        let own = [self.undecodable, unaccounted, self.findings_dropped, self.detector.evicted()];
         let counters = losses::named(&faults)
-            .chain(losses::of_ledger(self.ledger.losses()))
+            .chain(self.ledger.losses().by_name())
             .chain(losses::OWN.into_iter().zip(own));
-        let mut ring_lost = false;
+        let (mut ring_lost, mut is_crowded) = (false, false);
         for (kind, total) in counters {
             if let Some(loss) = self.losses.take(kind, total) {
-                ring_lost |= kind == "ring_full";
+                ring_lost |= kind == FaultCode::RingFull.name();
+                is_crowded |= kind == FaultCode::ProcessMapFull.name();
                 if let Some(exporter) = &mut self.exporter {
                     exporter.lost(&loss, &mut self.line);
                     self.output.extend_from_slice(&self.line);
@@ -200,6 +208,12 @@ impl Pipeline {
         }
         if ring_lost && let Err(error) = self.ledger.reconcile() {
             tracing::warn!("cannot look for processes whose exit record was lost: {error}");
+        }
+        if is_crowded {
+            match self.ledger.running() {
+                Ok(running) => probe.forget_others(&running)?,
+                Err(error) => tracing::warn!("cannot look for processes that have ended: {error}"),
+            }
         }
         Ok(())
     }

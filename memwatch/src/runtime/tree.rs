@@ -19,19 +19,20 @@ pub fn mark_tree(
     root: u32,
     descendants: bool,
 ) -> anyhow::Result<Vec<u32>> {
+    let marks = if descendants { MARK_SHOWN | MARK_INHERITED } else { MARK_SHOWN };
+    // Before it is looked for: its end takes the mark away, so that a later holder of the id never has it.
+    probe.mark(root, marks)?;
     // /proc/ID answers for a thread's id as well; a process leads its own group.
     let status = std::fs::read_to_string(format!("/proc/{root}/status")).unwrap_or_default();
     if !status.lines().any(|line| line.strip_prefix("Tgid:").is_some_and(|id| id.trim() == root.to_string()))
     {
+        probe.unmark(root)?;
         bail!("there is no process with pid {root}; `ps -e` lists those that run");
     }
-    if !descendants {
-        probe.mark(root, MARK_SHOWN)?;
-        return Ok(vec![root]);
-    }
-    let marks = MARK_SHOWN | MARK_INHERITED;
-    probe.mark(root, marks)?;
     let mut marked = vec![root];
+    if !descendants {
+        return Ok(marked);
+    }
     for _ in 0..ROUNDS {
         ledger.seed()?;
         let fresh: Vec<_> = ledger

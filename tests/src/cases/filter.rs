@@ -11,6 +11,11 @@ use crate::trigger::Trigger;
 
 pub(super) const CASES: &[Case] = &[
     Case::new("filter::pid", TRACING, pid),
+    Case::new(
+        "filter::pid_given_to_another_process",
+        &[Need::Root, Need::Tracing, Need::InitialPids],
+        reused_pid,
+    ),
     Case::new("filter::tree", TRACING, tree),
     Case::new("filter::comm", TRACING, comm),
     Case::new("filter::comm_pattern", TRACING, comm_pattern),
@@ -53,6 +58,19 @@ fn pid() -> anyhow::Result<()> {
     let meant = ready(&map(MEANT))?;
     let option = meant.pid().to_string();
     sees_only(&["--pid", &option], meant, ready(&map(NEIGHBOUR))?).map(drop)
+}
+
+fn reused_pid() -> anyhow::Result<()> {
+    let meant = ready(&map(MEANT))?;
+    let pid = meant.pid().to_string();
+    let mut tracer = Tracer::new(&["--pid", &pid, "--min-bytes", "1048576"])?.attach()?;
+    let first = u64::from(meant.pid());
+    meant.run()?;
+    tracer.wait_for("exit", |line| line.pid() == first)?;
+    Trigger::ready(&["fork-as", "--id", &pid, "--bytes", &NEIGHBOUR.to_string()])?.run()?;
+    let run = tracer.interrupt()?;
+    run.one("mmap", |line| line.is("bytes", MEANT))?;
+    run.none("mmap", |line| line.is("bytes", NEIGHBOUR))
 }
 
 fn tree() -> anyhow::Result<()> {

@@ -4,7 +4,9 @@ use anyhow::{Context as _, ensure};
 
 use super::TRACING;
 use crate::case::Case;
+use crate::cgroup::Group;
 use crate::limit;
+use crate::need::Need;
 use crate::tracer::{Run, Tracer};
 use crate::trigger::Trigger;
 
@@ -12,6 +14,8 @@ pub(super) const CASES: &[Case] = &[
     Case::alone("load::ten_thousand_short_lives", TRACING, short_lives),
     Case::alone("load::short_lives_that_execute", TRACING, short_lives_that_execute),
     Case::alone("load::tiny_ring_counts_exactly", TRACING, tiny_ring),
+    Case::alone("load::groups_that_come_and_go", &[Need::Root, Need::Tracing, Need::Unified], groups),
+    Case::alone("load::ends_that_no_program_saw", TRACING, unseen_ends),
 ];
 
 /// Resident memory of a tracer under a flood, rings included, in KiB.
@@ -82,4 +86,30 @@ fn tiny_ring() -> anyhow::Result<()> {
     ensure!(received + lost == CALLS + 1, "{received} received and {lost} lost of {} sent", CALLS + 1);
     ensure!(lost > 0, "nothing was lost: the ring of one page was large enough, and this test shows nothing");
     Ok(())
+}
+
+fn groups() -> anyhow::Result<()> {
+    // Room for half as many groups as processes; more than that come and go.
+    let group = Group::new("churn")?;
+    let below = group.path().to_str().context("a path that is text")?;
+    let tracer = Tracer::new(&["--max-processes", "1024", "--event", "exec"])?.attach()?;
+    Trigger::ready(&["churn-groups", "--below", below, "--count", "700"])?.run()?;
+    let run = tracer.interrupt()?.succeeded()?;
+    ensure!(run.lost("cgroup_map_full") == 0, "groups went uncounted: {}", run.errors);
+    Ok(())
+}
+
+fn unseen_ends() -> anyhow::Result<()> {
+    const BYTES: u64 = 7_000_001;
+    // No way to see a process end: each of the burst stays in the map of processes until somebody looks.
+    let ways = ["--attach", "fentry,tracepoint,kprobe,perf-event"];
+    let options = [&ways[..], &["--max-processes", "400", "--event", "mmap"]].concat();
+    let mut tracer = Tracer::new(&options)?.attach()?;
+    Trigger::ready(&["burst", "--count", "600", "--exec"])?.run()?;
+    tracer.wait_for("lost", |line| line.is("kind", "process_map_full"))?;
+    let trigger = Trigger::ready(&["map", "--bytes", &BYTES.to_string()])?;
+    let pid = u64::from(trigger.pid());
+    trigger.run()?;
+    tracer.wait_for("mmap", |line| line.pid() == pid && line.is("bytes", BYTES))?;
+    tracer.interrupt().map(drop)
 }

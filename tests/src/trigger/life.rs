@@ -1,7 +1,5 @@
 //! Processes and threads that begin and end.
 
-use std::fs::File;
-use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::Duration;
@@ -135,31 +133,26 @@ impl ReusePid {
 }
 
 #[derive(Args)]
-pub(crate) struct ForkInto {
-    /// Folder of a group in the unified hierarchy.
+pub(crate) struct ForkAs {
+    /// Process id of the child: it must be free.
     #[arg(long)]
-    group: PathBuf,
-    /// Bytes that each child maps.
+    id: i32,
+    /// Bytes that the child maps.
     #[arg(long)]
     bytes: u64,
 }
 
-impl ForkInto {
-    pub(crate) fn run(&self, report: &mut Report) -> anyhow::Result<()> {
-        let group = File::open(&self.group).with_context(|| format!("open {}", self.group.display()))?;
-        match process::fork_into(&group).context("make a child inside the group")? {
-            Forked::Child => live("born-inside", self.bytes, 0),
-            Forked::Parent(child) => {
-                report.add("child", child);
-                process::wait(child)?;
-            }
+impl ForkAs {
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        match process::fork_as(self.id).with_context(|| format!("make a child with the id {}", self.id))? {
+            Forked::Child => live("named-child", self.bytes, 0),
+            Forked::Parent(child) => process::wait(child).context("wait for the child").map(drop),
         }
-        Ok(())
     }
 }
 
 /// A child's life: maps memory, writes to some of it, and ends.
-fn live(name: &str, bytes: u64, touch: u64) -> ! {
+pub(crate) fn live(name: &str, bytes: u64, touch: u64) -> ! {
     let lived = process::set_name(name.as_bytes()).and_then(|()| {
         let address = memory::map(bytes, READ_WRITE, PRIVATE, None)?;
         memory::forbid_huge_pages(address, bytes)?;

@@ -6,6 +6,7 @@
 mod descriptors;
 mod fate;
 mod faults;
+mod groups;
 mod hold;
 mod inside;
 mod life;
@@ -79,7 +80,11 @@ enum What {
     /// Give a process id to a second process.
     ReusePid(life::ReusePid),
     /// Make a child inside a group.
-    ForkInto(life::ForkInto),
+    ForkInto(groups::ForkInto),
+    /// Make groups, a child in each, and remove them.
+    ChurnGroups(groups::ChurnGroups),
+    /// Make a child with a chosen process id.
+    ForkAs(life::ForkAs),
     /// Execute this program anew in another thread than the first.
     ExecInThread(faults::ExecInThread),
     /// Report the page faults so far.
@@ -132,6 +137,8 @@ fn act(what: What, report: &mut Report) -> anyhow::Result<ExitCode> {
         What::End(end) => return end.run(),
         What::ReusePid(reuse) => reuse.run(report)?,
         What::ForkInto(fork) => fork.run(report)?,
+        What::ChurnGroups(churn) => churn.run()?,
+        What::ForkAs(fork) => fork.run()?,
         What::ExecInThread(exec) => exec.run()?,
         What::CountFaults => faults::count(report)?,
         What::Named(named) => named.run()?,

@@ -89,8 +89,17 @@ impl Process {
 
     /// Keeps the finding that the last report will repeat: a refused request, else the largest region.
     pub(super) fn keep(&mut self, finding: &Finding) {
-        let rank = |finding: &Finding| (finding.state == State::Failed, finding.bytes);
-        if self.chief.as_ref().is_none_or(|chief| rank(finding) >= rank(chief)) {
+        let is_chief = self.chief.as_ref().is_none_or(|chief| {
+            match (chief.state == State::Failed, finding.state == State::Failed) {
+                // An allocator that was refused asks again in other ways, with a little more padding: the first request
+                // is the program's.
+                (true, true) => finding.bytes > chief.bytes.saturating_add(chief.bytes / 16),
+                (true, false) => false,
+                (false, true) => true,
+                (false, false) => finding.bytes >= chief.bytes,
+            }
+        });
+        if is_chief {
             self.chief = Some(finding.clone());
         }
     }

@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
-use memwatch_ebpf::abi::event::{CloseSweep, FdTable, SOURCE_MMAP, TABLE_MAPPED, TABLE_TOUCHED};
+use memwatch_ebpf::abi::event::{
+    CloseSweep, Exit, FdTable, SOURCE_BRK, SOURCE_MMAP, TABLE_FAILED, TABLE_MAPPED, TABLE_TOUCHED,
+};
 use memwatch_ebpf::abi::header::Header;
 use memwatch_ebpf::abi::state::{LEARNED_READ, LEARNED_SET, Learned};
-use memwatch_ebpf::table::explain_mapping;
+use memwatch_ebpf::table::{Fit, explain_mapping};
 
-use super::{Confidence, FdTables, Finding};
+use super::{Confidence, FdTables, Finding, Source};
 use crate::core::fact::{Body, Event, Fact, Identity, ProcessKey};
 
 /// The limit of the incident.
@@ -238,4 +240,32 @@ fn a_users_service_is_edited_with_the_users_manager() {
         advice("/user.slice/user-1000.slice/user@1000.service/app.slice/x.service")
             .contains("`systemctl --user edit x.service`")
     );
+}
+
+#[test]
+fn the_last_report_of_a_refused_request_is_of_the_programs_own() {
+    let case = pointers(HUGE, 1);
+    let mut records = case.records();
+    records.truncate(1);
+    let record = records.first().cloned().expect("a record");
+    let Body::FdTable(asked) = record.event.body else { panic!("a table") };
+    // malloc asks by mmap, and when that is refused by brk, with its padding on top.
+    let refused = |ordinal, length, source, fit| FdTable {
+        ordinal,
+        length,
+        source,
+        fit,
+        total: 0,
+        state: TABLE_FAILED,
+        result: -12,
+        ..asked
+    };
+    let first = refused(1, asked.length, SOURCE_MMAP, asked.fit);
+    let again = refused(2, asked.length + 132 * 1024, SOURCE_BRK, Fit::Heap as u32);
+    let mut exit = case.fact(LOOK_UP_NS + 2 * MS, first);
+    exit.event.body = Body::Exit(Exit { status: 6, ..Exit::default() });
+    let found = findings(&[case.fact(LOOK_UP_NS, first), case.fact(LOOK_UP_NS + MS, again), exit]);
+    let last = found.last().expect("a last report");
+    assert!(last.last);
+    assert_eq!((last.ordinal, last.source, last.bytes), (1, Source::Mmap, asked.length));
 }
