@@ -97,7 +97,6 @@ fn settle(process: &mut Process, mm: u64) {
     let progress = &mut process.tables.progress;
     progress.anon = anon;
     progress.cpu = cpu;
-    progress.place = FAULT_ELSEWHERE;
     let page = if before.place == FAULT_WRITE { u64::from(offset!(page_size)) } else { 0 };
     let bytes = if before.place == FAULT_ELSEWHERE {
         0
@@ -108,6 +107,10 @@ fn settle(process: &mut Process, mm: u64) {
     } else {
         page
     };
+    // A sample may come in the middle of a fault: the page is still to come then.
+    if bytes != 0 {
+        process.tables.progress.place = FAULT_ELSEWHERE;
+    }
     count(&mut process.tables, bytes);
 }
 
