@@ -26,6 +26,7 @@ pub(super) use setup::NotStarted;
 /// Arguments of `memwatch trace`.
 #[derive(Debug, clap::Args)]
 #[command(
+    group(clap::ArgGroup::new("acted_on").multiple(true)),
     about = "Show memory, limits and fd tables live",
     after_help = "\
 Examples:
@@ -34,6 +35,8 @@ Examples:
   memwatch trace --event fd_table --output json    findings only, for a log pipeline
   memwatch trace --tree 4711 --min-bytes 16MiB     a process and its descendants
   memwatch trace --cgroup /kubepods.slice --event oom_kill,rss --rss-limit 2GiB
+  memwatch trace --cgroup /system.slice/app.service --act signal-touched
+                                                   kill what touches 64 MiB of a table, in this unit only
 
 Filters are applied in the kernel where they can be: pid, tree, cgroup, user, kind, bytes, and one name without \
 wildcards. Several filters must all match; --pid and --tree do not go with a command.
@@ -53,7 +56,7 @@ pub struct Args {
     color: Color,
     /// Command to start and trace, with its descendants; its exit status is passed on. If tracing ends first
     /// (--duration, --count, closed output) the command goes on untraced and is waited for; a rule of --act stays
-    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["pid", "tree"])]
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["pid", "tree"], group = "acted_on")]
     command: Vec<std::ffi::OsString>,
     #[command(flatten)]
     filters: Filters,
@@ -81,7 +84,7 @@ struct Filters {
     #[arg(long, value_parser = Pattern::parse, value_name = "PATTERN")]
     exe: Vec<Pattern>,
     /// Only this cgroup (of the unified hierarchy) and those below
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", group = "acted_on")]
     cgroup: Option<PathBuf>,
     /// Only processes of this user
     #[arg(long, value_parser = parse_uid, value_name = "UID")]

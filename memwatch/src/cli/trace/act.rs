@@ -1,10 +1,17 @@
-//! Rules that act in the kernel on the traced command.
+//! Rules that act in the kernel on the traced command, or on the processes of one cgroup.
+//!
+//! Goes in: what to do and to whom. Comes out: rules of one scope, which is never the whole host.
 
+use std::path::Path;
+
+use anyhow::ensure;
 use memwatch_ebpf::abi::event::{ACTION_REFUSE, ACTION_SIGNAL_MAPPED, ACTION_SIGNAL_TOUCHED};
-use memwatch_ebpf::abi::knobs::{MARK_RULED, Rule, SCOPE_MARKED};
+use memwatch_ebpf::abi::knobs::{MARK_RULED, Rule, SCOPE_CGROUP, SCOPE_MARKED};
 
 use crate::cli::values::signal::SignalParser;
 use crate::cli::values::{parse_bound, parse_size};
+use crate::enrich::cgroup::{Cgroup, CgroupTree};
+use crate::enrich::proc::ProcFs;
 
 /// What to do about an fd table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -17,13 +24,25 @@ enum Act {
     Refuse,
 }
 
+/// Whom a rule concerns.
+#[derive(Debug)]
+pub(super) enum Scope {
+    /// The command and its descendants.
+    Command,
+    /// The processes in the cgroup of this id and level, and below it.
+    Cgroup { id: u64, level: u32 },
+}
+
 /// Arguments that set a rule.
 #[derive(Debug, clap::Args)]
 #[group(id = "acting")]
-#[command(next_help_heading = "Acting on the command's own fd tables (needs -- COMMAND)")]
+#[command(
+    next_help_heading = "Acting on fd tables of the command, or of the cgroup (needs -- COMMAND or --cgroup)"
+)]
 pub(super) struct Args {
-    /// What to do about an fd table of the command or its descendants, until the command ends
-    #[arg(long, requires = "command", value_name = "ACT")]
+    /// What to do about an fd table of the command or its descendants, until the command ends; without a command, of the
+    /// processes in --cgroup
+    #[arg(long, requires = "acted_on", value_name = "ACT")]
     act: Option<Act>,
     /// Signal to send, by name or number
     #[arg(long, requires = "act", default_value = "SIGKILL", value_parser = SignalParser, hide_possible_values = true, value_name = "SIGNAL")]
@@ -42,23 +61,61 @@ impl Args {
         self.act.is_some()
     }
 
-    /// The rules for the kernel side.
-    pub(super) fn rules(&self, min_table: u64) -> Vec<Rule> {
+    /// The rules for the kernel side, for processes in `scope`.
+    pub(super) fn rules(&self, min_table: u64, scope: Scope) -> Vec<Rule> {
         let Some(act) = self.act else { return Vec::new() };
         let action = match act {
             Act::SignalMapped => ACTION_SIGNAL_MAPPED,
             Act::SignalTouched => ACTION_SIGNAL_TOUCHED,
             Act::Refuse => ACTION_REFUSE,
         };
-        vec![Rule {
+        let rule = Rule {
             min_table: self.act_min.unwrap_or(min_table),
             touched: self.act_touched,
-            scope: SCOPE_MARKED,
-            mark: MARK_RULED,
             action,
             signal: self.act_signal,
             id: 1,
             ..Rule::default()
+        };
+        vec![match scope {
+            Scope::Command => Rule { scope: SCOPE_MARKED, mark: MARK_RULED, ..rule },
+            Scope::Cgroup { id, level } => {
+                Rule { scope: SCOPE_CGROUP, cgroup_id: id, cgroup_level: level, ..rule }
+            }
         }]
     }
+
+    /// Whom a rule concerns: the command where there is one, else the cgroup of the filter.
+    ///
+    /// # Errors
+    /// The cgroup holds the whole host, memwatch itself or the first process.
+    pub(super) fn scope(
+        &self,
+        has_command: bool,
+        cgroup: Option<&Cgroup>,
+        tree: &CgroupTree,
+    ) -> anyhow::Result<Scope> {
+        let Some(cgroup) = cgroup.filter(|_| self.is_set() && !has_command) else {
+            return Ok(Scope::Command);
+        };
+        ensure!(
+            cgroup.level > 0,
+            "--act with --cgroup would concern the whole host: name the cgroup of one unit or container"
+        );
+        for (pid, who) in [(std::process::id(), "memwatch itself"), (1, "the first process")] {
+            ensure!(
+                !cgroups_of(pid, tree)?.contains(&cgroup.id),
+                "--act with --cgroup would concern {who}, which is in that cgroup: name one unit's or container's"
+            );
+        }
+        Ok(Scope::Cgroup { id: cgroup.id, level: cgroup.level })
+    }
+}
+
+/// The cgroups that a process is in, from its own to the root.
+fn cgroups_of(pid: u32, tree: &CgroupTree) -> anyhow::Result<Vec<u64>> {
+    let found = ProcFs::open(Path::new("/proc"))?.process(pid)?.cgroups()?;
+    let path = found.unified.unwrap_or_default();
+    let path = String::from_utf8_lossy(&path).into_owned();
+    Ok(Path::new(&path).ancestors().filter_map(|path| tree.id(path.to_str()?)).collect())
 }

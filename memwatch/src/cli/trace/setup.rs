@@ -48,7 +48,8 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
     let members = has_command || filters.tree.is_some() || !filters.pid.is_empty();
     let shown = filters.event.iter().fold(0, |bits, kind| bits | kind.0.bit());
     let shown = if filters.event.is_empty() { u64::MAX } else { shown };
-    let rules = args.act.rules(filters.min_table);
+    let scope = args.act.scope(has_command, cgroup.as_ref(), ledger.cgroups())?;
+    let rules = args.act.rules(filters.min_table, scope);
     let mut knobs = Knobs {
         kinds: shown | needed(shown),
         min_bytes: filters.min_bytes,
