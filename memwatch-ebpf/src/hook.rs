@@ -6,9 +6,11 @@
 use aya_ebpf::EbpfContext;
 use aya_ebpf::programs::TracePointContext;
 
+// Inlined, as the macros put a function around each, whose frame would count too (see `tables::explain`).
 macro_rules! syscall_exit {
     ($number:literal, $handler:path, tracepoint $tracepoint:ident, fexit $fexit:ident, kretprobe $kretprobe:ident) => {
         #[aya_ebpf::macros::tracepoint]
+        #[inline(always)]
         pub(crate) fn $tracepoint(ctx: aya_ebpf::programs::TracePointContext) -> u32 {
             if let Some(regs) = $crate::regs::Regs::current($number) {
                 $handler(&regs, $crate::hook::result(&ctx));
@@ -17,6 +19,7 @@ macro_rules! syscall_exit {
         }
 
         #[aya_ebpf::macros::fexit]
+        #[inline(always)]
         pub(crate) fn $fexit(ctx: aya_ebpf::programs::FExitContext) -> i32 {
             // Not by the call's own argument: some kernels' types know `pt_regs` by name only in some of these functions
             // (5.10: mremap), and their verifiers then refuse to read it.
@@ -27,6 +30,7 @@ macro_rules! syscall_exit {
         }
 
         #[aya_ebpf::macros::kretprobe]
+        #[inline(always)]
         pub(crate) fn $kretprobe(ctx: aya_ebpf::programs::RetProbeContext) -> u32 {
             if let Some(regs) = $crate::regs::Regs::current($number) {
                 $handler(&regs, ctx.ret::<i64>());

@@ -5,12 +5,12 @@ use memwatch_ebpf::abi::event::{
     TABLE_MAPPED,
 };
 use memwatch_ebpf::abi::offsets::ABSENT;
-use memwatch_ebpf::abi::state::{LEARNED_MAX, Learned, Process, REGIONS_MAX, Region, Tables};
+use memwatch_ebpf::abi::state::{LEARNED_MAX, Process, REGIONS_MAX, Region, Tables};
 use memwatch_ebpf::table::{Match, explain_heap, explain_mapping};
 
 use crate::emit::{emit, knobs, wanted};
-use crate::maps::offset;
-use crate::process::end_sweep;
+use crate::maps::{PROCESSES, offset};
+use crate::process::{current_tgid, end_sweep};
 use crate::task::Kptr;
 use crate::{resident, rule, touched};
 
@@ -20,13 +20,30 @@ pub(crate) const ENOMEM: i64 = 12;
 /// `MAP_POPULATE | MAP_LOCKED`: the kernel fills the region before the call returns.
 const POPULATED: u32 = 0xa000;
 
-/// The limit that explains a length best (the better fit, then the one learned last), and the packed explanation.
+/// The place of the limit that explains a length best (the better fit, then the one learned last), and the packed
+/// explanation.
 #[inline(always)]
-pub(crate) fn explain(process: &Process, source: u32, length: u64) -> Option<(Learned, u32)> {
+pub(crate) fn explain(source: u32, length: u64) -> Option<(usize, u32)> {
+    let found = fd_table_explain(source, length);
+    let place = (found >> 32) as usize;
+    // The bound is for the verifier, which knows nothing of what a global function returns.
+    if found == 0 || place >= LEARNED_MAX {
+        return None;
+    }
+    Some((place, found as u32))
+}
+
+/// The same as one number: the place in the upper half, 0 for none. A global function, so that what it keeps on the stack is
+/// not added to what its callers do: before 6.8 all frames have 512 bytes together (kernel/bpf/verifier.c,
+/// check_max_stack_depth).
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn fd_table_explain(source: u32, length: u64) -> u64 {
+    let Some(process) = PROCESSES.get_ptr_mut(current_tgid()) else { return 0 };
     let mut best = 0;
     let mut best_time = 0;
-    let mut place = LEARNED_MAX;
-    for (index, learned) in process.learned.iter().enumerate() {
+    let mut place = 0;
+    for (index, learned) in unsafe { &*process }.learned.iter().enumerate() {
         let fit = fd_table_fit(learned.limit, length, source);
         // The fit stands in the upper bits: a smaller number is a better one.
         if fit != 0
@@ -37,11 +54,7 @@ pub(crate) fn explain(process: &Process, source: u32, length: u64) -> Option<(Le
             (best, best_time, place) = (fit, learned.time_ns, index);
         }
     }
-    if place >= LEARNED_MAX {
-        return None;
-    }
-    let learned = unsafe { *process.learned.as_ptr().add(place) };
-    Some((learned, best))
+    if best == 0 { 0 } else { (place as u64) << 32 | u64::from(best) }
 }
 
 /// The best explanation of a length as one number, 0 for none (see [`Match::pack`]). A global function, which the
@@ -69,7 +82,9 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
     if failed && result != -ENOMEM {
         return;
     }
-    let Some((learned, found)) = explain(process, source, length) else { return };
+    let Some((place, found)) = explain(source, length) else { return };
+    // Checked by `explain`: the place exists.
+    let learned = unsafe { process.learned.as_ptr().add(place) };
     end_sweep(process);
     let mm = resident::current_mm();
     let anon = resident::own_anon(Kptr(mm));
@@ -78,9 +93,9 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
     // (kernel/bpf/verifier.c, check_max_stack_depth).
     let describe = |process: &Process, table: &mut FdTable| {
         *table = FdTable {
-            learned,
+            learned: unsafe { *learned },
             length,
-            overhead: Match::overhead_of(found, learned.limit, length),
+            overhead: Match::overhead_of(found, unsafe { (*learned).limit }, length),
             result,
             total: process.tables.total,
             touched: process.tables.progress.touched,

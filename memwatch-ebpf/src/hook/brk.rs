@@ -16,7 +16,7 @@ syscall_exit!(12, handle, tracepoint brk_tracepoint, fexit brk_fexit, kretprobe 
 #[inline(always)]
 fn handle(regs: &Regs, result: i64) {
     let Some(process) = process::current() else { return };
-    let (asked, before, now) = (regs.di, process.brk, result as u64);
+    let (asked, before, now) = (regs.di(), process.brk, result as u64);
     process.brk = now;
     if before == 0 || asked == 0 {
         return;

@@ -33,15 +33,15 @@ pub(super) fn failed(result: i64) -> bool {
 #[inline(always)]
 fn handle(regs: &Regs, result: i64) {
     let Some(process) = process::current() else { return };
-    let length = pages(regs.si);
-    let (prot, flags) = (regs.dx as u32, regs.r10 as u32);
+    let length = pages(regs.si());
+    let (prot, flags) = (regs.dx() as u32, regs.r10() as u32);
     if !failed(result) {
         add(&raw mut process.counters.mmap_bytes, length);
     }
     let Some(knobs) = knobs() else { return };
     if length >= knobs.min_bytes && wanted(knobs, Kind::Mmap) {
         emit::<Mapping>(Kind::Mmap, process, |body| {
-            *body = Mapping { addr: regs.di, length: regs.si, old: 0, result, prot, flags };
+            *body = Mapping { addr: regs.di(), length: regs.si(), old: 0, result, prot, flags };
         });
     }
     if process.tables.total != 0 {

@@ -16,7 +16,7 @@ syscall_exit!(25, handle, tracepoint mremap_tracepoint, fexit mremap_fexit, kret
 #[inline(always)]
 fn handle(regs: &Regs, result: i64) {
     let Some(process) = process::current() else { return };
-    let (before, after) = (pages(regs.si), pages(regs.dx));
+    let (before, after) = (pages(regs.si()), pages(regs.dx()));
     if !failed(result) {
         if after > before {
             add(&raw mut process.counters.mremap_grown_bytes, after - before);
@@ -28,17 +28,17 @@ fn handle(regs: &Regs, result: i64) {
     if (before >= knobs.min_bytes || after >= knobs.min_bytes) && wanted(knobs, Kind::Mremap) {
         emit::<Mapping>(Kind::Mremap, process, |body| {
             *body = Mapping {
-                addr: regs.di,
-                length: regs.dx,
-                old: regs.si,
+                addr: regs.di(),
+                length: regs.dx(),
+                old: regs.si(),
                 result,
                 prot: 0,
-                flags: regs.r10 as u32,
+                flags: regs.r10() as u32,
             };
         });
     }
     if process.learned[0].limit == 0 {
         return;
     }
-    tables::remapped(process, (regs.di, before), (result, after));
+    tables::remapped(process, (regs.di(), before), (result, after));
 }

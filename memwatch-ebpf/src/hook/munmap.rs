@@ -16,15 +16,15 @@ syscall_exit!(11, handle, tracepoint munmap_tracepoint, fexit munmap_fexit, kret
 #[inline(always)]
 fn handle(regs: &Regs, result: i64) {
     let Some(process) = process::current() else { return };
-    let length = pages(regs.si);
+    let length = pages(regs.si());
     if result == 0 {
         add(&raw mut process.counters.munmap_bytes, length);
-        tables::released(process, regs.di, length);
+        tables::released(process, regs.di(), length);
     }
     let Some(knobs) = knobs() else { return };
     if length >= knobs.min_bytes && wanted(knobs, Kind::Munmap) {
         emit::<Mapping>(Kind::Munmap, process, |body| {
-            *body = Mapping { addr: regs.di, length: regs.si, old: 0, result, prot: 0, flags: 0 };
+            *body = Mapping { addr: regs.di(), length: regs.si(), old: 0, result, prot: 0, flags: 0 };
         });
     }
 }

@@ -36,8 +36,7 @@ fn handle(ctx: &FEntryContext) -> i32 {
     let Some(process) = PROCESSES.get_ptr_mut(process::current_tgid()) else { return 0 };
     let process = unsafe { &mut *process };
     // Memory charged to another address space is not this process's request.
-    if ctx.arg::<u64>(0) != resident::current_mm() || tables::explain(process, SOURCE_MMAP, length).is_none()
-    {
+    if ctx.arg::<u64>(0) != resident::current_mm() || tables::explain(SOURCE_MMAP, length).is_none() {
         return 0;
     }
     rule::report(process, rule.id, ACTION_REFUSE, 0, length, rule.min_table, 0);

@@ -46,17 +46,17 @@ fn read_pair(pointer: u64) -> Option<Pair> {
 
 #[inline(always)]
 fn getrlimit(regs: &Regs, result: i64) {
-    handle(0, regs.di as u32, 0, regs.si, result);
+    handle(0, regs.di() as u32, 0, regs.si(), result);
 }
 
 #[inline(always)]
 fn setrlimit(regs: &Regs, result: i64) {
-    handle(0, regs.di as u32, regs.si, 0, result);
+    handle(0, regs.di() as u32, regs.si(), 0, result);
 }
 
 #[inline(always)]
 fn prlimit64(regs: &Regs, result: i64) {
-    handle(regs.di as u32, regs.si as u32, regs.dx, regs.r10, result);
+    handle(regs.di() as u32, regs.si() as u32, regs.dx(), regs.r10(), result);
 }
 
 /// Whether an id that the caller passed is its own: ids are those of its pid namespace, and any of its threads will do.
