@@ -10,7 +10,7 @@
 
 use aya_ebpf::cty::c_void;
 use aya_ebpf::programs::FEntryContext;
-use memwatch_ebpf::abi::event::{ACTION_REFUSE, SOURCE_MMAP};
+use memwatch_ebpf::abi::event::{ACTION_REFUSE, SOURCE_BRK, SOURCE_MMAP};
 
 use crate::emit::knobs;
 use crate::maps::{PROCESSES, offset};
@@ -36,7 +36,11 @@ fn handle(ctx: &FEntryContext) -> i32 {
     let Some(process) = PROCESSES.get_ptr_mut(process::current_tgid()) else { return 0 };
     let process = unsafe { &mut *process };
     // Memory charged to another address space is not this process's request.
-    if ctx.arg::<u64>(0) != resident::current_mm() || tables::explain(SOURCE_MMAP, length).is_none() {
+    if ctx.arg::<u64>(0) != resident::current_mm() {
+        return 0;
+    }
+    // Refused a mapping, glibc asks for the same as heap, with the heap's padding (malloc/malloc.c, sysmalloc).
+    if tables::explain(SOURCE_MMAP, length).is_none() && tables::explain(SOURCE_BRK, length).is_none() {
         return 0;
     }
     rule::report(process, rule.id, ACTION_REFUSE, 0, length, rule.min_table, 0);
