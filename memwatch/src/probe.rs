@@ -8,6 +8,8 @@ pub mod btf;
 mod modify_return;
 pub mod offsets;
 mod on_demand;
+#[cfg(test)]
+mod stack;
 pub mod tracefs;
 mod ways;
 
