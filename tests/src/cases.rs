@@ -10,17 +10,22 @@ mod fate;
 mod faults;
 mod filter;
 mod hostile;
+mod kubepods;
 mod life;
 mod limits;
 mod load;
+mod lookalikes;
 mod manners;
 mod memory;
 mod negative;
 mod oom;
 mod programs;
 mod rights;
+mod same;
 mod scan;
 mod table;
+mod units;
+mod verifier;
 mod ways;
 
 use crate::case::Case;
@@ -53,8 +58,13 @@ pub fn all() -> impl Iterator<Item = Case> {
         action::CASES,
         programs::CASES,
         scan::CASES,
-        ways::CASES,
         audit::CASES,
+        lookalikes::CASES,
+        units::CASES,
+        kubepods::CASES,
+        verifier::CASES,
+        ways::CASES,
+        same::CASES,
     ]
     .into_iter()
     .flatten()

@@ -18,3 +18,4 @@ pub mod scratch;
 pub mod syscall;
 pub mod tracer;
 pub mod trigger;
+pub mod unit;

@@ -36,6 +36,11 @@ impl Line {
             .unwrap_or_default()
     }
 
+    /// All of its keys and values.
+    pub fn values(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.values.iter()
+    }
+
     /// A value by its whole key (with a dot that is not ours: `process.pid`) or, for a bare field, of this event.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {

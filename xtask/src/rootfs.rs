@@ -37,7 +37,8 @@ macro_rules! base_packages {
 /// Small, for tests of hooks.
 pub(crate) const BASE: Layer = Layer { name: "base", packages: base_packages!() };
 
-/// With the real programs: those that size memory by their descriptor limit, and those that only look like it.
+/// With the real programs: those that size memory by their descriptor limit, and those that only look like it. The compiler
+/// builds one of the latter, under a sanitizer.
 pub(crate) const FULL: Layer = Layer {
     name: "full",
     packages: base_packages![
@@ -57,6 +58,8 @@ pub(crate) const FULL: Layer = Layer {
         "postgresql",
         "redis-server",
         "gunicorn",
+        "gcc",
+        "libc6-dev",
     ],
 };
 

@@ -34,15 +34,20 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// Any size of table is reported.
-const ANY: &[&str] = &["--min-table", "0"];
+pub(super) const ANY: &[&str] = &["--min-table", "0"];
 
 /// Bytes that fit none of the limits in use, whatever the element.
 pub(super) const NO_TABLE: &str = "34000896";
 
 /// Runs `trigger table` with the number of descriptors that tests use, known by no other number.
 pub(super) fn table(options: &[&str], trigger: &[&str]) -> anyhow::Result<Run> {
+    table_under(Tracer::new(options)?, trigger)
+}
+
+/// The same under this tracer.
+pub(super) fn table_under(tracer: Tracer, trigger: &[&str]) -> anyhow::Result<Run> {
     let arguments: Vec<&str> = std::iter::once("table").chain(trigger.iter().copied()).collect();
-    Tracer::new(options)?.descriptors(limit::table()).trigger(&arguments)
+    tracer.descriptors(limit::table()).trigger(&arguments)
 }
 
 /// What the trigger asks for: the elements and a malloc header, in whole pages.
