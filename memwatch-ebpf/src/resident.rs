@@ -50,6 +50,12 @@ fn this_cpu_part(mm: Kptr, at: u32) -> i64 {
     i64::from(Kptr(mm.peek::<u64>(at + offset!(percpu_parts)).wrapping_add(base)).peek::<i32>(0))
 }
 
+/// Whether the counters are seen to the page, from the CPU that changes them.
+#[inline(always)]
+pub(crate) fn is_exact() -> bool {
+    per_cpu_offset() != 0 || offset!(percpu_parts) == ABSENT
+}
+
 /// Anonymous RSS of an address space, in bytes.
 #[inline(always)]
 pub(crate) fn anon(mm: Kptr) -> u64 {

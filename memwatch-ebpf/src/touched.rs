@@ -1,8 +1,8 @@
 //! What a process touches of its fd tables, counted by the page faults inside them: growth elsewhere is no table's.
 //!
 //! A fault is told before it is handled (`hook/touch.rs`), so its page is counted at the next look: as many bytes as
-//! anonymous RSS grew by since, at most a huge page. On another CPU than the fault's the counters are a little off
-//! (`resident.rs`), and the smallest page is taken. Memory that the kernel itself fills (a read into a table) is not
+//! anonymous RSS grew by since, at most a huge page. On another CPU than the fault's, and where parts of the counters
+//! cannot be read (`resident.rs`), the smallest page is taken for a write unless they show a huge one. Memory that the kernel itself fills (a read into a table) is not
 //! counted. Until the first fault is seen (the program that sees them is attached once a table was found) any growth
 //! since the table counts, for reports only: a signal needs faults.
 
@@ -45,7 +45,10 @@ pub(crate) fn faulted(process: &mut Process, address: u64, is_missing_write: boo
         }
     }
     settle(process, resident::current_mm());
-    process.tables.progress.place = place;
+    let progress = &mut process.tables.progress;
+    progress.anon = process.resident.anon;
+    progress.cpu = unsafe { bpf_get_smp_processor_id() };
+    progress.place = place;
     tell(process);
 }
 
@@ -102,7 +105,7 @@ fn settle(process: &mut Process, mm: u64) {
         0
     } else if grown >= HUGE_PAGE {
         HUGE_PAGE
-    } else if grown >= HUGE_PAGE / 2 || (cpu == before.cpu && anon >= before.anon) {
+    } else if grown >= HUGE_PAGE / 2 || (resident::is_exact() && cpu == before.cpu && anon >= before.anon) {
         grown
     } else {
         page
