@@ -95,12 +95,17 @@ impl Frames {
         self.owners.is_some()
     }
 
-    /// Flags of a frame; 0 where there is none.
-    #[must_use]
-    pub fn flags(&self, frame: u64) -> u64 {
+    /// Flags of a frame, of any but the first in a compound page those of the first: most are set there alone. 0 where there
+    /// is none.
+    pub fn flags(&mut self, frame: u64) -> u64 {
         let mut flags = [0];
         read(&self.flags, frame, &mut flags);
-        flags[0]
+        let [flags] = flags;
+        if flags & flag::TAIL == 0 || flags & flag::HUGE != 0 {
+            return flags;
+        }
+        self.look_around(frame);
+        self.compound.first_of(frame).map_or(flags, |(flags, _)| flags)
     }
 
     /// How many mappings a frame has; 0 where that is not told.
@@ -132,27 +137,38 @@ impl Frames {
     /// (`page_cgroup_ino` of mm/memcontrol.c takes the page's folio since 6.4). `None` when it is no memory of a process:
     /// the page of zeroes, device memory, memory of the kernel.
     pub fn second_look(&mut self, frame: u64) -> Option<u64> {
+        self.look_around(frame);
+        let (flags, owner) = self.compound.first_of(frame)?;
+        (flags & (flag::LRU | flag::HUGE) != 0).then_some(owner)
+    }
+
+    fn look_around(&mut self, frame: u64) {
         let first = frame - frame % COMPOUND;
-        if self.compound.first != Some(first) {
-            let mut around = std::mem::take(&mut self.compound);
-            self.owners(first..first + COMPOUND, &mut around.owners);
-            around.flags.clear();
-            around.flags.resize(around.owners.len(), 0);
-            read(&self.flags, first, &mut around.flags);
-            around.first = Some(first);
-            self.compound = around;
+        if self.compound.first == Some(first) {
+            return;
         }
-        let at = usize::try_from(frame % COMPOUND).unwrap_or(0);
-        let flags = self.compound.flags.get(at).copied().unwrap_or(0);
-        if flags & (flag::LRU | flag::HUGE) == 0 {
-            return None;
-        }
-        if flags & flag::TAIL == 0 || flags & flag::HUGE != 0 {
-            return Some(0);
-        }
-        let up_to = self.compound.flags.get(..=at).unwrap_or_default();
-        let head = up_to.iter().rposition(|flags| flags & flag::HEAD != 0)?;
-        self.compound.owners.get(head).copied()
+        let mut around = std::mem::take(&mut self.compound);
+        self.owners(first..first + COMPOUND, &mut around.owners);
+        around.flags.clear();
+        around.flags.resize(around.owners.len(), 0);
+        read(&self.flags, first, &mut around.flags);
+        around.first = Some(first);
+        self.compound = around;
+    }
+}
+
+impl Compound {
+    /// Flags and owner of the first page of the compound one that a frame is in, or of the frame itself. A huge page of the
+    /// pool may begin further back, but all its pages are flagged.
+    fn first_of(&self, frame: u64) -> Option<(u64, u64)> {
+        let at = usize::try_from(frame % COMPOUND).ok()?;
+        let flags = *self.flags.get(at)?;
+        let first = if flags & flag::TAIL == 0 || flags & flag::HUGE != 0 {
+            at
+        } else {
+            self.flags.get(..=at)?.iter().rposition(|flags| flags & flag::HEAD != 0)?
+        };
+        Some((*self.flags.get(first)?, *self.owners.get(first)?))
     }
 }
 
@@ -171,5 +187,22 @@ fn read(file: &File, frame: u64, entries: &mut [u64]) {
             // A frame beyond memory.
             Err(_) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_a_compound_one_are_as_the_first() {
+        let mut compound = Compound { first: Some(0), owners: vec![0; 512], flags: vec![flag::LRU; 512] };
+        compound.flags[8] = flag::LRU | flag::HEAD;
+        compound.owners[8] = 77;
+        compound.flags[9..12].fill(flag::TAIL);
+        compound.flags[20] = flag::HUGE | flag::TAIL;
+        assert_eq!(compound.first_of(512 + 11), Some((flag::LRU | flag::HEAD, 77)));
+        assert_eq!(compound.first_of(12), Some((flag::LRU, 0)));
+        assert_eq!(compound.first_of(20), Some((flag::HUGE | flag::TAIL, 0)));
     }
 }
