@@ -1,8 +1,8 @@
 //! Writes the generated documents anew.
 //!
 //! Each is kept true by a test that compares the committed file with what the code says, and writes it under
-//! `UPDATE=1`. Such a test has `docs` in its path. The exception is docs/compatibility.md: it tells of a run of
-//! the guests, which the code alone does not know.
+//! `UPDATE=1`. Such a test has `docs` in its path. docs/compatibility.md tells of a run of the guests as well, whose
+//! results are taken over first.
 
 use std::process::Command;
 
@@ -19,11 +19,11 @@ pub(crate) const TASK: Task = Task {
 
 fn update() -> Result<()> {
     setup::ensure()?;
+    vm::write_compatibility()?;
     report::step("running the tests that compare docs/ with the code, to write what differs");
     process::run(
         process::cargo().args(["test", "--quiet", "--workspace", "--locked", "docs"]).env("UPDATE", "1"),
     )?;
-    vm::write_compatibility()?;
     process::run(
         Command::new("git")
             .args(["diff", "--stat", "--", "docs", "README.md"])

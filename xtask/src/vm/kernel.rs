@@ -25,7 +25,7 @@ pub(crate) struct Kernel {
 
 /// The ways a program can attach that a kernel has unless its row says otherwise.
 pub(super) const WAYS: [&str; 7] =
-    ["tracepoint", "raw_tracepoint", "btf_tracepoint", "perf_event", "kprobe", "fentry", "lsm"];
+    ["tracepoint", "raw-tracepoint", "btf-tracepoint", "perf-event", "kprobe", "fentry", "lsm"];
 
 /// What else tests expect of a kernel unless its row says otherwise.
 pub(super) const FEATURES: [&str; 5] =

@@ -6,17 +6,21 @@ mod programs;
 pub(crate) mod results;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail};
 
 pub(super) use self::programs::Programs;
 use self::results::{KernelResults, Results};
-use super::{Outcome, boot::Verdict, on_kernel, options::Options};
+use super::{Outcome, boot::Verdict, compatibility, on_kernel, options::Options};
 use crate::{report, rootfs};
 
 /// The tests of the smoke part, by parts of their names: every hook attaches by every way and yields its event.
-pub(super) const SMOKE: [&str; 8] = [
+pub(super) const SMOKE: [&str; 9] = [
+    "verifier::",
     "ways::",
     "memory::major_faults",
     "memory::rss",
@@ -27,11 +31,9 @@ pub(super) const SMOKE: [&str; 8] = [
     "action::refusal",
 ];
 
-/// The file a test program writes, in the folder that is brought back.
+/// The files that the test program and one of its tests write, in the folder that is brought back.
 const REPORT: &str = "results.json";
-
-/// Where the results of a part of the tests are kept: documents are not made of those.
-const PART: &str = "results-of-a-part.json";
+const INSTRUCTIONS: &str = "instructions.json";
 
 /// Runs the tests on every kernel asked for.
 ///
@@ -52,7 +54,9 @@ pub(super) fn run(options: &Options, programs: &Programs) -> Result<()> {
     job.files.extend([files.tests, files.memwatch]);
     job.files.extend(files.beside);
     let mut results = Results::default();
-    let path = if programs.only.is_empty() { results_path()? } else { dir.join(PART) };
+    // A run on some kernels, or of some tests, leaves what is known of the others.
+    let path = results_path()?;
+    let mut kept = Results::read(&path)?;
     for kernel in options.kernels.iter().copied() {
         let fault =
             |error| KernelResults { fault: Some(format!("{error:#}")), ..KernelResults::new(kernel.name) };
@@ -67,11 +71,19 @@ pub(super) fn run(options: &Options, programs: &Programs) -> Result<()> {
             Ok(_) => on_kernel(options, kernel, &job, &dir)
                 .map_or_else(fault, |outcome| of_guest(kernel.name, &outcome)),
         };
-        results.kernels.push(row);
+        if programs.only.is_empty() {
+            kept.put(row.clone());
+        } else if row.fault.is_none() {
+            kept.renew(&row);
+        }
+        results.put(row);
         // Written each time, so that what is known outlives a task that is cut short.
-        results.write(&path)?;
+        kept.write(&path)?;
     }
     report::line(&results.table());
+    for line in results.growth(&Results::read(&compatibility::committed())?) {
+        report::step(&format!("grown by more than a tenth: {line}"));
+    }
     if results.kernels.iter().all(|kernel| kernel.is_absent) {
         bail!("not one kernel could be had: check the machine's apt configuration and its network");
     }
@@ -82,7 +94,7 @@ pub(super) fn run(options: &Options, programs: &Programs) -> Result<()> {
     Ok(())
 }
 
-/// Where the results of the last run of all tests are.
+/// Where the results are: of each test on each kernel the last.
 ///
 /// # Errors
 /// There is no target folder.
@@ -95,8 +107,8 @@ fn of_guest(name: &str, outcome: &Outcome) -> KernelResults {
     let mut row = KernelResults {
         release: outcome.release.clone(),
         version: outcome.version.clone(),
-        seconds_to_first_command: outcome.boot.to_first_command.map(|time| time.as_secs_f64()),
-        seconds: outcome.boot.total.as_secs_f64(),
+        seconds_to_first_command: outcome.boot.to_first_command.map(tenths),
+        seconds: tenths(outcome.boot.total),
         ..KernelResults::new(name)
     };
     match &outcome.boot.verdict {
@@ -112,7 +124,16 @@ fn of_guest(name: &str, outcome: &Outcome) -> KernelResults {
             Err(error) => row.fault = Some(format!("exit status {status}; {error:#}")),
         },
     }
+    match results::read_instructions(&outcome.files.join(INSTRUCTIONS)) {
+        Ok(instructions) => row.instructions = instructions,
+        Err(error) => row.fault = row.fault.or(Some(format!("{error:#}"))),
+    }
     row
+}
+
+/// Seconds as they are written down.
+fn tenths(time: Duration) -> f64 {
+    (time.as_secs_f64() * 10.0).round() / 10.0
 }
 
 fn file_name(path: &Path) -> Result<&str> {

@@ -20,6 +20,11 @@ use crate::rootfs;
 /// The most memory guests may have together; they run one after the other.
 const MEMORY_LIMIT_MIB: u32 = 4096;
 
+/// What a guest has unless it is said: enough for real programs, and for the smoke part no more than it needs, as a test
+/// of it touches all there is.
+const MEMORY_MIB: u32 = 3072;
+const SMOKE_MEMORY_MIB: u32 = 1024;
+
 /// How long a guest may take to its first command: several times what it takes on a busy machine.
 const TO_START: Duration = Duration::from_secs(120);
 
@@ -72,7 +77,7 @@ pub(super) fn arguments(command: Command) -> Command {
             )
             .conflicts_with_all(["kernel", "shell", "layer", "only", "command"]),
         )
-        .arg(flag("systemd", "Start systemd in the guest, not a minimal init"))
+        .arg(flag("systemd", "Start systemd in the guest, as for the tests, not a minimal init"))
         .arg(flag("shell", "Give a shell on the guest's console").conflicts_with("command"))
         .arg(
             Arg::new("layer")
@@ -86,9 +91,8 @@ pub(super) fn arguments(command: Command) -> Command {
         .arg(
             Arg::new("memory")
                 .long("memory")
-                .help("The guest's memory in MiB, 4096 at most")
+                .help("The guest's memory in MiB, 4096 at most [default: 1024 for --smoke, else 3072]")
                 .value_name("MIB")
-                .default_value("3072")
                 .value_parser(value_parser!(u32).range(256..=i64::from(MEMORY_LIMIT_MIB))),
         )
         .arg(
@@ -164,17 +168,23 @@ impl Options {
         } else {
             What::Command(Job { command: words, files: files.clone(), ..Job::default() })
         };
-        let layer = matches.get_one::<String>("layer").map_or(
-            if matches!(what, What::Tests(_)) && !is_smoke { "full" } else { "base" },
-            String::as_str,
-        );
+        let is_test = matches!(what, What::Tests(_));
+        let layer = matches
+            .get_one::<String>("layer")
+            .map_or(if is_test && !is_smoke { "full" } else { "base" }, String::as_str);
+        let default_memory = if is_smoke { SMOKE_MEMORY_MIB } else { MEMORY_MIB };
         Ok(Self {
             kernels,
             what,
             allows_missing: matches.get_flag("allow-missing"),
-            init: if matches.get_flag("systemd") { Init::Systemd } else { Init::Minimal },
+            // Tests that start units need systemd; those of the smoke part need nothing that takes its time.
+            init: if matches.get_flag("systemd") || (is_test && !is_smoke) {
+                Init::Systemd
+            } else {
+                Init::Minimal
+            },
             layer: rootfs::LAYERS.into_iter().find(|it| it.name == layer).unwrap_or(&rootfs::BASE),
-            memory_mib: matches.get_one("memory").copied().unwrap_or(MEMORY_LIMIT_MIB),
+            memory_mib: matches.get_one("memory").copied().unwrap_or(default_memory),
             timeout: Duration::from_secs(matches.get_one("timeout").copied().unwrap_or_default()),
             files,
         })

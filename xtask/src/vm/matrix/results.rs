@@ -1,9 +1,11 @@
 //! What came of the tests on each kernel, kept as JSON.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
+
+use crate::vm::kernel::KERNELS;
 
 /// The results of one run.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -12,7 +14,7 @@ pub(crate) struct Results {
 }
 
 /// The results on one kernel.
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct KernelResults {
     pub(crate) name: String,
     pub(crate) release: String,
@@ -26,7 +28,14 @@ pub(crate) struct KernelResults {
     /// Whether its absence was allowed.
     pub(crate) is_excused: bool,
     pub(crate) tests: Vec<Test>,
+    /// Instructions of each program: those that the verifier walked through, where the kernel tells (5.16), else those that
+    /// the program has.
+    #[serde(default)]
+    pub(crate) instructions: Instructions,
 }
+
+/// Numbers of instructions by program.
+pub(crate) type Instructions = BTreeMap<String, u32>;
 
 /// What became of a test.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,8 +58,30 @@ struct Report {
 /// It is not there, or not what a test program writes.
 pub(super) fn read_tests(path: &Path) -> Result<Vec<Test>> {
     let text = fs::read_to_string(path).context("the test program left no results")?;
-    let report: Report = serde_json::from_str(&text).context("the test program's results make no sense")?;
+    let mut report: Report =
+        serde_json::from_str(&text).context("the test program's results make no sense")?;
+    for test in &mut report.tests {
+        // All of it is in the test program's own output; what follows the first line are lines of events.
+        test.reason = test.reason.take().map(|reason| first_line(&reason));
+    }
     Ok(report.tests)
+}
+
+/// The beginning of a text, as much as fits a table's foot.
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(200).collect()
+}
+
+/// Reads the numbers of instructions that a test left; none where it did not run.
+///
+/// # Errors
+/// They are not what that test writes.
+pub(super) fn read_instructions(path: &Path) -> Result<Instructions> {
+    if !path.is_file() {
+        return Ok(Instructions::new());
+    }
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).context("the numbers of instructions make no sense")
 }
 
 impl Test {
@@ -67,21 +98,61 @@ impl KernelResults {
 }
 
 impl Results {
-    /// Reads the results of the last run.
+    /// Reads kept results; none where there is no file.
     ///
     /// # Errors
-    /// There are none, or they are of another form.
+    /// They are of another form.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path)
-            .with_context(|| format!("cannot read {}: run `cargo xtask vm` first", path.display()))?;
-        serde_json::from_str(&text).with_context(|| format!("{} makes no sense", path.display()))
+        if !path.is_file() {
+            return Ok(Self::default());
+        }
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} makes no sense: remove it and run `cargo xtask vm`", path.display()))
+    }
+
+    /// Takes in what a run of a part of the tests came to: those tests and numbers take the place of older ones.
+    pub(crate) fn renew(&mut self, part: &KernelResults) {
+        let known = self.kernels.iter().position(|kernel| kernel.name == part.name);
+        let mut row = known.map_or_else(|| KernelResults::new(&part.name), |at| self.kernels.swap_remove(at));
+        row.tests.retain(|test| part.tests.iter().all(|newer| newer.name != test.name));
+        row.tests.extend(part.tests.iter().cloned());
+        row.tests.sort_by(|one, other| one.name.cmp(&other.name));
+        row.instructions.extend(part.instructions.clone());
+        // How long a part took says nothing; a fault that outlives its run would have to be asked for again.
+        (row.release, row.version) = (part.release.clone(), part.version.clone());
+        row.fault = None;
+        self.put(row);
+    }
+
+    /// Takes in a kernel's results in place of older ones, in the order of the table of kernels.
+    pub(crate) fn put(&mut self, row: KernelResults) {
+        let place = |name: &str| KERNELS.iter().position(|kernel| kernel.name == name);
+        self.kernels.retain(|kernel| kernel.name != row.name && place(&kernel.name).is_some());
+        self.kernels.push(row);
+        self.kernels.sort_by_key(|kernel| place(&kernel.name));
+    }
+
+    /// The programs that have grown by more than a tenth since `before`, a line each.
+    pub(crate) fn growth(&self, before: &Self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for kernel in &self.kernels {
+            let Some(old) = before.kernels.iter().find(|old| old.name == kernel.name) else { continue };
+            for (program, count) in &kernel.instructions {
+                let Some(known) = old.instructions.get(program) else { continue };
+                if u64::from(*count) * 10 > u64::from(*known) * 11 {
+                    lines.push(format!("{program} on {}: {count} instructions, {known} before", kernel.name));
+                }
+            }
+        }
+        lines
     }
 
     /// Keeps them.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(super) fn write(&self, path: &Path) -> Result<()> {
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self).context("cannot put the results into JSON")?;
         fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
     }
@@ -133,6 +204,37 @@ mod tests {
         results.kernels[1].tests.clear();
         results.kernels[1].is_excused = true;
         assert!(results.failures().is_empty());
+    }
+
+    #[test]
+    fn a_kernels_newer_results_take_the_place_of_the_older() {
+        let mut results = fixture();
+        results.put(KernelResults::new("6.1"));
+        results.put(KernelResults::new("5.10"));
+        let names: Vec<_> = results.kernels.iter().map(|kernel| kernel.name.as_str()).collect();
+        assert_eq!(names, ["5.10", "6.1", "newest"]);
+        assert!(results.kernels[0].tests.is_empty());
+    }
+
+    #[test]
+    fn a_part_renews_its_own_tests_only() {
+        let mut results = fixture();
+        let test = Test { name: "b".into(), outcome: "passed".into(), reason: None };
+        results.renew(&KernelResults { tests: vec![test], ..KernelResults::new("5.10") });
+        let outcomes: Vec<_> = results.kernels[0].tests.iter().map(|test| test.outcome.as_str()).collect();
+        assert_eq!(outcomes, ["passed", "passed", "skipped"]);
+    }
+
+    #[test]
+    fn growth_over_a_tenth_is_told() {
+        let counted = |count| {
+            let instructions = Instructions::from([("mmap_fexit".to_owned(), count)]);
+            Results { kernels: vec![KernelResults { instructions, ..KernelResults::new("6.1") }] }
+        };
+        assert!(counted(1_100).growth(&counted(1_000)).is_empty());
+        let told = counted(1_101).growth(&counted(1_000));
+        assert_eq!(told, ["mmap_fexit on 6.1: 1101 instructions, 1000 before"]);
+        assert!(counted(1_101).growth(&Results::default()).is_empty());
     }
 
     #[test]
