@@ -13,7 +13,7 @@ const PAGE: u64 = 4096;
 /// Allocator header in front of a region: 16 bytes in glibc, up to a cache line elsewhere.
 const HEADER_MAX: u64 = 64;
 /// What glibc adds when it grows the heap: `M_TOP_PAD` (128 KiB), a header and page rounding.
-const HEAP_PAD: u64 = 128 * 1024 + PAGE + HEADER_MAX;
+pub const HEAP_PAD: u64 = 128 * 1024 + PAGE + HEADER_MAX;
 /// Below this limit the heap's padding is larger than half an int table: no length says anything.
 const HEAP_LIMIT_MIN: u64 = 1 << 17;
 /// Erlang's run-time system sizes its poll table by the power of two above min(N, 2^27), 16 bytes each.
