@@ -4,6 +4,7 @@ mod action;
 mod audit;
 mod cleanup;
 mod command;
+mod daemon;
 mod descriptors;
 mod ending;
 mod fate;
@@ -58,6 +59,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         action::CASES,
         programs::CASES,
         scan::CASES,
+        daemon::CASES,
         audit::CASES,
         lookalikes::CASES,
         units::CASES,

@@ -1,6 +1,6 @@
 //! Lines about what the policy decided: JSON for programs, a sentence for people.
 //!
-//! One object a line, as for events; a decision's ranking is an array of objects. Docs: docs/decisions.md.
+//! One flat object a line, as for events; docs/decisions.md tells the keys.
 
 use std::fmt::Write as _;
 
@@ -84,22 +84,67 @@ struct DecisionBody<'a> {
     gravity: Gravity,
     #[serde(rename = "memwatch.decision.signal")]
     signal: String,
-    #[serde(rename = "memwatch.decision.cause")]
-    cause: Cause,
+    #[serde(flatten)]
+    numbers: Numbers,
     #[serde(rename = "memwatch.decision.reason")]
     reason: String,
     #[serde(rename = "memwatch.decision.candidates")]
-    candidates: Vec<Ranked<'a>>,
+    candidates: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct Ranked<'a> {
-    pid: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    comm: Option<&'a str>,
-    standing: Standing,
-    #[serde(flatten)]
-    figures: Figures,
+/// A cause, flat: which it is, and those of the numbers that it has.
+#[derive(Default, Serialize)]
+struct Numbers {
+    #[serde(rename = "memwatch.decision.cause")]
+    cause: &'static str,
+    #[serde(rename = "memwatch.decision.bytes", skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    #[serde(rename = "memwatch.decision.bound_bytes", skip_serializing_if = "Option::is_none")]
+    bound: Option<u64>,
+    #[serde(rename = "memwatch.decision.lower_bytes", skip_serializing_if = "Option::is_none")]
+    lower: Option<u64>,
+    #[serde(rename = "memwatch.decision.wanted", skip_serializing_if = "Option::is_none")]
+    wanted: Option<u32>,
+    #[serde(rename = "memwatch.decision.descriptor_limit", skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
+    #[serde(rename = "memwatch.decision.touched_bytes", skip_serializing_if = "Option::is_none")]
+    touched: Option<u64>,
+    #[serde(
+        rename = "memwatch.decision.full_pressure_basis_points",
+        skip_serializing_if = "Option::is_none"
+    )]
+    full: Option<u32>,
+    #[serde(rename = "memwatch.decision.bytes_per_second", skip_serializing_if = "Option::is_none")]
+    rate: Option<u64>,
+    #[serde(rename = "memwatch.decision.reached_in_ns", skip_serializing_if = "Option::is_none")]
+    reached_in_ns: Option<u64>,
+    #[serde(rename = "memwatch.decision.rounds", skip_serializing_if = "Option::is_none")]
+    rounds: Option<u32>,
+}
+
+impl Numbers {
+    fn new(cause: &Cause) -> Self {
+        let of =
+            |cause, bytes, bound| Self { cause, bytes: Some(bytes), bound: Some(bound), ..Self::default() };
+        match *cause {
+            Cause::AboveLower { used, lower, upper, wanted } => {
+                Self { lower: Some(lower), wanted: Some(wanted), ..of("above_lower", used, upper) }
+            }
+            Cause::AboveUpper { used, upper } => of("above_upper", used, upper),
+            Cause::WorkerLimit { bytes, limit } => of("worker_limit", bytes, limit),
+            Cause::PoolTotal { bytes, limit } => of("pool_total", bytes, limit),
+            Cause::FdTable { limit, bytes, touched, bound } => {
+                Self { limit: Some(limit), touched: Some(touched), ..of("fd_table", bytes, bound) }
+            }
+            Cause::Pressure { full, available, below } => {
+                Self { full: Some(full), ..of("pressure", available, below) }
+            }
+            Cause::Growth { bytes, limit, rate, reached_in_ns } => {
+                Self { rate: Some(rate), reached_in_ns: Some(reached_in_ns), ..of("growth", bytes, limit) }
+            }
+            Cause::Respawns { rounds } => Self { cause: "respawns", rounds: Some(rounds), ..Self::default() },
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -120,8 +165,8 @@ struct ClosingBody {
 
 #[derive(Serialize)]
 struct WarningBody {
-    #[serde(rename = "memwatch.warning")]
-    warning: Warning,
+    #[serde(rename = "memwatch.warning.kind")]
+    kind: &'static str,
     #[serde(rename = "memwatch.warning.text")]
     text: String,
 }
@@ -137,12 +182,7 @@ impl Decisions {
     pub fn json(&self, time_ns: u64, command: &Command, engine: &Engine, outbox: &Outbox, out: &mut Vec<u8>) {
         match command {
             Command::Decided(decision) => {
-                let ranked = outbox.ranking(decision).iter().map(|candidate| Ranked {
-                    pid: candidate.key.tgid,
-                    comm: engine.who(candidate.key).map(|who| who.comm.as_str()),
-                    standing: candidate.standing,
-                    figures: candidate.figures,
-                });
+                let ranked = outbox.ranking(decision).iter().map(|candidate| ranked(candidate, engine));
                 let body = DecisionBody {
                     id: decision.id,
                     rule: decision.rule,
@@ -150,7 +190,7 @@ impl Decisions {
                     mode: engine.settings().mode.name(),
                     gravity: decision.gravity,
                     signal: decision.signal.to_string(),
-                    cause: decision.cause,
+                    numbers: Numbers::new(&decision.cause),
                     reason: reason(&decision.cause),
                     candidates: ranked.collect(),
                 };
@@ -171,7 +211,7 @@ impl Decisions {
             }
             Command::Warn(warning) => {
                 let process = concerned(warning).map(|key| Process::new(key, engine.who(key)));
-                let body = WarningBody { warning: *warning, text: warn(warning, engine) };
+                let body = WarningBody { kind: kind(warning), text: warn(warning, engine) };
                 self.line("memwatch.warning", time_ns, process, body, out);
             }
             Command::Measure(_)
@@ -346,6 +386,39 @@ fn warn(warning: &Warning, engine: &Engine) -> String {
             size(bytes),
             size(touched)
         ),
+    }
+}
+
+/// A candidate in words: who, whether it may be chosen, and its bytes.
+fn ranked(candidate: &Candidate, engine: &Engine) -> String {
+    let standing = match candidate.standing {
+        Standing::Eligible => "eligible",
+        Standing::Young => "young",
+        Standing::Handled => "handled",
+        Standing::Needed => "needed",
+        Standing::Deaf => "deaf",
+    };
+    let Figures { resident, private, proportional, idle, .. } = candidate.figures;
+    let mut text = format!("{} {standing}", name_of(candidate.key, engine));
+    for (name, bytes) in [("private", private), ("proportional", proportional), ("resident", resident)] {
+        if let Some(bytes) = bytes {
+            let _ = write!(text, " {name}={bytes}");
+        }
+    }
+    if let Some(idle) = idle {
+        let _ = write!(text, " idle={idle}");
+    }
+    text
+}
+
+const fn kind(warning: &Warning) -> &'static str {
+    match warning {
+        Warning::BudgetSpent { .. } => "budget_spent",
+        Warning::Stopped { .. } => "stopped",
+        Warning::NobodyLeft { .. } => "nobody_left",
+        Warning::Growing { .. } => "growing",
+        Warning::Forecast { .. } => "forecast",
+        Warning::FdTable { .. } => "fd_table",
     }
 }
 

@@ -14,6 +14,7 @@ use memwatch_ebpf::abi::fault::FaultCode;
 use memwatch_ebpf::abi::knobs::{Knobs, MARK_INHERITED, RssLimit, Rule};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::Notifier;
 use crate::act::{Actuator, DryRun, Guard, HookCall, Hooks, PidfdActuator};
 use crate::config;
 use crate::core::detect::fd_table::{FdTables, region_floor};
@@ -24,7 +25,7 @@ use crate::enrich::ledger::Ledger;
 use crate::enrich::proc::ProcFs;
 use crate::export::clock::Clock;
 use crate::export::decision::{Decisions, sentence};
-use crate::measure::{HostMeter, IdleMeter, Pace, ProcessMeter};
+use crate::measure::{HostMeter, Pace, PressureTrigger, ProcessMeter, Survey};
 use crate::probe::attach::{Options, Probe};
 use crate::replay::{self, Recorded};
 use crate::source::Source;
@@ -36,6 +37,8 @@ use log::Log;
 const SWEEP_NS: u64 = 5_000_000_000;
 /// Share of the host's memory that has to move before they are looked at sooner.
 const SWEEP_SHARE: u64 = 256;
+/// Time from a process's figures to the next look at the host, in nanoseconds.
+const SEEN_NS: u64 = 1_000_000;
 /// Time between looks at the configuration's file and at the loss counters.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
@@ -73,7 +76,9 @@ struct Daemon {
     actuator: Box<dyn Actuator>,
     host: HostMeter,
     meter: ProcessMeter,
-    idle: IdleMeter,
+    survey: Survey,
+    notifier: Notifier,
+    pressure: Option<PressureTrigger>,
     pace: Pace,
     rules: Vec<Rule>,
     decisions: Decisions,
@@ -100,12 +105,16 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
     let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
+    for missing in super::protect() {
+        tracing::warn!("{missing}");
+    }
     let mut daemon = Daemon::new(start, settings)?;
     let mut source = Source::new(daemon.probe.take_ring()?).context("cannot watch the ring buffer")?;
     daemon.begin()?;
     let deadline =
         daemon.start.duration.and_then(|duration| tokio::time::Instant::now().checked_add(duration));
-    let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+    let period = daemon.notifier.watchdog_period().map_or(HOUSEKEEPING, |period| period.min(HOUSEKEEPING));
+    let mut housekeeping = tokio::time::interval(period);
     housekeeping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         daemon.drain(&mut source);
@@ -120,6 +129,8 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
             _ = hang_up.recv() => daemon.reload(),
             () = super::until(deadline) => break,
             (decision, outcome) = daemon.hooks.ended() => daemon.feed(Input::Outcome { decision, outcome }),
+            (key, figures) = daemon.survey.seen() => daemon.seen(key, figures),
+            () = pressed(&mut daemon.pressure) => daemon.look_ns = 0,
             _ = housekeeping.tick() => daemon.keep_house()?,
             () = tokio::time::sleep(until_look) => {}
             waited = source.wait() => {
@@ -127,7 +138,17 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
             }
         }
     }
+    daemon.notifier.stopping();
     Ok(())
+}
+
+/// Waits until the kernel tells of pressure; a trigger that has gone is not waited for again.
+async fn pressed(trigger: &mut Option<PressureTrigger>) {
+    let Some(set) = trigger else { return std::future::pending().await };
+    if let Err(error) = set.fired().await {
+        tracing::warn!("pressure is seen at looks only: {error}");
+        *trigger = None;
+    }
 }
 
 impl Daemon {
@@ -150,11 +171,13 @@ impl Daemon {
             probe,
             intake: Intake::new(ledger, FdTables::new(floor), ProcessMeter::open(Path::new("/proc"))?),
             actuator: actuator(&settings)?,
+            pressure: pressure(&settings),
             engine: Engine::new(settings, own()),
             outbox: Outbox::default(),
             host: HostMeter::open(Path::new("/proc")).context("cannot open /proc/meminfo")?,
             meter: ProcessMeter::open(Path::new("/proc"))?,
-            idle: IdleMeter::open(Path::new("/proc"))?,
+            survey: Survey::start().context("cannot start the thread that looks at processes")?,
+            notifier: Notifier::from_environment().context("cannot reach the service manager")?,
             pace: Pace::default(),
             rules,
             decisions: Decisions::new(Clock::of_this_host()),
@@ -188,7 +211,15 @@ impl Daemon {
             self.probe.hooks.len(),
             self.engine.processes()
         );
+        self.notifier.ready();
         Ok(())
+    }
+
+    /// A process was looked at; who is to go may depend on it.
+    fn seen(&mut self, key: ProcessKey, figures: Option<Figures>) {
+        self.feed(figures.map_or(Input::Unreadable(key), |figures| Input::Figures { key, figures }));
+        // Once for all that come together.
+        self.look_ns = self.look_ns.min(boot_ns() + SEEN_NS);
     }
 
     /// Takes what the kernel side wrote, one batch.
@@ -236,13 +267,12 @@ impl Daemon {
     /// Carries one command out; gives the answer to it.
     fn obey(&mut self, now_ns: u64, command: Command) -> Option<Input> {
         match command {
-            Command::Measure(key) => Some(match self.meter.figures(key) {
-                Ok(figures) => {
-                    let figures = Figures { idle: self.idle.is_idle(key), ..figures };
-                    Input::Figures { key, figures }
+            Command::Measure(key) => {
+                if !self.survey.ask(key) {
+                    tracing::debug!("no room to note that process {} is to be looked at", key.tgid);
                 }
-                Err(_) => Input::Unreadable(key),
-            }),
+                None
+            }
             Command::Send { decision, key, signal } => {
                 Some(Input::Outcome { decision, outcome: self.actuator.send(key, signal) })
             }
@@ -340,6 +370,12 @@ impl Daemon {
 
     /// Reads the configuration again; one with faults changes nothing.
     fn reload(&mut self) {
+        self.notifier.reloading();
+        self.take_in();
+        self.notifier.ready();
+    }
+
+    fn take_in(&mut self) {
         self.modified = modified(&self.start.config);
         let settings = match config::load(&self.start.config) {
             Ok(settings) => settings,
@@ -362,7 +398,7 @@ impl Daemon {
             tracing::error!("the policy stays as it was: {error}");
             return;
         }
-        (self.actuator, self.rules) = (actuator, rules);
+        (self.actuator, self.rules, self.pressure) = (actuator, rules, pressure(&settings));
         let mut outbox = std::mem::take(&mut self.outbox);
         outbox.clear();
         self.engine.change(settings, &mut outbox);
@@ -377,6 +413,12 @@ impl Daemon {
 
     fn keep_house(&mut self) -> anyhow::Result<()> {
         self.probe.flush_log();
+        self.notifier.alive();
+        let (mode, open) = (self.engine.settings().mode.name(), self.engine.open());
+        self.notifier.status(&format!(
+            "mode {mode}: {} processes known, {open} decisions open",
+            self.engine.processes()
+        ));
         if modified(&self.start.config) != self.modified {
             self.reload();
         }
@@ -440,6 +482,14 @@ fn knobs(settings: &Settings, rules: &[Rule]) -> Knobs {
         rules: u32::try_from(rules.len()).unwrap_or(0),
         ..Knobs::default()
     }
+}
+
+/// Tells of pressure sooner than a look would; a host without it is looked at.
+fn pressure(settings: &Settings) -> Option<PressureTrigger> {
+    let share = settings.pressure?.full;
+    PressureTrigger::set(Path::new("/proc/pressure/memory"), share)
+        .inspect_err(|error| tracing::warn!("pressure is seen at looks only: {error}"))
+        .ok()
 }
 
 fn actuator(settings: &Settings) -> anyhow::Result<Box<dyn Actuator>> {

@@ -142,6 +142,35 @@ pub fn signal(pid: u32, signal: i32) -> io::Result<()> {
     checked(i64::from(unsafe { libc::kill(pid, signal) })).map(drop)
 }
 
+/// What a process does about a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hearing {
+    /// It ends with status 0.
+    Leave,
+    /// It has a handler, which does nothing.
+    Nothing,
+}
+
+/// Chooses what the caller does about a signal.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn hear(signal: i32, hearing: Hearing) -> io::Result<()> {
+    extern "C" fn leave(_: libc::c_int) {
+        exit_now(0);
+    }
+    extern "C" fn stay(_: libc::c_int) {}
+    let handler: extern "C" fn(libc::c_int) = match hearing {
+        Hearing::Leave => leave,
+        Hearing::Nothing => stay,
+    };
+    // SAFETY: the handlers make one system call at most, which may be made in a handler.
+    match unsafe { libc::signal(signal, handler as libc::sighandler_t) } {
+        libc::SIG_ERR => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 /// Has the kernel kill the caller when its parent ends.
 ///
 /// # Errors

@@ -13,6 +13,7 @@ mod life;
 mod limits;
 mod mapping;
 mod names;
+mod pool;
 mod report;
 mod table;
 
@@ -93,6 +94,8 @@ enum What {
     Named(names::Named),
     /// Execute a copy of this program under a path and with arguments of any bytes.
     ExecNamed(names::ExecNamed),
+    /// Be a master with workers that grow.
+    Pool(pool::Pool),
     /// Run a program inside another root with mounts, process ids and a loopback network of its own.
     Inside(inside::Inside),
 }
@@ -143,6 +146,7 @@ fn act(what: What, report: &mut Report) -> anyhow::Result<ExitCode> {
         What::CountFaults => faults::count(report)?,
         What::Named(named) => named.run()?,
         What::ExecNamed(exec) => exec.run()?,
+        What::Pool(pool) => pool.run(report)?,
         What::Inside(inside) => return inside.run(),
     }
     Ok(ExitCode::SUCCESS)

@@ -1,0 +1,217 @@
+//! `memwatch daemon` on pools of the test's own: enforced in the process tree of the pool, and nowhere else.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+
+use crate::case::Case;
+use crate::child::{PATIENCE, Running};
+use crate::line::Line;
+use crate::need::Need;
+use crate::scratch::Scratch;
+use crate::tracer::eventually;
+use crate::{locate, syscall};
+
+const NEEDS: &[Need] = &[Need::Root, Need::Tracing, Need::InitialPids];
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("daemon::the_largest_worker_is_asked_to_leave", NEEDS, recycled),
+    Case::new("daemon::observing_touches_nobody", NEEDS, observed),
+    Case::new("daemon::who_does_not_leave_is_killed", NEEDS, deaf),
+    Case::new("daemon::the_kernel_keeps_a_limit", NEEDS, limited),
+    Case::new("daemon::a_pool_of_another_tree_is_left_alone", NEEDS, neighbour),
+    Case::new("daemon::a_bad_configuration_changes_nothing", NEEDS, reloaded),
+    Case::new("daemon::a_recording_can_be_played", NEEDS, recorded),
+];
+
+const MIB: u64 = 1 << 20;
+
+/// A pool, and a daemon with a policy for it.
+struct Stage {
+    pool: Running,
+    daemon: Running,
+    scratch: Scratch,
+    lines: Vec<Line>,
+}
+
+/// Starts a pool of two workers.
+fn pool(step: u64, most: u64, more: &[&str]) -> anyhow::Result<Running> {
+    let mut command = Command::new(locate::trigger()?);
+    command.args(["pool", "--workers", "2", "--step", &step.to_string(), "--most", &most.to_string()]);
+    Running::start(command.args(more).stdin(Stdio::null()))
+}
+
+/// A policy for the tree of a process; `rest` goes below it.
+fn policy(mode: &str, root: u32, rest: &str) -> String {
+    format!(
+        "mode = \"{mode}\"\nreturned_within = \"2s\"\n[[scope]]\nname = \"pool\"\ntree = {root}\n\
+         memory = \"1GiB\"\nlower = \"20%\"\nupper = \"90%\"\n{rest}"
+    )
+}
+
+/// The pool of the trigger.
+const POOL: &str = "[[pool]]\nname = \"trigger\"\nmatch = { exe = \"memwatch-trigger\" }\nsignal = \"SIGHUP\"\n\
+                    deadline = \"1s\"\nmin_lifetime = \"1ms\"\nmin_alive = 1\nrounds = 100\n";
+
+impl Stage {
+    fn new(pool: Running, policy: &str, more: &[&str]) -> anyhow::Result<Self> {
+        let scratch = Scratch::new()?;
+        let config = scratch.path().join("policy.toml");
+        std::fs::write(&config, policy).context("write the policy")?;
+        let mut command = Command::new(locate::memwatch()?);
+        command.args(["daemon", "--output", "json", "--config"]).arg(&config).args(more).stdin(Stdio::null());
+        let mut daemon = Running::start(&mut command)?;
+        daemon.wait_for_error_line("processes known", PATIENCE)?;
+        Ok(Self { pool, daemon, scratch, lines: Vec::new() })
+    }
+
+    /// The next line of this name that fits.
+    fn wait_for(&mut self, name: &str, fits: impl Fn(&Line) -> bool) -> anyhow::Result<Line> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let text = self.daemon.next_line(left).with_context(|| format!("waiting for {name}"))?;
+            let line = Line::parse(&text)?;
+            self.lines.push(line);
+            if let Some(line) = self.lines.last().filter(|line| line.name() == name && fits(line)) {
+                return Ok(Line::clone(line));
+            }
+        }
+    }
+
+    fn end(mut self) -> anyhow::Result<Vec<Line>> {
+        self.daemon.signal(libc::SIGTERM)?;
+        for text in self.daemon.rest(PATIENCE)? {
+            self.lines.push(Line::parse(&text)?);
+        }
+        let status = self.daemon.wait(PATIENCE)?;
+        ensure!(status.success(), "the daemon ended with {status}: {}", self.daemon.errors());
+        Ok(std::mem::take(&mut self.lines))
+    }
+}
+
+fn is(key: &'static str, value: &'static str) -> impl Fn(&Line) -> bool {
+    move |line| line.is(key, value)
+}
+
+/// Living children of a process.
+fn children(pid: u32) -> BTreeSet<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|id| id.parse().ok()).collect()
+}
+
+fn recycled() -> anyhow::Result<()> {
+    let pool = pool(8 * MIB, 200 * MIB, &[])?;
+    let root = pool.pid();
+    let mut stage = Stage::new(pool, &policy("enforce", root, POOL), &[])?;
+    let decision = stage.wait_for("decision", |_| true)?;
+    ensure!(decision.is("memwatch.decision.rule", "host_bounds"), "{decision:?}");
+    ensure!(decision.is("memwatch.decision.signal", "SIGHUP"), "{decision:?}");
+    let chosen = decision.pid();
+    let id = decision.number("memwatch.decision.id")?;
+    let closing =
+        stage.wait_for("closing", |line| line.number("memwatch.decision.id").is_ok_and(|it| it == id))?;
+    ensure!(closing.pid() == chosen, "{closing:?}");
+    ensure!(closing.is("memwatch.closing.was_killed", false), "{closing:?}");
+    ensure!(Path::new(&format!("/proc/{root}")).exists(), "the master is gone");
+    // The master starts another worker, and that goes in its turn.
+    stage.wait_for("decision", |line| line.pid() != chosen)?;
+    stage.end().map(drop)
+}
+
+fn observed() -> anyhow::Result<()> {
+    let pool = pool(16 * MIB, 160 * MIB, &[])?;
+    let root = pool.pid();
+    let mut stage = Stage::new(pool, &policy("observe", root, POOL), &[])?;
+    let decision = stage.wait_for("decision", |_| true)?;
+    ensure!(decision.is("memwatch.decision.mode", "observe"), "{decision:?}");
+    let closing = stage.wait_for("closing", |_| true)?;
+    ensure!(closing.is("memwatch.closing.ending", "observed"), "{closing:?}");
+    let workers = children(root);
+    ensure!(workers.len() == 2, "{workers:?} live");
+    ensure!(workers.contains(&u32::try_from(decision.pid())?), "the one that would be asked has ended");
+    stage.end().map(drop)
+}
+
+fn deaf() -> anyhow::Result<()> {
+    let pool = pool(16 * MIB, 160 * MIB, &["--deaf"])?;
+    let root = pool.pid();
+    let mut stage = Stage::new(pool, &policy("enforce", root, POOL), &[])?;
+    let closing = stage.wait_for("closing", |_| true)?;
+    ensure!(closing.is("memwatch.closing.was_killed", true), "{closing:?}");
+    stage.end().map(drop)
+}
+
+fn limited() -> anyhow::Result<()> {
+    const LIMIT: u64 = 96 * MIB;
+    let pool = pool(MIB, 400 * MIB, &["--every-ms", "10"])?;
+    let root = pool.pid();
+    let limit =
+        "[[process_limit]]\nname = \"hog\"\nmatch = { exe = \"memwatch-trigger\" }\nlimit = \"96MiB\"\n";
+    let mut stage = Stage::new(pool, &policy("enforce", root, limit), &[])?;
+    let decision = stage.wait_for("decision", is("memwatch.decision.rule", "process_limit"))?;
+    let bytes = decision.number("memwatch.decision.bytes")?;
+    ensure!((LIMIT..LIMIT + 8 * MIB).contains(&bytes), "{bytes} bytes when it was killed");
+    let chosen = u32::try_from(decision.pid())?;
+    eventually(PATIENCE, "the process ends", || !children(root).contains(&chosen))?;
+    stage.end().map(drop)
+}
+
+fn neighbour() -> anyhow::Result<()> {
+    let outside = pool(16 * MIB, 300 * MIB, &[])?;
+    eventually(PATIENCE, "both workers run", || children(outside.pid()).len() == 2)?;
+    let before = children(outside.pid());
+    let inside = pool(16 * MIB, 300 * MIB, &[])?;
+    let root = inside.pid();
+    let mut stage = Stage::new(inside, &policy("enforce", root, POOL), &[])?;
+    for _ in 0..3 {
+        stage.wait_for("closing", |_| true)?;
+    }
+    ensure!(children(outside.pid()) == before, "a worker of another tree has ended");
+    stage.end().map(drop)
+}
+
+fn reloaded() -> anyhow::Result<()> {
+    let pool = pool(16 * MIB, 160 * MIB, &[])?;
+    let root = pool.pid();
+    let mut stage = Stage::new(pool, &policy("observe", root, POOL), &[])?;
+    let config = stage.scratch.path().join("policy.toml");
+    std::fs::write(&config, "mode = \"enforce\"\nnonsense = 1\n").context("write the policy")?;
+    stage.daemon.signal(libc::SIGHUP)?;
+    stage.daemon.wait_for_error_line("the policy stays as it was", PATIENCE)?;
+    let decision = stage.wait_for("decision", |_| true)?;
+    ensure!(decision.is("memwatch.decision.mode", "observe"), "{decision:?}");
+    std::fs::write(&config, policy("enforce", root, POOL)).context("write the policy")?;
+    stage.daemon.signal(libc::SIGHUP)?;
+    stage.wait_for("decision", is("memwatch.decision.mode", "enforce"))?;
+    stage.end().map(drop)
+}
+
+fn recorded() -> anyhow::Result<()> {
+    let pool = pool(16 * MIB, 160 * MIB, &[])?;
+    let root = pool.pid();
+    let recording = Scratch::new()?;
+    let path = recording.path().join("inputs.jsonl");
+    let record = path.to_string_lossy().into_owned();
+    let mut stage = Stage::new(pool, &policy("observe", root, POOL), &["--record", &record])?;
+    stage.wait_for("closing", |_| true)?;
+    let config = stage.scratch.path().join("policy.toml");
+    std::thread::sleep(Duration::from_millis(200));
+    let play = || {
+        let mut command = Command::new(locate::memwatch()?);
+        command.args(["replay", "--output", "json", "--config"]).arg(&config).arg(&path);
+        let output = command.stdin(Stdio::null()).output().context("play the recording")?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(output.stdout)
+    };
+    stage.daemon.signal(libc::SIGTERM)?;
+    stage.daemon.wait(PATIENCE)?;
+    let (one, two) = (play()?, play()?);
+    ensure!(one == two, "two plays differ");
+    ensure!(String::from_utf8_lossy(&one).contains("memwatch.decision"), "nothing was decided in the play");
+    drop(syscall::process::signal(stage.pool.pid(), libc::SIGKILL));
+    Ok(())
+}
