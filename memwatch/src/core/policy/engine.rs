@@ -13,7 +13,7 @@ use super::masters::Masters;
 use super::rule::{self, RULES, Rule, View, Wishes};
 use super::settings::{Mode, Reach, Settings, TableAction};
 use super::who::Who;
-use super::world::World;
+use super::world::{PoolId, World};
 use crate::core::fact::ProcessKey;
 
 /// Cases for which room is made at the start.
@@ -39,6 +39,8 @@ pub struct Engine {
     nobody_left: u64,
     wishes: Wishes,
     ranking: Vec<Candidate>,
+    /// Workers of each pool when the ranking was made.
+    alive: Vec<(PoolId, usize)>,
 }
 
 impl Engine {
@@ -56,6 +58,7 @@ impl Engine {
             nobody_left: 0,
             wishes: Wishes::default(),
             ranking: Vec::new(),
+            alive: Vec::new(),
         }
     }
 

@@ -69,6 +69,16 @@ impl Wishes {
         self.look_within_ns = Some(self.look_within_ns.map_or(time_ns, |known| known.min(time_ns)));
     }
 
+    /// Puts the proposals from a place on in the order of their processes; members come in none.
+    fn put_in_order(&mut self, first: usize) {
+        if let Some(own) = self.proposals.get_mut(first..) {
+            own.sort_by_key(|proposal| match proposal.among {
+                Among::One(key) => Some(key),
+                Among::Scope(_) | Among::Pool(_) => None,
+            });
+        }
+    }
+
     /// Asks for figures that are missing or old. Whether there were any.
     fn needs<'a>(&mut self, now_ns: u64, members: impl Iterator<Item = (ProcessKey, &'a Member)>) -> bool {
         let before = self.measure.len();

@@ -31,17 +31,32 @@ impl Engine {
         let observed = self.observed(now_ns, proposal.among);
         let under_way = if is_kill { 0 } else { self.under_way(proposal.among) };
         let wanted = proposal.wanted.saturating_sub(under_way + observed);
-        for _ in 0..wanted {
-            self.rank(now_ns, proposal);
-            let first = self.ranking.first().filter(|first| first.standing <= Standing::Young).copied();
-            let Some(chosen) = first else {
+        if wanted == 0 {
+            return;
+        }
+        self.rank(now_ns, proposal);
+        let (mut made, mut place) = (0, 0);
+        while made < wanted {
+            let next = self.ranking.get(place).filter(|next| next.standing <= Standing::Young).copied();
+            let Some(next) = next else {
                 self.nobody_left(proposal, scope, out);
                 return;
             };
-            if !self.decide(now_ns, proposal, chosen.key, scope, out) {
+            place += 1;
+            // Each that goes leaves its pool with one less.
+            if self.standing(now_ns, next.key, self.pool_for(proposal, next.key)) > Standing::Young {
+                continue;
+            }
+            if !self.decide(now_ns, proposal, next.key, scope, out) {
                 return;
             }
+            made += 1;
         }
+    }
+
+    /// The pool whose needs count when a process is chosen; rules on single processes hold whatever a pool needs.
+    fn pool_for(&self, proposal: &Proposal, key: ProcessKey) -> Option<PoolId> {
+        self.world.get(key)?.pool.filter(|_| !is_of_process(proposal))
     }
 
     fn nobody_left(&mut self, proposal: &Proposal, scope: Option<usize>, out: &mut Outbox) {
@@ -90,6 +105,7 @@ impl Engine {
     /// Ranks all candidates, the first to go first: those that may go, the old before the young, the idle before the
     /// busy where that is asked for, those with more private memory first, then the older, then by id.
     fn rank(&mut self, now_ns: u64, proposal: &Proposal) {
+        self.count_alive();
         let mut ranking = std::mem::take(&mut self.ranking);
         ranking.clear();
         let all = candidates(&self.settings, &self.world, proposal.among);
@@ -124,7 +140,8 @@ impl Engine {
         let Some(pool) = pool else { return Standing::Eligible };
         let Some(settings) = pool_settings(&self.settings, pool) else { return Standing::Eligible };
         let leaving = self.cases.iter().filter(|case| case.pool == Some(pool)).count();
-        if self.alive(pool).saturating_sub(leaving) <= settings.min_alive as usize {
+        let alive = self.alive.iter().find(|(known, _)| *known == pool).map_or(0, |(_, count)| *count);
+        if alive.saturating_sub(leaving) <= settings.min_alive as usize {
             Standing::Needed
         } else if now_ns.saturating_sub(key.start_ns) < settings.min_lifetime_ns {
             Standing::Young
@@ -133,11 +150,17 @@ impl Engine {
         }
     }
 
-    /// Workers of a pool, those that have ended and whose case is not closed yet included: they stand among its cases.
-    fn alive(&self, pool: PoolId) -> usize {
-        let ended =
-            self.cases.iter().filter(|case| case.pool == Some(pool) && case.ended_ns.is_some()).count();
-        self.world.workers(pool).count() + ended
+    /// Counts the workers of each pool, those that have ended and whose case is not closed yet included: they stand among
+    /// the cases.
+    fn count_alive(&mut self) {
+        self.alive.clear();
+        let ended = self.cases.iter().filter(|case| case.ended_ns.is_some()).filter_map(|case| case.pool);
+        for pool in self.world.members().filter_map(|(_, member)| member.pool).chain(ended) {
+            match self.alive.iter_mut().find(|(known, _)| *known == pool) {
+                Some((_, count)) => *count += 1,
+                None => self.alive.push((pool, 1)),
+            }
+        }
     }
 
     /// Whether a pool allows one more of its workers to be asked to leave now.
@@ -172,7 +195,8 @@ impl Engine {
         let (rounds, then) = self.patience(proposal, pool);
         let victims = who.parent.map_or(1, |master| self.masters.count(master, &who, now_ns));
         if victims > rounds {
-            return self.enough(now_ns, key, &who, victims, then, out);
+            self.enough(now_ns, key, &who, victims, then, out);
+            return false;
         }
         let signal = match proposal.gravity {
             Gravity::Graceful => self.graceful(proposal, pool),
@@ -237,7 +261,7 @@ impl Engine {
         Server::of(&self.world.holder(pool.master)?.who)?.found_signal()
     }
 
-    /// A master starts its victims again and again: what the operator chose for that. Whether a decision was made.
+    /// A master starts its victims again and again: what the operator chose for that.
     fn enough(
         &mut self,
         now_ns: u64,
@@ -246,8 +270,8 @@ impl Engine {
         victims: u32,
         then: Then,
         out: &mut Outbox,
-    ) -> bool {
-        let Some(master) = who.parent else { return false };
+    ) {
+        let Some(master) = who.parent else { return };
         self.masters.stop(master);
         let holder = self.world.holder(master).filter(|member| member.is_free());
         let (key, gravity, signal) = match (then, holder.map(|member| member.who.key)) {
@@ -255,7 +279,7 @@ impl Engine {
             (Then::Cgroup, _) => (victim, Gravity::KillCgroup, Signal::KILL),
             (Then::Stop, _) | (Then::Master, None) => {
                 out.commands.push(Command::Warn(Warning::Stopped { key: victim, rounds: victims }));
-                return false;
+                return;
             }
         };
         let proposal = Proposal {
@@ -270,7 +294,6 @@ impl Engine {
         self.rank(now_ns, &proposal);
         let scope = self.scope_of(&proposal);
         self.open_case(now_ns, &proposal, key, signal, scope, out);
-        true
     }
 
     /// Writes the record of a decision, with the ranking as it stands.

@@ -49,13 +49,7 @@ impl Rule for FdTable {
                 idle_first: false,
             });
         }
-        // Members come in no order.
-        if let Some(own) = wishes.proposals.get_mut(first..) {
-            own.sort_by_key(|proposal| match proposal.among {
-                Among::One(key) => Some(key),
-                Among::Scope(_) | Among::Pool(_) => None,
-            });
-        }
+        wishes.put_in_order(first);
     }
 }
 
