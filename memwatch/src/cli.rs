@@ -5,6 +5,7 @@ pub mod check;
 pub mod daemon;
 pub mod demo;
 pub mod doctor;
+mod quiet_stderr;
 pub mod replay;
 pub mod scan;
 pub mod trace;
@@ -117,7 +118,8 @@ fn start_log(verbose: u8) {
     });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(quiet_stderr::QuietStderr::default)
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
 }

@@ -32,8 +32,8 @@ pub enum ReplayError {
     /// It cannot be read.
     #[error("cannot read the recording: {0}")]
     Read(#[from] std::io::Error),
-    /// A line is not what `memwatch record` writes.
-    #[error("line {line} of the recording is not one that `memwatch record` writes: {reason}")]
+    /// A line is not what `memwatch daemon --record` writes.
+    #[error("line {line} of the recording is not one that `memwatch daemon --record` writes: {reason}")]
     Line {
         /// Its number, from 1.
         line: usize,
@@ -64,6 +64,11 @@ pub fn read(mut from: impl BufRead) -> impl Iterator<Item = Result<Recorded, Rep
             }
             return match serde_json::from_slice(&text) {
                 Ok(recorded) => Some(Ok(recorded)),
+                // What a killed daemon or a full disk leaves: the line was never finished.
+                Err(_) if !text.ends_with(b"\n") => {
+                    tracing::warn!("line {number} of the recording is cut off and left out");
+                    None
+                }
                 Err(error) => fault(error.to_string()),
             };
         }
@@ -251,4 +256,25 @@ impl Player {
 /// Bytes that come back when a process ends.
 fn held(figures: &Figures) -> Option<u64> {
     figures.private.or(figures.proportional).or(figures.resident)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_was_never_finished_is_left_out() {
+        let mut text = Vec::new();
+        write(&mut text, &Recorded { time_ns: 1, input: Input::Tick }).expect("to memory");
+        write(&mut text, &Recorded { time_ns: 2, input: Input::Tick }).expect("to memory");
+        text.truncate(text.len() - 5);
+        let read: Vec<_> = read(text.as_slice()).collect::<Result<_, _>>().expect("one line");
+        assert_eq!(read, [Recorded { time_ns: 1, input: Input::Tick }]);
+    }
+
+    #[test]
+    fn a_line_of_another_kind_is_a_fault_with_its_number() {
+        let fault = read(&b"\n{}\n"[..]).next().expect("a line").expect_err("no input");
+        assert!(matches!(fault, ReplayError::Line { line: 2, .. }), "{fault}");
+    }
 }

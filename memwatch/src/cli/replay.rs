@@ -10,7 +10,6 @@ use anyhow::Context;
 use super::daemon::Output;
 use crate::config;
 use crate::core::quantity::{Bytes, Counted};
-use crate::export::clock::Clock;
 use crate::export::decision::{Decisions, sentence};
 use crate::replay::{self, Player};
 use crate::runtime::daemon::Form;
@@ -49,7 +48,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("cannot open the recording {}", args.recording.display()))?;
     let form = Output::or_suitable(args.output);
     // The recording's host may have been another one: its boot clock is all there is.
-    let decisions = Decisions::new(Clock::new(0));
+    let decisions = Decisions::new(None);
     let mut player = Player::new(settings);
     let mut output = std::io::BufWriter::new(std::io::stdout().lock());
     let mut written = Ok(());
@@ -72,9 +71,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let total = player.total();
     let freed = total.ended.iter().map(|(_, bytes)| bytes).sum();
     let text = format!(
-        "{} played: {} ended, {} freed; {} in use at most\n",
+        "{} played: {}, {} freed; {} in use at most\n",
         Counted(total.inputs, "input"),
-        Counted(total.ended.len() as u64, "process"),
+        Counted(total.ended.len() as u64, "victim"),
         Bytes(freed),
         Bytes(total.highest_use)
     );

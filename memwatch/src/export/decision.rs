@@ -19,7 +19,7 @@ use crate::core::quantity::{Bytes, Nanos};
 /// Writes decisions, their ends, and warnings.
 #[derive(Clone, Copy, Debug)]
 pub struct Decisions {
-    clock: Clock,
+    clock: Option<Clock>,
 }
 
 #[derive(Serialize)]
@@ -28,7 +28,8 @@ struct Line<'a, Body: Serialize> {
     name: &'static str,
     #[serde(rename = "memwatch.schema_version")]
     version: u64,
-    timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<String>,
     #[serde(rename = "memwatch.boot_ns")]
     boot_ns: u64,
     #[serde(flatten)]
@@ -172,9 +173,9 @@ struct WarningBody {
 }
 
 impl Decisions {
-    /// States moments by this host's clocks.
+    /// States moments by a clock, or on the boot clock only.
     #[must_use]
-    pub const fn new(clock: Clock) -> Self {
+    pub const fn new(clock: Option<Clock>) -> Self {
         Self { clock }
     }
 
@@ -232,9 +233,11 @@ impl Decisions {
         body: Body,
         out: &mut Vec<u8>,
     ) {
-        let mut timestamp = Vec::new();
-        self.clock.push_rfc3339(time_ns, &mut timestamp);
-        let timestamp = String::from_utf8_lossy(&timestamp).into_owned();
+        let timestamp = self.clock.map(|clock| {
+            let mut text = Vec::new();
+            clock.push_rfc3339(time_ns, &mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
         let line = Line { name, version: VERSION, timestamp, boot_ns: time_ns, process, body };
         // Into memory, of types that are numbers and text: it cannot fail.
         if serde_json::to_writer(&mut *out, &line).is_ok() {

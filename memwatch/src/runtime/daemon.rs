@@ -92,6 +92,8 @@ struct Daemon {
     look_ns: u64,
     hooks: Hooks,
     modified: Option<SystemTime>,
+    /// That of the file at the last look.
+    seen_modified: Option<SystemTime>,
     ring_lost: u64,
     shed_told: u64,
 }
@@ -101,7 +103,7 @@ struct Daemon {
 /// # Errors
 /// When the configuration has faults, nothing can be attached, or a map fails.
 pub async fn run(start: Start) -> anyhow::Result<()> {
-    let settings = config::load(&start.config)?;
+    let settings = load(&start.config)?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
     let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
@@ -180,7 +182,7 @@ impl Daemon {
             notifier: Notifier::from_environment().context("cannot reach the service manager")?,
             pace: Pace::default(),
             rules,
-            decisions: Decisions::new(Clock::of_this_host()),
+            decisions: Decisions::new(Some(Clock::of_this_host())),
             log: Log::start(io::stdout()),
             record: record.transpose()?,
             inputs: Vec::with_capacity(4096),
@@ -190,6 +192,7 @@ impl Daemon {
             look_ns: 0,
             hooks: Hooks::start().context("cannot start the thread of hooks")?,
             modified: modified(&start.config),
+            seen_modified: None,
             ring_lost: 0,
             shed_told: 0,
             start,
@@ -377,15 +380,15 @@ impl Daemon {
 
     fn take_in(&mut self) {
         self.modified = modified(&self.start.config);
-        let settings = match config::load(&self.start.config) {
-            Ok(settings) => settings,
-            Err(faults) => {
-                tracing::error!("the policy stays as it was: {faults}");
-                return;
-            }
-        };
-        let actuator = match actuator(&settings) {
-            Ok(actuator) => actuator,
+        let loaded = load(&self.start.config).and_then(|settings| {
+            anyhow::ensure!(
+                !is_empty(&self.start.config),
+                "the file is empty, which would mean the whole host; write at least the mode"
+            );
+            Ok((actuator(&settings)?, settings))
+        });
+        let (actuator, settings) = match loaded {
+            Ok(loaded) => loaded,
             Err(error) => {
                 tracing::error!("the policy stays as it was: {error:#}");
                 return;
@@ -419,9 +422,12 @@ impl Daemon {
             "mode {mode}: {} processes known, {open} decisions open",
             self.engine.processes()
         ));
-        if modified(&self.start.config) != self.modified {
+        let modified = modified(&self.start.config);
+        // Twice the same: a file that is being written is left alone until it is whole.
+        if modified != self.modified && modified == self.seen_modified {
             self.reload();
         }
+        self.seen_modified = modified;
         let lost = self.probe.faults()?.get(FaultCode::RingFull as usize).copied().unwrap_or(0);
         if lost > self.ring_lost {
             tracing::warn!("{} records were lost: the ring buffer was full", lost - self.ring_lost);
@@ -514,6 +520,17 @@ fn own() -> Own {
             .unwrap_or(0);
     }
     Own { tgid: std::process::id(), ancestors }
+}
+
+/// Reads the configuration; a pipe or a device might keep the loop waiting.
+fn load(path: &Path) -> anyhow::Result<Settings> {
+    let metadata = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    anyhow::ensure!(metadata.is_file(), "{} is not a regular file; name the configuration", path.display());
+    Ok(config::load(path)?)
+}
+
+fn is_empty(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0)
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {

@@ -24,6 +24,8 @@ pub(super) const CASES: &[Case] = &[
     Case::new("daemon::the_kernel_keeps_a_limit", NEEDS, limited),
     Case::new("daemon::a_pool_of_another_tree_is_left_alone", NEEDS, neighbour),
     Case::new("daemon::a_bad_configuration_changes_nothing", NEEDS, reloaded),
+    Case::new("daemon::an_emptied_configuration_changes_nothing", NEEDS, emptied),
+    Case::new("daemon::a_full_disk_behind_its_errors", NEEDS, unheard),
     Case::new("daemon::a_recording_can_be_played", NEEDS, recorded),
 ];
 
@@ -188,6 +190,28 @@ fn reloaded() -> anyhow::Result<()> {
     stage.daemon.signal(libc::SIGHUP)?;
     stage.wait_for("decision", is("memwatch.decision.mode", "enforce"))?;
     stage.end().map(drop)
+}
+
+fn emptied() -> anyhow::Result<()> {
+    let pool = pool(16 * MIB, 32 * MIB, &[])?;
+    let root = pool.pid();
+    let mut stage = Stage::new(pool, &policy("observe", root, POOL), &[])?;
+    std::fs::write(stage.scratch.path().join("policy.toml"), "").context("empty the policy")?;
+    stage.daemon.signal(libc::SIGHUP)?;
+    stage.daemon.wait_for_error_line("the file is empty", PATIENCE)?;
+    stage.end().map(drop)
+}
+
+fn unheard() -> anyhow::Result<()> {
+    let scratch = Scratch::new()?;
+    let config = scratch.path().join("policy.toml");
+    std::fs::write(&config, "mode = \"observe\"\n").context("write the policy")?;
+    let mut command = Command::new(locate::memwatch()?);
+    command.args(["daemon", "--duration", "1s", "--config"]).arg(&config).stdin(Stdio::null());
+    let full = std::fs::File::options().write(true).open("/dev/full").context("open /dev/full")?;
+    let status = command.stdout(Stdio::null()).stderr(full).status().context("run the daemon")?;
+    ensure!(status.success(), "the daemon ended with {status}");
+    Ok(())
 }
 
 fn recorded() -> anyhow::Result<()> {

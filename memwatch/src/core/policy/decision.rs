@@ -100,12 +100,13 @@ pub enum Standing {
     Eligible,
     /// It may when nobody else is left: it is younger than the pool's `min_lifetime`.
     Young,
+    /// It has no handler for the signal that asks it to leave. In a pool that the settings describe it may go when nobody
+    /// else is left, by SIGKILL after the deadline; in one found by itself it is no worker.
+    Deaf,
     /// Something is being done about it already.
     Handled,
     /// The pool would have too few workers without it.
     Needed,
-    /// It has no handler for the signal that asks it to leave: it would die in the middle of a request, or stay.
-    Deaf,
 }
 
 /// One process in a decision's ranking.

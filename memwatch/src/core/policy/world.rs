@@ -1,6 +1,6 @@
 //! What the engine knows: the host, its processes, their pools.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::guard::{self, Guard, Own};
@@ -101,8 +101,8 @@ pub(super) struct World {
     members: HashMap<ProcessKey, Member>,
     /// Who holds a process id now.
     holders: HashMap<u32, ProcessKey>,
-    /// Per scope that is a tree: its root, once it was seen. A later process of the same id is another one.
-    roots: Vec<Option<ProcessKey>>,
+    /// Roots of trees, once they were seen, by id. A later process of the same id is another one, also for later settings.
+    roots: BTreeMap<u32, ProcessKey>,
 }
 
 impl World {
@@ -112,7 +112,7 @@ impl World {
             own,
             members: HashMap::with_capacity(ROOM),
             holders: HashMap::with_capacity(ROOM),
-            roots: Vec::new(),
+            roots: BTreeMap::new(),
         }
     }
 
@@ -176,14 +176,13 @@ impl World {
     }
 
     fn scopes_of(&mut self, who: &Who, inherited: u64, settings: &Settings) -> u64 {
-        self.roots.resize(settings.scopes.len(), None);
         let mut scopes = 0;
-        for (index, (scope, root)) in settings.scopes.iter().zip(&mut self.roots).enumerate() {
+        for (index, scope) in settings.scopes.iter().enumerate() {
             let is_in = match &scope.reach {
                 Reach::Host => true,
                 Reach::Cgroup(path) => who.is_below(path),
                 Reach::Tree(tgid) => {
-                    (who.key.tgid == *tgid && *root.get_or_insert(who.key) == who.key)
+                    (who.key.tgid == *tgid && *self.roots.entry(*tgid).or_insert(who.key) == who.key)
                         || inherited & bit(index) != 0
                 }
             };
@@ -215,7 +214,6 @@ impl World {
     /// New settings: every process is looked at with them.
     pub(super) fn reconsider(&mut self, settings: &Settings) {
         let mut all: Vec<Arc<Who>> = self.members.values().map(|member| Arc::clone(&member.who)).collect();
-        self.roots.clear();
         // Parents before children.
         all.sort_by_key(|who| (who.key.start_ns, who.key.tgid));
         for member in self.members.values_mut() {

@@ -104,8 +104,8 @@ impl Intake {
             Body::CloseSweep(_) => inputs.push(Input::Sweeps(key)),
             Body::Rss(rss) => {
                 let resident = Some(rss.resident.anon + rss.resident.file + rss.resident.shmem);
+                // Where the kernel side keeps the limit its act follows; the next look finds who is only observed.
                 inputs.push(Input::Figures { key, figures: Figures { resident, ..Figures::default() } });
-                inputs.push(Input::Tick);
             }
             Body::Action(action) => inputs.push(Input::Acted(Acted {
                 key,

@@ -138,6 +138,12 @@ impl Engine {
         let key = case.decision.key;
         let closing = case.close(now_ns, ending, None);
         self.cases.swap_remove(place);
+        if outcome == Outcome::Guarded
+            && let Some(member) = self.world.get_mut(key)
+        {
+            // The actuator knows better: nobody else may go for what this one holds.
+            (member.scopes, member.pool) = (0, None);
+        }
         if ending != Ending::Gone {
             self.rest(key, now_ns);
         }

@@ -16,6 +16,8 @@ use crate::core::policy::{FdTableRule, Outbox, Who};
 
 /// Candidates named in a record: the first of the ranking.
 const NAMED: usize = 64;
+/// Victims of one master in a row that are borne with where no pool says so.
+const ROUNDS: u32 = 5;
 
 impl Engine {
     /// Carries out as much of a proposal as may be.
@@ -37,7 +39,7 @@ impl Engine {
         self.rank(now_ns, proposal);
         let (mut made, mut place) = (0, 0);
         while made < wanted {
-            let next = self.ranking.get(place).filter(|next| next.standing <= Standing::Young).copied();
+            let next = self.ranking.get(place).filter(|next| self.may_go(next)).copied();
             let Some(next) = next else {
                 self.nobody_left(proposal, scope, out);
                 return;
@@ -51,6 +53,16 @@ impl Engine {
                 return;
             }
             made += 1;
+        }
+    }
+
+    /// Whether a candidate may be chosen; those that may come first in the ranking.
+    fn may_go(&self, candidate: &Candidate) -> bool {
+        let pool = self.world.get(candidate.key).and_then(|member| member.pool);
+        match candidate.standing {
+            Standing::Eligible | Standing::Young => true,
+            Standing::Deaf => pool.is_some_and(|pool| pool.entry.is_some()),
+            Standing::Handled | Standing::Needed => false,
         }
     }
 
@@ -117,7 +129,8 @@ impl Engine {
                 (proposal.gravity == Gravity::Graceful || pool.entry.is_none())
                     && !self.hears(pool, figures.caught)
             });
-            let standing = if is_deaf { Standing::Deaf } else { self.standing(now_ns, key, pool) };
+            let standing = self.standing(now_ns, key, pool);
+            let standing = if is_deaf { standing.max(Standing::Deaf) } else { standing };
             Candidate { key, figures, standing }
         }));
         ranking.sort_unstable_by_key(|candidate| {
@@ -193,7 +206,9 @@ impl Engine {
             return false;
         }
         let (rounds, then) = self.patience(proposal, pool);
-        let victims = who.parent.map_or(1, |master| self.masters.count(master, &who, now_ns));
+        // The first process adopts everybody's children: it starts nothing again.
+        let master = who.parent.filter(|master| *master > 1);
+        let victims = master.map_or(1, |master| self.masters.count(master, &who, now_ns));
         if victims > rounds {
             self.enough(now_ns, key, &who, victims, then, out);
             return false;
@@ -225,7 +240,7 @@ impl Engine {
             return (rule.rounds, rule.then);
         }
         let settings = pool.and_then(|pool| pool_settings(&self.settings, pool));
-        settings.map_or((u32::MAX, Then::Stop), |pool| (pool.rounds, pool.then))
+        settings.map_or((ROUNDS, Then::Stop), |pool| (pool.rounds, pool.then))
     }
 
     fn table_rule(&self, proposal: &Proposal) -> Option<&FdTableRule> {

@@ -36,7 +36,7 @@ impl Rule for GrowthRule {
             let limit = bounds.upper.of(memory);
             series.add(view.now_ns, used, rule.window_ns);
             series.check(view.now_ns, used, rule.window_ns, wishes);
-            let Some(rate) = series.rate().filter(|_| used < limit) else { continue };
+            let Some(rate) = series.rate(rule.window_ns).filter(|_| used < limit) else { continue };
             let reached_in_ns = ((limit - used) as f64 / rate * 1e9) as u64;
             if reached_in_ns > rule.warn_within_ns {
                 continue;
@@ -82,12 +82,13 @@ impl Series {
         self.samples.push_back((now_ns, used));
     }
 
-    /// Bytes a second by least squares; `None` when it does not grow.
-    fn rate(&self) -> Option<f64> {
-        if self.samples.len() < LEAST {
+    /// Bytes a second by least squares; `None` when it does not grow, or was not seen for half of the window: what starts
+    /// takes memory fast, and then no more.
+    fn rate(&self, window_ns: u64) -> Option<f64> {
+        let ((first, _), (last, _)) = (*self.samples.front()?, *self.samples.back()?);
+        if self.samples.len() < LEAST || last - first < window_ns / 2 {
             return None;
         }
-        let (first, _) = *self.samples.front()?;
         let count = self.samples.len() as f64;
         let points = || self.samples.iter().map(|(time, used)| ((time - first) as f64 / 1e9, *used as f64));
         let mean_x = points().map(|(x, _)| x).sum::<f64>() / count;
@@ -118,8 +119,17 @@ mod tests {
         for second in 0..10_u64 {
             series.add(second * 1_000_000_000, 1000 + second * 50, 60_000_000_000);
         }
-        let rate = series.rate().expect("it grows");
+        let rate = series.rate(10_000_000_000).expect("it grows");
         assert!((rate - 50.0).abs() < 1e-6, "{rate}");
+    }
+
+    #[test]
+    fn a_start_is_no_growth() {
+        let mut series = Series::default();
+        for second in 0..10_u64 {
+            series.add(second * 1_000_000_000, 1000 + second * 50, 60_000_000_000);
+        }
+        assert_eq!(series.rate(60_000_000_000), None, "nine seconds are less than half a minute");
     }
 
     #[test]
@@ -128,6 +138,6 @@ mod tests {
         for second in 0..10_u64 {
             series.add(second * 1_000_000_000, 1000, 60_000_000_000);
         }
-        assert_eq!(series.rate(), None);
+        assert_eq!(series.rate(10_000_000_000), None);
     }
 }

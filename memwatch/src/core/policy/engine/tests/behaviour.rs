@@ -411,3 +411,57 @@ fn the_cause_carries_its_numbers() {
     assert_eq!(decision.candidates, 4);
     assert!(matches!(decision.cause, Cause::AboveLower { wanted: 1, .. }), "{:?}", decision.cause);
 }
+
+#[test]
+fn whom_the_actuator_refuses_nobody_else_goes_for() {
+    // A hog that left the tree, by the actuator's word, and its small neighbours.
+    let mut settings = settings();
+    settings.scopes[0].reach = Reach::Cgroup("/web".into());
+    settings.scopes[0].memory = Some(500 * MIB);
+    settings.scopes[0].any_process = true;
+    settings.pools.clear();
+    let mut sim = Sim::new(settings, 100_000 * MIB);
+    for tgid in 20..24 {
+        let born = sim.now_ns - 100 * SECOND;
+        sim.start(Fake { who: who(tgid, 2, "/srv/small", born), private: 10 * MIB, obeys: true });
+    }
+    let born = sim.now_ns - 100 * SECOND;
+    sim.start(Fake { who: who(30, 2, "/srv/hog", born), private: 600 * MIB, obeys: true });
+    sim.refused.insert(30);
+    sim.run(30);
+    assert_eq!(sim.sent(), [(30, Signal::KILL)], "it was tried once, and nobody else was");
+}
+
+#[test]
+fn a_described_pool_asks_who_has_no_handler_last_and_kills_it_then() {
+    let mut settings = settings();
+    settings.pools[0].soft = Some(150 * MIB);
+    settings.pools[0].deadline_ns = SECOND;
+    let mut sim = Sim::new(settings, 100_000 * MIB).with_pool(3, 100 * MIB);
+    sim.of(12).private = 200 * MIB;
+    sim.of(12).obeys = false;
+    sim.deaf.insert(12);
+    sim.run(5);
+    assert_eq!(sim.sent(), [(12, HUP), (12, Signal::KILL)]);
+}
+
+#[test]
+fn a_master_outside_of_any_pool_is_stopped_over_too() {
+    let mut settings = settings();
+    settings.process_limits = vec![ProcessLimit {
+        name: "hog".into(),
+        matching: matching("/srv/hog"),
+        bytes: 50 * MIB,
+        signal: Signal::KILL,
+    }];
+    let mut sim = Sim::new(settings, 100_000 * MIB);
+    let born = sim.now_ns - 100 * SECOND;
+    sim.start(Fake { who: who(10, 2, "/srv/starter", born), private: MIB, obeys: true });
+    for tgid in 20..40 {
+        let born = sim.now_ns;
+        sim.start(Fake { who: who(tgid, 10, "/srv/hog", born), private: 100 * MIB, obeys: true });
+        sim.run(1);
+    }
+    assert_eq!(sim.sent().len(), 5);
+    assert!(warnings(&sim).iter().any(|warning| matches!(warning, Warning::Stopped { .. })));
+}

@@ -1,6 +1,6 @@
 //! A host made of numbers: processes with memory, and an actuator that obeys or not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core::fact::ProcessKey;
 use crate::core::pattern::Pattern;
@@ -32,6 +32,10 @@ pub(super) struct Sim {
     pub(super) other: u64,
     pub(super) processes: BTreeMap<ProcessKey, Fake>,
     pub(super) said: Vec<(u64, Command)>,
+    /// Process ids that the actuator refuses.
+    pub(super) refused: BTreeSet<u32>,
+    /// Process ids without a handler for any signal.
+    pub(super) deaf: BTreeSet<u32>,
     /// Executables of all that ever ran.
     pub(super) started: BTreeMap<ProcessKey, Option<String>>,
     /// Workers of the pool at each decision about one of them: those not yet told to leave, this one included.
@@ -115,6 +119,8 @@ impl Sim {
             other: 0,
             processes: BTreeMap::new(),
             said: Vec::new(),
+            refused: BTreeSet::new(),
+            deaf: BTreeSet::new(),
             started: BTreeMap::new(),
             alive_at_decision: Vec::new(),
             out: Outbox::default(),
@@ -191,7 +197,8 @@ impl Sim {
         match command {
             Command::Measure(key) => match self.processes.get(&key) {
                 Some(fake) => {
-                    let figures = figures(fake);
+                    let caught = self.deaf.contains(&key.tgid).then_some(0);
+                    let figures = Figures { caught, ..figures(fake) };
                     self.feed(Input::Figures { key, figures });
                 }
                 None => self.feed(Input::Unreadable(key)),
@@ -199,6 +206,7 @@ impl Sim {
             Command::Send { decision, key, signal } => {
                 let outcome = match self.processes.get(&key) {
                     None => Outcome::Gone,
+                    Some(_) if self.refused.contains(&key.tgid) => Outcome::Guarded,
                     Some(_) if self.engine.settings().mode == Mode::Observe => Outcome::WouldSend,
                     Some(_) => Outcome::Sent,
                 };
