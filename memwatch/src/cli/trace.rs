@@ -171,7 +171,14 @@ async fn trace(args: Args, kernel_log: bool) -> anyhow::Result<Traced> {
     }
     let status = stop.wait_for_command().await;
     drop(guard);
-    let ended = ended?;
+    let ended = match (ended, status) {
+        // The command's own failure says more than that of telling about it.
+        (Err(error), Some(status)) if !status.success() => {
+            say(&format!("memwatch: {error:#}"));
+            return Ok(Traced { code: code_of(status), findings: 0 });
+        }
+        (ended, _) => ended?,
+    };
     if form != Output::Table && !ended.output_closed {
         say(&summary_text(&ended));
     }

@@ -1,7 +1,7 @@
 //! How a trace ends when something is in its way, and what it leaves of the command and its status.
 
 use std::fs::OpenOptions;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use anyhow::ensure;
 use super::TRACING;
 use crate::case::Case;
 use crate::child::{PATIENCE, Running};
+use crate::locate;
 use crate::tracer::Tracer;
 use crate::trigger::Trigger;
 
@@ -20,6 +21,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("ending::status_after_the_duration", TRACING, || status_later(&["--duration", "300ms"])),
     Case::new("ending::status_after_the_count", TRACING, || status_later(&["--count", "1"])),
     Case::new("ending::full_device_is_an_error", TRACING, full_device),
+    Case::new("ending::full_device_and_a_command", TRACING, full_device_and_a_command),
     Case::new("ending::ignored_hang_up_stays_ignored", TRACING, ignored_hang_up),
 ];
 
@@ -77,6 +79,19 @@ fn full_device() -> anyhow::Result<()> {
     ensure!(status.code() == Some(1), "ended with {status}: {errors}");
     ensure!(errors.contains("standard output"), "the error does not say what failed: {errors}");
     trigger.finish().map(drop)
+}
+
+fn full_device_and_a_command() -> anyhow::Result<()> {
+    let full = OpenOptions::new().write(true).open("/dev/full")?;
+    let mut command = Command::new(locate::memwatch()?);
+    command.args(["trace", "--output", "json", "--"]).arg(locate::trigger()?);
+    command.args(["end", "--code", "41", "--after-ms", "300"]).stdin(Stdio::null());
+    let mut tracer = Running::start_with(&mut command, full.into())?;
+    let status = tracer.wait(SOON)?;
+    let errors = tracer.errors();
+    ensure!(status.code() == Some(41), "ended with {status}: {errors}");
+    ensure!(errors.contains("standard output"), "the error does not say what failed: {errors}");
+    Ok(())
 }
 
 fn ignored_hang_up() -> anyhow::Result<()> {
