@@ -2,14 +2,12 @@
 
 use aya_ebpf::helpers::bpf_get_current_comm;
 use aya_ebpf::helpers::generated::{
-    bpf_get_current_ancestor_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
-    bpf_get_smp_processor_id, bpf_ktime_get_boot_ns,
+    bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns,
 };
 use memwatch_ebpf::abi::event::{Kind, Record};
 use memwatch_ebpf::abi::fault::FaultCode;
-use memwatch_ebpf::abi::header::Header;
+use memwatch_ebpf::abi::header::{Header, MEMORY_V1, cgroup_number};
 use memwatch_ebpf::abi::knobs::{Knobs, MARK_SHOWN};
-use memwatch_ebpf::abi::offsets::ABSENT;
 use memwatch_ebpf::abi::state::Process;
 use memwatch_ebpf::abi::{COMM_LEN, VERSION};
 
@@ -64,12 +62,9 @@ fn shown(knobs: &Knobs, kind: Kind) -> bool {
 /// Whether the current task's cgroup is `id`, at `level`, or below it.
 #[inline(always)]
 pub(crate) fn in_cgroup(id: u64, level: u32) -> bool {
-    let ids = offset!(cgroup_ancestor_ids);
-    if ids == ABSENT {
-        return unsafe { bpf_get_current_ancestor_cgroup_id(level as i32) == id };
-    }
-    let cgroup = task::current().peek_at(offset!(task_cgroups)).peek_at(offset!(cset_dfl));
-    level <= cgroup.peek::<u32>(offset!(cgroup_level)) && cgroup.peek::<u64>(ids + (level & 0xff) * 8) == id
+    let set = task::current().peek_at(offset!(task_cgroups));
+    let cgroup = if id & MEMORY_V1 != 0 { set.memory_cgroup() } else { set.peek_at(offset!(cset_dfl)) };
+    level <= cgroup.peek::<u32>(offset!(cgroup_level)) && cgroup.cgroup_ancestor(level) == cgroup_number(id)
 }
 
 /// Whether the current thread has exactly this name.

@@ -1,7 +1,7 @@
 //! The state kept per process, and its sums per cgroup.
 
 use aya_ebpf::helpers::generated::{
-    bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_ktime_get_boot_ns,
+    bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_ktime_get_boot_ns,
 };
 use memwatch_ebpf::abi::event::{CloseSweep, Kind, Resident, SWEEP_END};
 use memwatch_ebpf::abi::fault::FaultCode;
@@ -58,7 +58,7 @@ pub(crate) fn current() -> Option<&'static mut Process> {
     let task = task::current();
     process.start_ns = task.process_start();
     process.parent_tgid = task.parent_tgid();
-    process.cgroup_id = unsafe { bpf_get_current_cgroup_id() };
+    process.cgroup_id = task.cgroup_id();
     process.uid = unsafe { bpf_get_current_uid_gid() } as u32;
     process.fd_slots = task.fd_slots();
     Some(process)

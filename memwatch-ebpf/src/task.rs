@@ -3,6 +3,7 @@
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
 use memwatch_ebpf::abi::COMM_LEN;
 use memwatch_ebpf::abi::fault::FaultCode;
+use memwatch_ebpf::abi::header::MEMORY_V1;
 use memwatch_ebpf::abi::offsets::ABSENT;
 
 use crate::maps::{count, offset};
@@ -92,10 +93,34 @@ impl Kptr {
         self.leader().peek_at(offset!(task_parent)).peek(offset!(task_tgid))
     }
 
-    /// Id of the task's cgroup in the unified hierarchy; 0 when not readable.
+    /// The task's cgroup, as records name it (`Header::cgroup_id`); 0 when not readable.
     #[inline(always)]
     pub(crate) fn cgroup_id(self) -> u64 {
-        self.peek_at(offset!(task_cgroups)).peek_at(offset!(cset_dfl)).cgroup_own_id()
+        let set = self.peek_at(offset!(task_cgroups));
+        let unified = set.peek_at(offset!(cset_dfl));
+        if offset!(memory_hierarchy) != 0 && unified.peek::<u32>(offset!(cgroup_level)) == 0 {
+            return set.memory_cgroup().cgroup_own_id() | MEMORY_V1;
+        }
+        unified.cgroup_own_id()
+    }
+
+    /// Of a `struct css_set`: the cgroup that its tasks are charged to.
+    #[inline(always)]
+    pub(crate) fn memory_cgroup(self) -> Self {
+        let state = self.peek_at(offset!(cset_subsys).wrapping_add(offset!(memory_subsys).wrapping_mul(8)));
+        state.peek_at(offset!(css_cgroup))
+    }
+
+    /// Of a `struct cgroup`: the id of its ancestor at a level that is no deeper than its own.
+    #[inline(always)]
+    pub(crate) fn cgroup_ancestor(self, level: u32) -> u64 {
+        let place = (level & 0xff) * 8;
+        let ids = offset!(cgroup_ancestor_ids);
+        if ids == ABSENT {
+            self.peek_at(offset!(cgroup_ancestors).wrapping_add(place)).cgroup_own_id()
+        } else {
+            self.peek(ids.wrapping_add(place))
+        }
     }
 
     /// Id of a `struct cgroup`.

@@ -78,7 +78,7 @@ pub struct Summary {
 /// What the processes of one cgroup did while they were in it.
 #[derive(Clone, Debug)]
 pub struct TopCgroup {
-    /// Its id in the unified hierarchy.
+    /// Its id in its hierarchy.
     pub id: u64,
     /// Its path, when it is known.
     pub path: Option<Arc<str>>,

@@ -322,9 +322,9 @@ pub struct OomKill {
     pub total_vm: u64,
     /// Start of the victim, boot clock, nanoseconds.
     pub start_ns: u64,
-    /// The victim's cgroup in the unified hierarchy.
+    /// The victim's cgroup, as in the header.
     pub cgroup_id: u64,
-    /// The victim's memory cgroup (equal to `cgroup_id` where memory is on the unified hierarchy).
+    /// The victim's memory cgroup, in whatever hierarchy the memory controller is.
     pub memcg_id: u64,
     /// The memory cgroup whose limit was met, or 0.
     pub domain_id: u64,

@@ -4,6 +4,17 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::COMM_LEN;
 
+/// Set in the id of a cgroup that is in the memory controller's v1 hierarchy, whose ids are numbered apart from the unified
+/// one's. The kernel's own ids do not get there: their upper half counts generations.
+pub const MEMORY_V1: u64 = 1 << 63;
+
+/// The id of a cgroup within its hierarchy.
+#[must_use]
+#[inline(always)]
+pub const fn cgroup_number(id: u64) -> u64 {
+    id & !MEMORY_V1
+}
+
 /// Who did what, when. First in every record of the ring buffer.
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
 #[repr(C)]
@@ -12,7 +23,8 @@ pub struct Header {
     pub time_ns: u64,
     /// Start of the process (its thread-group leader) on the boot clock, in nanoseconds; 0 when not known.
     pub start_ns: u64,
-    /// Id of the process's cgroup in the unified (v2) hierarchy.
+    /// The process's cgroup: its id in the unified (v2) hierarchy; where that is the root and the memory controller
+    /// has a v1 hierarchy of its own, its id there with [`MEMORY_V1`].
     pub cgroup_id: u64,
     /// Number of this record among those of its CPU, from 1. A gap is a loss.
     pub seq: u64,

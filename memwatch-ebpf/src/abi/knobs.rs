@@ -16,9 +16,10 @@ pub struct Knobs {
     pub min_table: u64,
     /// RSS at which a process without a limit of its own raises an event, in bytes; 0: never.
     pub rss_limit: u64,
-    /// Only processes in this cgroup or below it.
+    /// Only processes in this cgroup or below it; with [`MEMORY_V1`](super::header::MEMORY_V1) in the memory
+    /// controller's v1 hierarchy.
     pub cgroup_id: u64,
-    /// Depth of that cgroup below the root of the unified hierarchy.
+    /// Depth of that cgroup below the root of its hierarchy.
     pub cgroup_level: u32,
     /// Only these processes: those in the map `MARKS` with [`MARK_SHOWN`]; 1 when the filter is on.
     pub marked_only: u32,
@@ -61,7 +62,7 @@ pub struct Rule {
     pub min_table: u64,
     /// Touched bytes at which a [`super::event::ACTION_SIGNAL_TOUCHED`] rule acts.
     pub touched: u64,
-    /// The cgroup of scope [`SCOPE_CGROUP`].
+    /// The cgroup of scope [`SCOPE_CGROUP`], as [`Knobs::cgroup_id`].
     pub cgroup_id: u64,
     /// Its depth below the root of the unified hierarchy.
     pub cgroup_level: u32,

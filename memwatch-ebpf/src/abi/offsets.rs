@@ -14,8 +14,10 @@ macro_rules! offsets {
             $($(#[$doc])* pub $name: u32,)*
             /// `sizeof(struct percpu_counter)`, or 8 where RSS is an array of `atomic_long_t` (before 6.2).
             pub rss_stride: u32,
-            /// `cgroup.ancestor_ids`, which kernels before 6.1 have instead of a helper for tracing programs.
+            /// `cgroup.ancestor_ids`; [`ABSENT`] where cgroups have `ancestors` (6.1).
             pub cgroup_ancestor_ids: u32,
+            /// `cgroup.ancestors`; [`ABSENT`] before.
+            pub cgroup_ancestors: u32,
             /// `task_struct.rss_stat.count`, where tasks keep some of their faults back (before 6.2).
             pub task_rss: u32,
             /// From `task_struct.stack` to the registers of the system call; [`ABSENT`] where the kernel has
@@ -23,6 +25,8 @@ macro_rules! offsets {
             pub regs_from_stack: u32,
             /// Index of the memory controller in `css_set.subsys`; [`ABSENT`] without one.
             pub memory_subsys: u32,
+            /// Number of the v1 hierarchy that has the memory controller; 0 where the unified one has it.
+            pub memory_hierarchy: u32,
             /// `PAGE_SIZE` in bytes.
             pub page_size: u32,
         }
@@ -33,9 +37,11 @@ macro_rules! offsets {
                 $($name: ABSENT,)*
                 rss_stride: ABSENT,
                 cgroup_ancestor_ids: ABSENT,
+                cgroup_ancestors: ABSENT,
                 task_rss: ABSENT,
                 regs_from_stack: ABSENT,
                 memory_subsys: ABSENT,
+                memory_hierarchy: 0,
                 page_size: 4096,
             };
 

@@ -1,12 +1,13 @@
 //! A process moves to another cgroup: its sums so far belong to the old one. A cgroup goes: its sums are kept for a while.
 //!
 //! Ways: raw tracepoints `cgroup_attach_task(dst, path, task, threadgroup)` and `cgroup_rmdir(cgroup, path)`. Lane: counters in
-//! maps. They fire for every hierarchy, so the cgroup of the unified one is read from the task, and removals elsewhere
+//! maps. They fire for every hierarchy, so the cgroup that counts is read from the task, and removals where none counts
 //! are passed over. Without the first: what a process did before it moved is counted for the cgroup it moved to.
 //! Without the second: once the map is full of cgroups that are gone, new ones are not counted.
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
+use memwatch_ebpf::abi::header::MEMORY_V1;
 
 use crate::maps::{CGROUPS, PROCESSES, REMOVED, offset};
 use crate::process;
@@ -33,10 +34,13 @@ pub(crate) fn cgroup_rmdir_raw(ctx: RawTracePointContext) -> i32 {
     const UNIFIED: u32 = 0;
     let cgroup = Kptr(ctx.arg::<u64>(0));
     let Some(root) = cgroup.follow(offset!(cgroup_root)) else { return 0 };
-    if root.read::<u32>(offset!(root_hierarchy)) != Some(UNIFIED) {
-        return 0; // another hierarchy's id may be the same number
-    }
-    let id = cgroup.cgroup_own_id();
+    // Ids of two hierarchies may be the same number.
+    let mark = match root.read::<u32>(offset!(root_hierarchy)) {
+        Some(UNIFIED) => 0,
+        Some(other) if other == offset!(memory_hierarchy) => MEMORY_V1,
+        _ => return 0,
+    };
+    let id = cgroup.cgroup_own_id() | mark;
     if CGROUPS.get_ptr_mut(id).is_none() || REMOVED.push(id, 0).is_ok() {
         return 0;
     }

@@ -83,7 +83,7 @@ struct Filters {
     /// Only executables with such a path or file name
     #[arg(long, value_parser = Pattern::parse, value_name = "PATTERN")]
     exe: Vec<Pattern>,
-    /// Only this cgroup (of the unified hierarchy) and those below
+    /// Only this cgroup and those below: its folder, or its path in the unified or the memory controller's hierarchy
     #[arg(long, value_name = "PATH", group = "acted_on")]
     cgroup: Option<PathBuf>,
     /// Only processes of this user

@@ -142,7 +142,7 @@ pub struct Identity {
     pub exe: Option<Vec<u8>>,
     /// Its argument vector: any bytes each. Empty when unknown.
     pub args: Vec<Vec<u8>>,
-    /// Its cgroup's id in the unified hierarchy.
+    /// Its cgroup's id, as records carry it (`Header::cgroup_id`).
     pub cgroup_id: Option<u64>,
     /// Its cgroup path, in the hierarchy that says most.
     pub cgroup_path: Option<Arc<str>>,

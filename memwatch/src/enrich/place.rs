@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::cgroup::CgroupTree;
+use super::cgroup::{CgroupTree, hierarchy_of};
 use super::container::{container_of, unit_of};
 use super::proc::Memberships;
 use crate::core::fact::{Container, Hierarchy, Identity};
@@ -56,21 +56,24 @@ impl Places {
     /// The place of a cgroup that was removed long ago, or that cannot be seen, has the id alone.
     pub(super) fn by_id(&mut self, id: Option<u64>, now_ns: u64) -> Place {
         let path = id.and_then(|id| self.tree.path(id, now_ns));
-        Place { cgroup_id: id, named: path.map(|path| self.named(Hierarchy::Unified, path)) }
+        let named = id.zip(path).map(|(id, path)| self.named(hierarchy_of(id), path));
+        Place { cgroup_id: id, named }
     }
 
     /// The place that `/proc/PID/cgroup` tells, of a process whose cgroup id may be known from elsewhere.
     pub(super) fn by_memberships(&mut self, memberships: &Memberships, id: Option<u64>) -> Place {
-        let unified = memberships.unified.as_ref().filter(|_| !memberships.unified_removed);
-        let unified = unified.map(|path| String::from_utf8_lossy(path));
-        let cgroup_id = id.or_else(|| self.tree.id(unified.as_deref()?));
-        if let (Some(id), Some(path)) = (cgroup_id, unified) {
+        let charged = memberships.charged_path();
+        let charged = charged.map(|(hierarchy, path)| (hierarchy, String::from_utf8_lossy(path)));
+        let id = id.or_else(|| charged.as_ref().and_then(|(hierarchy, path)| self.tree.id(*hierarchy, path)));
+        if let (Some(id), Some((hierarchy, path))) = (id, charged)
+            && hierarchy_of(id) == hierarchy
+        {
             self.tree.learn(id, &path);
         }
         let telling = memberships
             .telling_path()
             .map(|(hierarchy, path)| (hierarchy, Arc::from(String::from_utf8_lossy(path))));
-        Place { cgroup_id, named: telling.map(|(hierarchy, path)| self.named(hierarchy, path)) }
+        Place { cgroup_id: id, named: telling.map(|(hierarchy, path)| self.named(hierarchy, path)) }
     }
 
     fn named(&mut self, hierarchy: Hierarchy, path: Arc<str>) -> Arc<Named> {

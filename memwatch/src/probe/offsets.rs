@@ -42,11 +42,26 @@ pub fn resolve(btf: &Btf) -> (Offsets, Vec<String>) {
     if btf.enum_value("bpf_func_id", "BPF_FUNC_task_pt_regs").is_none() {
         offsets.regs_from_stack = REGS_FROM_STACK;
     }
+    if let Some(member) = btf.member("cgroup", "ancestors") {
+        offsets.cgroup_ancestors = member.offset;
+    }
     if let Some(index) = btf.enum_value("cgroup_subsys_id", "memory_cgrp_id") {
         offsets.memory_subsys = index;
+        offsets.memory_hierarchy = memory_hierarchy(&std::fs::read("/proc/self/cgroup").unwrap_or_default());
     }
     offsets.page_size = u32::try_from(crate::sys::page_size()).unwrap_or(4096);
     (offsets, missing)
+}
+
+/// Number of the v1 hierarchy that has the memory controller, out of the text of `/proc/PID/cgroup`; 0 when none has.
+fn memory_hierarchy(text: &[u8]) -> u32 {
+    let line = text.split(|byte| *byte == b'\n').find_map(|line| {
+        let mut parts = line.splitn(3, |byte| *byte == b':');
+        let number = parts.next()?;
+        let mut controllers = parts.next()?.split(|byte| *byte == b',');
+        controllers.any(|name| name == b"memory").then_some(number)
+    });
+    line.and_then(|number| std::str::from_utf8(number).ok()?.parse().ok()).unwrap_or(0)
 }
 
 /// Address of the kernel's `__per_cpu_offset[]`; 0 when symbols are hidden (kptr_restrict, or no CAP_SYSLOG).
@@ -74,6 +89,19 @@ mod tests {
 
     use super::*;
     use crate::probe::btf::VMLINUX;
+
+    #[test]
+    fn the_memory_controller_s_hierarchy_is_found() {
+        for (text, number) in [
+            ("0::/a\n", 0),
+            ("9:name=systemd:/\n4:memory:/docker/ab\n0::/\n", 4),
+            ("11:cpu,cpuacct:/x\n10:hugetlb,memory:/y\n", 10),
+            ("x:memory:/\n", 0),
+            ("1:cpu:/memory\n\n:\n", 0),
+        ] {
+            assert_eq!(memory_hierarchy(text.as_bytes()), number, "{text:?}");
+        }
+    }
 
     #[test]
     fn the_running_kernel_has_every_field() {

@@ -22,8 +22,8 @@ pub struct Filter {
     pub follow: bool,
     /// Only this user.
     pub uid: Option<u32>,
-    /// Only this cgroup and those below: its path in the unified hierarchy.
-    pub cgroup: Option<String>,
+    /// Only this cgroup and those below: its path, and in which hierarchy.
+    pub cgroup: Option<(Hierarchy, String)>,
 }
 
 impl Filter {
@@ -63,15 +63,20 @@ impl Filter {
     }
 
     fn in_cgroup(&self, process: &Identity) -> bool {
-        let unified = process.cgroup_hierarchy == Some(Hierarchy::Unified);
-        self.admits_cgroup(process.cgroup_path.as_deref().filter(|_| unified))
+        self.admits_cgroup(process.cgroup_hierarchy.zip(process.cgroup_path.as_deref()))
     }
 
-    /// Whether a cgroup of the unified hierarchy is among those that are shown; one whose path is not known is not.
-    pub(super) fn admits_cgroup(&self, path: Option<&str>) -> bool {
-        let Some(wanted) = self.cgroup.as_deref().filter(|wanted| *wanted != "/") else { return true };
-        path.and_then(|path| path.strip_prefix(wanted))
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    /// Whether a cgroup is among those that are shown; one whose path is not known is not.
+    pub(super) fn admits_cgroup(&self, cgroup: Option<(Hierarchy, &str)>) -> bool {
+        let Some((wanted_in, wanted)) = self.cgroup.as_ref().filter(|(_, path)| path != "/") else {
+            return true;
+        };
+        let Some((hierarchy, path)) = cgroup else { return false };
+        // A process that is named by another hierarchy's path is in the root of the unified one. Where systemd keeps both,
+        // paths in it and in the memory controller's are the same.
+        let is_comparable = hierarchy == *wanted_in || *wanted_in == Hierarchy::Memory;
+        let below = path.strip_prefix(wanted.as_str()).filter(|_| is_comparable);
+        below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// Whether all processes of a cgroup are shown or none.
@@ -115,7 +120,7 @@ mod tests {
             [("/kubepods", true), ("/kubepods/pod1/abc", true), ("/kube", false), ("/", true)]
         {
             assert_eq!(
-                is_shown(Filter { cgroup: Some(cgroup.into()), ..Filter::default() }),
+                is_shown(Filter { cgroup: Some((Hierarchy::Unified, cgroup.into())), ..Filter::default() }),
                 shown,
                 "{cgroup}"
             );
@@ -124,19 +129,25 @@ mod tests {
 
     #[test]
     fn a_path_of_another_hierarchy_is_no_answer() {
-        let filter = Filter { cgroup: Some("/kubepods".into()), ..Filter::default() };
+        let filter = Filter { cgroup: Some((Hierarchy::Unified, "/kubepods".into())), ..Filter::default() };
         let process = Identity { cgroup_hierarchy: Some(Hierarchy::Memory), ..samples::identity() };
         assert!(!filter.concerns(&process));
+        // Where a process stands in both, the unified path is the one that is known of it.
+        let filter = Filter { cgroup: Some((Hierarchy::Memory, "/kubepods".into())), ..Filter::default() };
+        assert!(filter.concerns(&process));
+        assert!(filter.concerns(&Identity { cgroup_hierarchy: Some(Hierarchy::Unified), ..process }));
     }
 
     #[test]
     fn sums_of_cgroups_answer_for_whole_cgroups_only() {
-        assert!(Filter { cgroup: Some("/a".into()), ..Filter::default() }.is_by_cgroup());
-        assert!(!Filter { uid: Some(0), ..Filter::default() }.is_by_cgroup());
-        let below = Filter { cgroup: Some("/a".into()), ..Filter::default() };
         assert!(
-            below.admits_cgroup(Some("/a/b"))
-                && !below.admits_cgroup(Some("/b"))
+            Filter { cgroup: Some((Hierarchy::Unified, "/a".into())), ..Filter::default() }.is_by_cgroup()
+        );
+        assert!(!Filter { uid: Some(0), ..Filter::default() }.is_by_cgroup());
+        let below = Filter { cgroup: Some((Hierarchy::Unified, "/a".into())), ..Filter::default() };
+        assert!(
+            below.admits_cgroup(Some((Hierarchy::Unified, "/a/b")))
+                && !below.admits_cgroup(Some((Hierarchy::Unified, "/b")))
                 && !below.admits_cgroup(None)
         );
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use memwatch_ebpf::abi::event::{Kind, Resident};
 use memwatch_ebpf::abi::fault::FaultCode;
+use memwatch_ebpf::abi::header::cgroup_number;
 use memwatch_ebpf::abi::state::{Counters, Process};
 
 use super::filter::Filter;
@@ -16,6 +17,7 @@ use super::sequence::Sequence;
 use crate::core::detect::fd_table::{FdTables, Finding};
 use crate::core::fact::{Body, ProcessKey};
 use crate::decode::decode;
+use crate::enrich::cgroup::hierarchy_of;
 use crate::enrich::ledger::Ledger;
 use crate::export::{Exporter, Summary, TopCgroup, TopProcess};
 use crate::probe::attach::{Probe, ProbeError};
@@ -294,10 +296,11 @@ impl Pipeline {
         let (ledger, filter) = (&mut self.ledger, &self.filter);
         let shown = largest.into_iter().filter_map(|(id, sum)| {
             let path = ledger.cgroup_path(id, now);
-            filter.admits_cgroup(path.as_deref()).then_some((id, path, sum))
+            let named = path.as_deref().map(|path| (hierarchy_of(id), path));
+            filter.admits_cgroup(named).then_some((id, path, sum))
         });
         let named = shown.take(TOP).map(|(id, path, sum)| TopCgroup {
-            id,
+            id: cgroup_number(id),
             path,
             mapped_bytes: mapped(&sum),
             freed_bytes: sum.munmap_bytes + sum.mremap_shrunk_bytes + sum.brk_shrunk_bytes,

@@ -22,6 +22,11 @@ pub(super) const CASES: &[Case] = &[
     Case::new("filter::exe_pattern", TRACING, exe_pattern),
     Case::new("filter::uid", TRACING, uid),
     Case::new("filter::cgroup_and_below", &[Need::Root, Need::Tracing, Need::Unified], cgroup),
+    Case::new(
+        "filter::cgroup_of_the_memory_controller",
+        &[Need::Root, Need::Tracing, Need::Memory],
+        memory_cgroup,
+    ),
     Case::new("filter::kinds", TRACING, kinds),
     Case::new("filter::name_of_nothing_is_an_error", TRACING, nothing),
     Case::new("filter::pid_of_a_thread_is_an_error", TRACING, pid_of_thread),
@@ -120,7 +125,14 @@ fn uid() -> anyhow::Result<()> {
 }
 
 fn cgroup() -> anyhow::Result<()> {
-    let outer = Group::new("outer")?;
+    only_below(Group::new("outer")?)
+}
+
+fn memory_cgroup() -> anyhow::Result<()> {
+    only_below(Group::with_memory("outer")?)
+}
+
+fn only_below(outer: Group) -> anyhow::Result<()> {
     let inner = outer.child("inner")?;
     let meant = ready(&map(MEANT))?;
     inner.take(meant.pid())?;
@@ -129,6 +141,9 @@ fn cgroup() -> anyhow::Result<()> {
     let line = run.one("mmap", |line| line.is("bytes", MEANT))?;
     let seen = line.text("memwatch.cgroup.path")?;
     ensure!(seen.ends_with("/inner"), "the group is {}, seen as {seen}", inner.path().display());
+    line.expect(&[("memwatch.cgroup.id", inner.id()?.into())])?;
+    let summed = run.errors.lines().any(|line| line.contains(seen));
+    ensure!(summed, "the summary knows nothing of {seen}: {}", run.errors);
     Ok(())
 }
 

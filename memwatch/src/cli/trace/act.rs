@@ -10,6 +10,7 @@ use memwatch_ebpf::abi::knobs::{MARK_RULED, Rule, SCOPE_CGROUP, SCOPE_MARKED};
 
 use crate::cli::values::signal::SignalParser;
 use crate::cli::values::{parse_bound, parse_size};
+use crate::core::fact::Hierarchy;
 use crate::enrich::cgroup::{Cgroup, CgroupTree};
 use crate::enrich::proc::ProcFs;
 
@@ -104,7 +105,7 @@ impl Args {
         );
         for (pid, who) in [(std::process::id(), "memwatch itself"), (1, "the first process")] {
             ensure!(
-                !cgroups_of(pid, tree)?.contains(&cgroup.id),
+                !cgroups_of(pid, tree, cgroup.hierarchy())?.contains(&cgroup.id),
                 "--act with --cgroup would concern {who}, which is in that cgroup: name one unit's or container's"
             );
         }
@@ -112,10 +113,10 @@ impl Args {
     }
 }
 
-/// The cgroups that a process is in, from its own to the root.
-fn cgroups_of(pid: u32, tree: &CgroupTree) -> anyhow::Result<Vec<u64>> {
+/// The cgroups of a hierarchy that a process is in, from its own to the root.
+fn cgroups_of(pid: u32, tree: &CgroupTree, hierarchy: Hierarchy) -> anyhow::Result<Vec<u64>> {
     let found = ProcFs::open(Path::new("/proc"))?.process(pid)?.cgroups()?;
-    let path = found.unified.unwrap_or_default();
-    let path = String::from_utf8_lossy(&path).into_owned();
-    Ok(Path::new(&path).ancestors().filter_map(|path| tree.id(path.to_str()?)).collect())
+    let path = if hierarchy == Hierarchy::Memory { found.memory } else { found.unified };
+    let path = String::from_utf8_lossy(&path.unwrap_or_default()).into_owned();
+    Ok(Path::new(&path).ancestors().filter_map(|path| tree.id(hierarchy, path.to_str()?)).collect())
 }

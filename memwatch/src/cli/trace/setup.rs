@@ -122,7 +122,7 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
         members: members.then(|| marked.into_iter().collect::<HashSet<_>>()),
         follow: has_command || filters.tree.is_some(),
         uid: filters.uid,
-        cgroup: cgroup.map(|cgroup| cgroup.path),
+        cgroup: cgroup.map(|cgroup| (cgroup.hierarchy(), cgroup.path)),
     };
     Ok(Setup {
         probe,

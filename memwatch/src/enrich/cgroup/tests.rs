@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// No cgroup's id.
+const ABSENT: u64 = MEMORY_V1 - 1;
+
 struct Folder(PathBuf);
 
 impl Folder {
@@ -14,7 +17,7 @@ impl Folder {
     fn tree(&self) -> CgroupTree {
         let point = self.0.display();
         CgroupTree::new(
-            format!("1 0 0:1 / {point} rw - cgroup2 c rw\n2 0 0:1 / /v1/memory rw - cgroup c rw").as_bytes(),
+            format!("1 0 0:1 / {point} rw - cgroup2 c rw\n2 0 0:1 / /v1/cpu rw - cgroup c rw,cpu").as_bytes(),
         )
     }
 
@@ -44,9 +47,9 @@ fn ids_are_found_and_the_removed_remembered() {
     assert_eq!(tree.path(late, later).as_deref(), Some("/a/late"));
 
     std::fs::remove_dir(folder.0.join("a/late")).unwrap();
-    assert_eq!(tree.path(u64::MAX, later * 2), None);
+    assert_eq!(tree.path(ABSENT, later * 2), None);
     assert_eq!(tree.path(late, later * 2).as_deref(), Some("/a/late"), "forgotten when it was removed");
-    assert!(tree.index.is_absent(u64::MAX));
+    assert!(tree.unified.is_some_and(|branch| branch.index.is_absent(ABSENT)));
 }
 
 #[test]
@@ -83,7 +86,33 @@ fn a_path_that_names_nothing_is_told_apart() {
         assert!(matches!(error, ResolveError::NotFound { .. }), "{path}: {error}");
         assert!(!error.to_string().contains('\u{1b}'), "{error}");
     }
-    assert!(matches!(tree.resolve(Path::new("/v1/memory/docker")), Err(ResolveError::V1 { .. })));
+    assert!(matches!(tree.resolve(Path::new("/v1/cpu/docker")), Err(ResolveError::V1 { .. })));
     assert!(matches!(tree.resolve(Path::new("a/../b")), Err(ResolveError::LeadsUp { .. })));
     assert_eq!(CgroupTree::new(b"").resolve(Path::new("/")), Err(ResolveError::NoHierarchy));
+}
+
+#[test]
+fn the_memory_controller_s_own_hierarchy_is_known_too() {
+    let (unified, memory) = (Folder::new("beside"), Folder::new("memory"));
+    let mounts = format!(
+        "1 0 0:1 / {} rw - cgroup2 c rw\n2 0 0:2 / {} rw - cgroup c rw,memory",
+        unified.0.display(),
+        memory.0.display()
+    );
+    let mut tree = CgroupTree::new(mounts.as_bytes());
+    let only = memory.make("docker/ab") | MEMORY_V1;
+    let cgroup = Cgroup { id: only, level: 2, path: "/docker/ab".into() };
+    assert_eq!(tree.resolve(&memory.0.join("docker/ab")), Ok(cgroup.clone()));
+    assert_eq!(
+        tree.resolve(Path::new("/docker/ab")),
+        Ok(cgroup),
+        "not in the unified one: the memory controller's"
+    );
+    let both = tree.resolve(Path::new("/a/b")).map(|cgroup| cgroup.hierarchy());
+    assert_eq!(both, Ok(Hierarchy::Unified));
+
+    assert_eq!(tree.path(only, 0).as_deref(), Some("/docker/ab"));
+    assert_eq!(tree.path(only & !MEMORY_V1, 0), None, "the same number in the other hierarchy");
+    assert_eq!(tree.id(Hierarchy::Memory, "/docker/ab"), Some(only));
+    assert!(tree.learn(only, "/docker/ab") && !tree.learn(only & !MEMORY_V1, "/docker/ab"));
 }

@@ -24,6 +24,18 @@ impl Memberships {
         let (unified, memory, systemd) = (unified.as_deref(), memory.as_deref(), systemd.as_deref());
         Memberships { unified, unified_removed: *unified_removed, memory, systemd }.telling_path()
     }
+
+    /// The path of the cgroup whose id records carry (`Header::cgroup_id`): the unified one, unless it is the root and there
+    /// is one of the v1 memory controller; none when it has been removed.
+    #[must_use]
+    pub fn charged_path(&self) -> Option<(Hierarchy, &[u8])> {
+        let memory = self.memory.as_deref().map(|path| (Hierarchy::Memory, path));
+        let unified = self.unified.as_deref().map(|path| (Hierarchy::Unified, path));
+        match unified {
+            Some((_, path)) if path != b"/" => unified.filter(|_| !self.unified_removed),
+            _ => memory.or(unified),
+        }
+    }
 }
 
 impl<'a> Memberships<&'a [u8]> {

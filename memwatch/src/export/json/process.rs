@@ -1,5 +1,7 @@
 //! The fields of a process and its thread.
 
+use memwatch_ebpf::abi::header::cgroup_number;
+
 use super::line::Line;
 use crate::core::fact::{Identity, ProcessKey};
 use crate::export::schema::fields;
@@ -12,7 +14,7 @@ pub(super) fn write(line: &mut Line<'_>, subject: &Subject<'_>) {
     line.maybe(&fields::PROCESS_PARENT_PID, subject.parent_tgid());
     line.text(&fields::PROCESS_COMM, subject.comm());
     line.maybe(&fields::PROCESS_REAL_USER_ID, subject.uid());
-    line.maybe(&fields::CGROUP_ID, subject.cgroup_id());
+    line.maybe(&fields::CGROUP_ID, subject.cgroup_id().map(cgroup_number));
     if let Some(identity) = subject.identity {
         known(line, identity);
     }
@@ -26,7 +28,7 @@ pub(super) fn write_identity(line: &mut Line<'_>, identity: &Identity) {
         line.text(&fields::PROCESS_COMM, &identity.comm);
     }
     line.maybe(&fields::PROCESS_REAL_USER_ID, identity.uid);
-    line.maybe(&fields::CGROUP_ID, identity.cgroup_id);
+    line.maybe(&fields::CGROUP_ID, identity.cgroup_id.map(cgroup_number));
     known(line, identity);
 }
 

@@ -52,8 +52,8 @@ fields! {
     PROCESS_COMM: "memwatch.process.comm" Text "" PROCESS => "Name of the process as the kernel keeps it, 15 bytes at most.";
     PROCESS_COMMAND_ARGS: "process.command_args" Texts "" PROCESS => "Argument vector. (`process.command_line` is for systems that have no vector, and is not written.)";
     PROCESS_REAL_USER_ID: "process.real_user.id" Integer "" PROCESS => "Real user id in the initial user namespace.";
-    CGROUP_ID: "memwatch.cgroup.id" Integer "" PROCESS => "Id of the cgroup in the unified hierarchy (v2), always: `stat -c %i` of its folder there.";
-    CGROUP_PATH: "memwatch.cgroup.path" Text "" PROCESS => "Path of the cgroup in the hierarchy that `memwatch.cgroup.hierarchy` names. Where that is not `unified`, path and id speak of two different groups.";
+    CGROUP_ID: "memwatch.cgroup.id" Integer "" PROCESS => "Id of the cgroup: `stat -c %i` of its folder. In the unified hierarchy (v2); where a process stands in the root of that and the memory controller has a v1 hierarchy of its own, in the latter.";
+    CGROUP_PATH: "memwatch.cgroup.path" Text "" PROCESS => "Path of the cgroup in the hierarchy that `memwatch.cgroup.hierarchy` names. Where that is `systemd`, the id is of another hierarchy than the path.";
     CGROUP_HIERARCHY: "memwatch.cgroup.hierarchy" Text "" PROCESS => "`unified` (v2); on hosts with v1 hierarchies, where a process stands in the root of the unified one, `memory` (the v1 memory controller's) or `systemd` (systemd's own).";
     UNIT: "memwatch.unit" Text "" PROCESS => "Systemd unit that the cgroup path names.";
     CONTAINER_ID: "container.id" Text "" PROCESS => "Container that the cgroup path names, full id.";
