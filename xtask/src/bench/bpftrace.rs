@@ -20,9 +20,12 @@ use crate::{
 };
 
 /// Counts the hooks of memwatch's default set per process.
-const SCRIPT: &str = include_str!("bpftrace/hooks.bt");
+pub(super) const HOOKS: &str = include_str!("bpftrace/hooks.bt");
 
-/// What the script prints over and over once it runs.
+/// Programs that do nothing, on the same system calls: no tool that attaches there costs less.
+pub(super) const FLOOR: &str = include_str!("bpftrace/floor.bt");
+
+/// What a script prints over and over once it runs.
 const RUNNING: &str = "running";
 
 /// The probes are attached one after the other, the one that prints not always last.
@@ -61,15 +64,15 @@ impl Bpftrace {
         &self.version
     }
 
-    /// Starts it and waits until it counts.
+    /// Starts it with a script and waits until that runs.
     ///
     /// # Errors
     /// It ends instead; its own message is part of the error.
-    pub(super) fn start(&self) -> Result<Counting> {
+    pub(super) fn start(&self, script: &str) -> Result<Counting> {
         let mut child = Command::new("unshare")
             .args(["--mount", "sh", "-c", IN_NAMESPACE, "sh"])
             .args(&self.command)
-            .args(["-e", SCRIPT])
+            .args(["-e", script])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
