@@ -11,7 +11,6 @@ mod hook;
 mod pidfd;
 mod reaper;
 
-pub use cgroup::is_killed_as_one;
 pub use dry_run::DryRun;
 pub use guard::{Guard, Refusal};
 pub use hook::{HookCall, Hooks};

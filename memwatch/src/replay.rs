@@ -174,6 +174,7 @@ impl Player {
                     swap: figures.swap.or(known.swap),
                     idle: figures.idle.or(known.idle),
                     caught: figures.caught.or(known.caught),
+                    as_one: figures.as_one.or(known.as_one),
                 };
                 Some(Input::Figures { key, figures })
             }

@@ -104,20 +104,5 @@ fn list(folder: &Path, ids: &mut Vec<u32>) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the kernel's OOM killer kills a process's cgroup as one (`memory.oom.group`); `None` where there is no such
-/// setting: on v1, in the root, and without the memory controller.
-///
-/// # Errors
-/// When the process is gone, or `/proc` cannot be read.
-pub fn is_killed_as_one(guard: &mut Guard, key: ProcessKey) -> Result<Option<bool>, ReadError> {
-    let tgid = key.tgid;
-    let folder = guard.cgroup_folder(tgid);
-    if !guard.key_of(tgid)?.is_same(key) {
-        return Err(ReadError::Recycled { tgid });
-    }
-    let setting = folder.and_then(|folder| fs::read_to_string(folder.join("memory.oom.group")).ok());
-    Ok(setting.map(|text| text.trim() == "1"))
-}
-
 #[cfg(test)]
 mod tests;

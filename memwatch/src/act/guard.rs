@@ -3,17 +3,15 @@
 //! It reads `/proc` anew for each act and shares with the policy only the list of programs. What it cannot read of a process
 //! counts against acting.
 
-use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::core::fact::ProcessKey;
 use crate::core::policy::{Outcome, Reach, guarded_path};
-use crate::enrich::cgroup::{parse_mounts, widest};
+use crate::enrich::cgroup::{folder_of, parse_mounts};
 use crate::enrich::container::is_in_container;
 use crate::enrich::proc::{ProcFs, ProcessDir, ReadError, StatLine, scan_cgroups, scan_stat};
 use crate::measure::oom_score_adj;
@@ -211,14 +209,7 @@ impl Guard {
     pub(super) fn cgroup_folder(&mut self, tgid: u32) -> Option<PathBuf> {
         let dir = self.proc.process(tgid).ok()?;
         let text = dir.read_into("cgroup", self.room.as_mut()).ok()?;
-        let (hierarchy, path) = scan_cgroups(text).ok()?.telling_path()?;
-        let mounts = parse_mounts(&self.proc.mountinfo().ok()?);
-        let mount = widest(&mounts, hierarchy)?;
-        // Within a cgroup namespace both may start with `/..`.
-        let below = Path::new(OsStr::from_bytes(path)).strip_prefix(&mount.root).ok()?;
-        let is_plain = |part| matches!(part, Component::Normal(_));
-        (below.components().next().is_some() && below.components().all(is_plain))
-            .then(|| mount.point.join(below))
+        folder_of(&parse_mounts(&self.proc.mountinfo().ok()?), text)
     }
 
     /// The process that has this id now.

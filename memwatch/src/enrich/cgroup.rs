@@ -22,7 +22,7 @@ use memwatch_ebpf::abi::header::{MEMORY_V1, cgroup_number};
 
 use crate::core::fact::Hierarchy;
 use index::Index;
-pub use mounts::{Mount, parse_mounts, widest};
+pub use mounts::{Mount, folder_of, parse_mounts, widest};
 pub use resolve::{Cgroup, ResolveError};
 
 /// Shortest time between two walks, in nanoseconds.

@@ -3,11 +3,13 @@
 //! Its folder below `/proc` is opened once and everything is read relative to it, so what is returned concerns the process
 //! asked for even when its id is given to another meanwhile. What may not be read is `None`.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use crate::core::fact::ProcessKey;
 use crate::core::policy::Figures;
+use crate::enrich::cgroup::{Mount, folder_of, parse_mounts};
 use crate::enrich::proc::number::decimal;
 use crate::enrich::proc::{ProcFs, ProcessDir, ReadError, scan_stat};
 use crate::sys;
@@ -29,6 +31,8 @@ pub struct Nature {
 pub struct ProcessMeter {
     proc: ProcFs,
     page: u64,
+    /// Where cgroups are mounted.
+    mounts: Vec<Mount>,
     room: Box<[u8; ROOM]>,
 }
 
@@ -38,7 +42,10 @@ impl ProcessMeter {
     /// # Errors
     /// When it is not a folder that can be opened.
     pub fn open(root: &Path) -> io::Result<Self> {
-        Ok(Self { proc: ProcFs::open(root)?, page: sys::page_size(), room: Box::new([0; ROOM]) })
+        let proc = ProcFs::open(root)?;
+        // Where they cannot be read, nothing is known of cgroups.
+        let mounts = parse_mounts(&proc.mountinfo().unwrap_or_default());
+        Ok(Self { proc, page: sys::page_size(), mounts, room: Box::new([0; ROOM]) })
     }
 
     /// Looks at a process's memory. The kernel walks its page tables for that: 40 ms for each GiB in pages of 4 KiB that are
@@ -63,6 +70,7 @@ impl ProcessMeter {
                 .map(|pages| pages * self.page);
         }
         figures.caught = dir.read_into("status", self.room.as_mut()).ok().and_then(parse_caught);
+        figures.as_one = self.is_killed_as_one(&dir);
         Ok(figures)
     }
 
@@ -86,6 +94,15 @@ impl ProcessMeter {
         let stat = scan_stat(text).map_err(|source| ReadError::Parse { tgid: key.tgid, source })?;
         let is_kernel = stat.is_kernel;
         Ok(Nature { oom_score_adj: oom_score_adj(&dir, self.room.as_mut()), is_kernel })
+    }
+
+    /// Whether the kernel's OOM killer takes a process's cgroup as one; `None` where there is no such setting: on v1, in the
+    /// root, and without the memory controller.
+    fn is_killed_as_one(&mut self, dir: &ProcessDir) -> Option<bool> {
+        let memberships = dir.read_into("cgroup", self.room.as_mut()).ok()?;
+        let setting = folder_of(&self.mounts, memberships)?.join("memory.oom.group");
+        let setting = File::open(setting).ok()?.read(self.room.as_mut()).ok()?;
+        Some(self.room.get(..setting)?.trim_ascii() == b"1")
     }
 
     fn open_same(&mut self, key: ProcessKey) -> Result<ProcessDir, ReadError> {
@@ -225,5 +242,31 @@ mod tests {
         let dir = ProcFs::open(Path::new("/proc")).unwrap().process(std::process::id()).unwrap();
         let text = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap();
         assert_eq!(oom_score_adj(&dir, &mut room), text.trim().parse().ok());
+    }
+
+    #[test]
+    fn a_cgroup_that_is_killed_as_one_is_known() {
+        let root = std::env::temp_dir().join(format!("memwatch-as-one-{}", std::process::id()));
+        let me = std::process::id().to_string();
+        let groups = root.join("groups/web");
+        std::fs::create_dir_all(root.join("self")).unwrap();
+        std::fs::create_dir_all(root.join(&me)).unwrap();
+        std::fs::create_dir_all(&groups).unwrap();
+        let mounts = format!("1 0 0:1 / {} rw - cgroup2 c rw\n", root.join("groups").display());
+        std::fs::write(root.join("self/mountinfo"), mounts).unwrap();
+        std::fs::copy("/proc/self/stat", root.join(&me).join("stat")).unwrap();
+        std::fs::write(root.join(&me).join("smaps_rollup"), "").unwrap();
+        std::fs::write(root.join(&me).join("cgroup"), "0::/web\n").unwrap();
+        let mut meter = ProcessMeter::open(&root).unwrap();
+        let key = key_of(std::process::id());
+        let mut as_one = || meter.figures(key).unwrap().as_one;
+        assert_eq!(as_one(), None, "no such setting");
+        for (text, expected) in [("1\n", Some(true)), ("0\n", Some(false)), ("", Some(false))] {
+            std::fs::write(groups.join("memory.oom.group"), text).unwrap();
+            assert_eq!(as_one(), expected);
+        }
+        std::fs::write(root.join(&me).join("cgroup"), "0::/\n").unwrap();
+        assert_eq!(as_one(), None, "the root");
+        std::fs::remove_dir_all(root).unwrap();
     }
 }

@@ -97,6 +97,7 @@ impl Recording {
             swap: Some(0),
             idle: Some(false),
             caught: None,
+            as_one: None,
         };
         let key = who.key;
         self.say(Input::Figures { key, figures });

@@ -43,7 +43,12 @@ const OPERATIONS: [Operation; 7] = [
     Operation { name: "exec", about: "fork+exec+exit", milliseconds: 200, goal: Goal::Ratio(1.03) },
     Operation { name: "close-closed", about: "close, not open", milliseconds: 30, goal: Goal::None },
     Operation { name: "dup-close", about: "dup+close", milliseconds: 30, goal: Goal::None },
-    Operation { name: "prlimit", about: "prlimit64 (a record; bpftrace counts)", milliseconds: 30, goal: Goal::None },
+    Operation {
+        name: "prlimit",
+        about: "prlimit64 (a record; bpftrace counts)",
+        milliseconds: 30,
+        goal: Goal::None,
+    },
 ];
 
 /// What is attached during a block.

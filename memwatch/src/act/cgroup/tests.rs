@@ -129,21 +129,3 @@ fn our_own_cgroup_and_the_root_are_spared() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
-
-#[test]
-fn a_setting_of_the_oom_killer_is_read() {
-    let mut guard = Guard::new([]).unwrap();
-    // The v1 memory controller has no such setting.
-    if let Some(mut group) = Group::new(Hierarchy::Memory) {
-        let key = group.start("cat; sleep 60");
-        assert_eq!(is_killed_as_one(&mut guard, key).unwrap(), None);
-        assert!(is_killed_as_one(&mut guard, ProcessKey { start_ns: 0, ..key }).is_err());
-    }
-    // That of v2 has, where it is switched on for groups below the root.
-    if let Some(mut group) = Group::new(Hierarchy::Unified) {
-        let key = group.start("cat; sleep 60");
-        let setting = group.folder.join("memory.oom.group");
-        let expected = setting.exists().then(|| fs::write(&setting, "1").is_ok());
-        assert_eq!(is_killed_as_one(&mut guard, key).unwrap(), expected);
-    }
-}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::core::policy::{
-    Amount, Bounds, Budget, FdTableRule, Growth, Pressure, ProcessLimit, Protect, Reach, Scope, Settings,
+    Amount, Bounds, FdTableRule, Growth, Pressure, ProcessLimit, Protect, Reach, Scope, Settings,
     TableAction, Then,
 };
 use crate::core::quantity::Bytes;
@@ -46,7 +46,7 @@ pub(super) fn policy(settings: &Settings) -> Vec<Paragraph> {
     paragraphs.push(pressure(settings.pressure.as_ref()));
     paragraphs.push(growth(settings.growth.as_ref()));
     paragraphs.push(protect(&settings.protect));
-    paragraphs.push(budget(&settings.budget, settings.returned_within_ns));
+    paragraphs.push(budget(settings));
     paragraphs
 }
 
@@ -184,8 +184,9 @@ fn protect(protect: &Protect) -> Paragraph {
     Paragraph::unnamed("protect", says)
 }
 
-fn budget(budget: &Budget, returned_within_ns: u64) -> Paragraph {
-    let says = vec![
+fn budget(settings: &Settings) -> Paragraph {
+    let budget = &settings.budget;
+    let mut says = vec![
         format!(
             "{} kills in {}; then none for {}, and that is told",
             budget.kills,
@@ -194,9 +195,12 @@ fn budget(budget: &Budget, returned_within_ns: u64) -> Paragraph {
         ),
         format!(
             "the next kill waits until the memory of the last one is back, for {} at most",
-            duration(returned_within_ns)
+            duration(settings.returned_within_ns)
         ),
     ];
+    if settings.oom_group {
+        says.push("a kill takes the victim's whole cgroup where memory.oom.group is set there".to_owned());
+    }
     Paragraph::unnamed("budget", says)
 }
 

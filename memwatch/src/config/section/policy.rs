@@ -18,6 +18,11 @@ const RETURNED_WITHIN: Key<Nanoseconds> = Key::new(
     Unwritten::Toml("\"10s\""),
     "How long the next kill waits for the memory of the last one to come back.",
 );
+const OOM_GROUP: Key<bool> = Key::new(
+    "oom_group",
+    Unwritten::Toml("false"),
+    "Whether a kill takes the whole cgroup of its victim where that has `memory.oom.group` set, as the kernel's would. One guarded process in it saves all.",
+);
 const SCOPE: Key<Each> =
     Key::new("scope", Unwritten::Absent("the whole host"), "Parts of the host whose memory is bounded.");
 const POOL: Key<Each> = Key::new("pool", Unwritten::Absent("none"), "Pools of workers that are named.");
@@ -45,6 +50,7 @@ pub(in crate::config) const SECTION: Section = Section {
     rows: &[
         MODE.row,
         RETURNED_WITHIN.row,
+        OOM_GROUP.row,
         SCOPE.row,
         POOL.row,
         FOUND_POOLS.row,
@@ -82,6 +88,7 @@ pub(in crate::config) fn read(reader: &Reader<'_>, document: &DeTable<'_>) -> Se
         growth: growth::read(&file.inner(&GROWTH, &growth::SECTION)),
         budget: budget::read(&file.inner(&BUDGET, &budget::SECTION)),
         returned_within_ns: returned_within.value.0,
+        oom_group: file.get(&OOM_GROUP).value,
         protect,
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct Case {
     pub(super) sent_ns: Option<u64>,
     pub(super) ended_ns: Option<u64>,
     pub(super) was_killed: bool,
+    /// A kill takes its whole cgroup.
+    pub(super) as_one: bool,
 }
 
 impl Case {

@@ -98,6 +98,9 @@ pub struct Figures {
     /// Signals that it has a handler for and does not block: bit N-1 for signal N.
     #[serde(default)]
     pub caught: Option<u64>,
+    /// Whether the kernel's OOM killer takes its cgroup as one (`memory.oom.group`).
+    #[serde(default)]
+    pub as_one: Option<bool>,
 }
 
 /// What became of an fd table.

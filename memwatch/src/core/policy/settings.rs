@@ -29,6 +29,8 @@ pub struct Settings {
     pub budget: Budget,
     /// How long the next kill waits for the memory of the last one.
     pub returned_within_ns: u64,
+    /// Whether a kill takes the victim's whole cgroup where `memory.oom.group` says so.
+    pub oom_group: bool,
 }
 
 /// Whether commands are carried out.

@@ -1,10 +1,11 @@
 //! `/proc/self/mountinfo`: where the cgroup hierarchies are mounted.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
 
 use crate::core::fact::Hierarchy;
+use crate::enrich::proc::scan_cgroups;
 
 /// A mounted cgroup hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +68,18 @@ fn unescaped(text: &[u8]) -> PathBuf {
 #[must_use]
 pub fn widest(mounts: &[Mount], hierarchy: Hierarchy) -> Option<&Mount> {
     mounts.iter().filter(|mount| mount.hierarchy == Some(hierarchy)).min_by_key(|mount| depth(&mount.root))
+}
+
+/// The folder of the cgroup that says most of a process, by the text of its `/proc/PID/cgroup`; `None` for the root, and
+/// where it is not mounted here.
+#[must_use]
+pub fn folder_of(mounts: &[Mount], memberships: &[u8]) -> Option<PathBuf> {
+    let (hierarchy, path) = scan_cgroups(memberships).ok()?.telling_path()?;
+    let mount = widest(mounts, hierarchy)?;
+    // Within a cgroup namespace both may start with `/..`.
+    let below = Path::new(OsStr::from_bytes(path)).strip_prefix(&mount.root).ok()?;
+    let is_plain = |part| matches!(part, Component::Normal(_));
+    (below.components().next().is_some() && below.components().all(is_plain)).then(|| mount.point.join(below))
 }
 
 /// How far below the root of the reader's cgroup namespace a path lies; negative above it.

@@ -32,7 +32,13 @@ impl Engine {
         scope: Option<usize>,
         out: &mut Outbox,
     ) {
-        let decision = self.record(now_ns, proposal, key, signal, out);
+        let as_one = self.settings.oom_group
+            && self.world.get(key).is_some_and(|member| member.figures().as_one == Some(true));
+        let gravity = match proposal.gravity {
+            Gravity::Kill if as_one => Gravity::KillCgroup,
+            Gravity::Graceful | Gravity::Kill | Gravity::KillCgroup => proposal.gravity,
+        };
+        let decision = self.record(now_ns, &Proposal { gravity, ..*proposal }, key, signal, out);
         let Some(member) = self.world.get(key) else { return };
         let pool = member.pool;
         let settings = pool.and_then(|pool| pool_settings(&self.settings, pool));
@@ -54,6 +60,7 @@ impl Engine {
             sent_ns: None,
             ended_ns: None,
             was_killed: false,
+            as_one,
         };
         if before.is_some() && self.settings.mode == Mode::Enforce {
             let pool = pool.and_then(|pool| pool.entry);
@@ -103,6 +110,7 @@ impl Engine {
             sent_ns: done.then_some(now_ns),
             ended_ns: None,
             was_killed: done && is_kill,
+            as_one: false,
         };
         if done {
             self.cases.push(case);
@@ -266,9 +274,8 @@ fn send(case: &mut Case, now_ns: u64, out: &mut Outbox) {
         }
         Gravity::Kill => kill(case, now_ns, out),
         Gravity::KillCgroup => {
-            case.was_killed = true;
-            case.stage = Stage::Killed { until_ns: now_ns + KILL_DEADLINE_NS };
-            out.commands.push(Command::KillCgroup { decision, key });
+            case.as_one = true;
+            kill(case, now_ns, out);
         }
     }
 }
@@ -283,5 +290,9 @@ fn kill(case: &mut Case, now_ns: u64, out: &mut Outbox) {
     case.was_killed = true;
     case.stage = Stage::Killed { until_ns: now_ns + KILL_DEADLINE_NS };
     let (decision, key) = (case.decision.id, case.decision.key);
-    out.commands.push(Command::Send { decision, key, signal: Signal::KILL });
+    out.commands.push(if case.as_one {
+        Command::KillCgroup { decision, key }
+    } else {
+        Command::Send { decision, key, signal: Signal::KILL }
+    });
 }

@@ -465,3 +465,21 @@ fn a_master_outside_of_any_pool_is_stopped_over_too() {
     assert_eq!(sim.sent().len(), 5);
     assert!(warnings(&sim).iter().any(|warning| matches!(warning, Warning::Stopped { .. })));
 }
+
+#[test]
+fn a_kill_takes_the_cgroup_where_the_kernel_s_would_and_it_is_asked_for() {
+    for (asked_for, left) in [(true, 0), (false, 3)] {
+        let mut settings = settings();
+        settings.pools[0].hard = Some(150 * MIB);
+        settings.oom_group = asked_for;
+        let mut sim = Sim::new(settings, 100_000 * MIB).with_pool(3, 100 * MIB);
+        sim.of(12).private = 200 * MIB;
+        for fake in sim.processes.values_mut() {
+            fake.who.cgroup = Some("/pool".into());
+        }
+        let all: Vec<_> = sim.processes.values().map(|fake| fake.who.key.tgid).collect();
+        sim.as_one.extend(all);
+        sim.run(5);
+        assert_eq!(sim.processes.len(), left, "{asked_for}: {:?}", sim.said);
+    }
+}

@@ -36,6 +36,8 @@ pub(super) struct Sim {
     pub(super) refused: BTreeSet<u32>,
     /// Process ids without a handler for any signal.
     pub(super) deaf: BTreeSet<u32>,
+    /// Whose cgroup has `memory.oom.group` set.
+    pub(super) as_one: BTreeSet<u32>,
     /// Executables of all that ever ran.
     pub(super) started: BTreeMap<ProcessKey, Option<String>>,
     /// Workers of the pool at each decision about one of them: those not yet told to leave, this one included.
@@ -107,6 +109,7 @@ pub(super) fn settings() -> Settings {
         protect: Protect::default(),
         budget: Budget { kills: 100, window_ns: 60 * SECOND, cool_down_ns: 60 * SECOND },
         returned_within_ns: 2 * SECOND,
+        oom_group: false,
     }
 }
 
@@ -121,6 +124,7 @@ impl Sim {
             said: Vec::new(),
             refused: BTreeSet::new(),
             deaf: BTreeSet::new(),
+            as_one: BTreeSet::new(),
             started: BTreeMap::new(),
             alive_at_decision: Vec::new(),
             out: Outbox::default(),
@@ -198,7 +202,8 @@ impl Sim {
             Command::Measure(key) => match self.processes.get(&key) {
                 Some(fake) => {
                     let caught = self.deaf.contains(&key.tgid).then_some(0);
-                    let figures = Figures { caught, ..figures(fake) };
+                    let as_one = self.as_one.contains(&key.tgid).then_some(true);
+                    let figures = Figures { caught, as_one, ..figures(fake) };
                     self.feed(Input::Figures { key, figures });
                 }
                 None => self.feed(Input::Unreadable(key)),
@@ -278,5 +283,6 @@ fn figures(fake: &Fake) -> Figures {
         swap: Some(0),
         idle: Some(false),
         caught: None,
+        as_one: None,
     }
 }
