@@ -154,6 +154,26 @@ pub struct Identity {
     pub unit: Option<String>,
 }
 
+impl Identity {
+    /// A process of which nothing else is known.
+    #[must_use]
+    pub const fn unknown(key: ProcessKey) -> Self {
+        Self {
+            key,
+            parent_tgid: None,
+            comm: Vec::new(),
+            uid: None,
+            exe: None,
+            args: Vec::new(),
+            cgroup_id: None,
+            cgroup_path: None,
+            cgroup_hierarchy: None,
+            container: None,
+            unit: None,
+        }
+    }
+}
+
 /// An event and the processes it speaks of.
 #[derive(Clone, Debug)]
 pub struct Fact {

@@ -40,17 +40,12 @@ pub(super) fn read(
     cgroup_id: Option<u64>,
 ) -> Result<Identity, ReadError> {
     let mut identity = Identity {
-        key: ProcessKey { tgid: dir.tgid(), start_ns: stat.start_ns },
         parent_tgid: Some(stat.parent_pid),
         comm: stat.comm,
         uid: Some(dir.status()?.uid),
         exe: dir.exe().map(|exe| exe.path),
         args: dir.cmdline()?,
-        cgroup_id: None,
-        cgroup_path: None,
-        cgroup_hierarchy: None,
-        container: None,
-        unit: None,
+        ..Identity::unknown(ProcessKey { tgid: dir.tgid(), start_ns: stat.start_ns })
     };
     places.by_memberships(&dir.cgroups()?, cgroup_id).put(&mut identity);
     Ok(identity)

@@ -52,19 +52,7 @@ pub(crate) fn identity() -> Identity {
 
 /// A process of which nothing but its pid and name is known.
 pub(super) fn stranger(tgid: u32, comm: &[u8]) -> Identity {
-    Identity {
-        key: ProcessKey { tgid, start_ns: 0 },
-        parent_tgid: None,
-        comm: comm.to_vec(),
-        uid: None,
-        exe: None,
-        args: Vec::new(),
-        cgroup_id: None,
-        cgroup_path: None,
-        cgroup_hierarchy: None,
-        container: None,
-        unit: None,
-    }
+    Identity { comm: comm.to_vec(), ..Identity::unknown(ProcessKey { tgid, start_ns: 0 }) }
 }
 
 fn rlimit() -> Rlimit {

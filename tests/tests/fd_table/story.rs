@@ -182,17 +182,13 @@ fn identity(pid: u32, who: &Who) -> Identity {
         _ => None,
     });
     Identity {
-        key: ProcessKey { tgid: pid, start_ns: start(pid) },
         parent_tgid: Some(1),
         comm: who.comm.clone().into_bytes(),
         uid: Some(0),
         exe: who.exe.clone().map(String::into_bytes),
-        args: Vec::new(),
-        cgroup_id: None,
-        cgroup_path: None,
-        cgroup_hierarchy: None,
         container: runtime.map(|runtime| Container { id: "ab".repeat(32), runtime, pod_uid: None }),
         unit: who.unit.clone(),
+        ..Identity::unknown(ProcessKey { tgid: pid, start_ns: start(pid) })
     }
 }
 

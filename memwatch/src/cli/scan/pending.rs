@@ -48,17 +48,8 @@ mod tests {
         std::fs::write(folder.join("a.service"), "[Service]\nLimitNOFILE=1000:2000\n").unwrap();
         let proc = ProcFs::open(Path::new("/proc")).unwrap();
         let process = |start_ns, unit: &str| Identity {
-            key: ProcessKey { tgid: 1, start_ns },
-            parent_tgid: None,
-            comm: Vec::new(),
-            uid: None,
-            exe: None,
-            args: Vec::new(),
-            cgroup_id: None,
-            cgroup_path: None,
-            cgroup_hierarchy: None,
-            container: None,
             unit: Some(unit.to_owned()),
+            ..Identity::unknown(ProcessKey { tgid: 1, start_ns })
         };
         let mut pending = Pending::new(&proc, &root);
         let found = pending.soft(&process(1, "a.service"));

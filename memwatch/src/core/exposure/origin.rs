@@ -101,21 +101,14 @@ mod tests {
 
     fn process(container: Option<&str>) -> Identity {
         Identity {
-            key: ProcessKey { tgid: 100, start_ns: 7 },
             parent_tgid: Some(50),
             comm: b"server".to_vec(),
-            uid: None,
-            exe: None,
-            args: Vec::new(),
-            cgroup_id: None,
-            cgroup_path: None,
-            cgroup_hierarchy: None,
             container: container.map(|id| Container {
                 id: id.to_owned(),
                 runtime: Some("containerd"),
                 pod_uid: None,
             }),
-            unit: None,
+            ..Identity::unknown(ProcessKey { tgid: 100, start_ns: 7 })
         }
     }
 

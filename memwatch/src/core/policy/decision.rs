@@ -18,6 +18,13 @@ pub enum Gravity {
     KillCgroup,
 }
 
+impl Gravity {
+    /// Of a signal to one process.
+    pub(super) fn of(signal: Signal) -> Self {
+        if signal == Signal::KILL { Self::Kill } else { Self::Graceful }
+    }
+}
+
 /// The finding behind a decision, with its numbers: bytes and nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(tag = "cause", rename_all = "snake_case")]

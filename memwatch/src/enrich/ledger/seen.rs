@@ -87,17 +87,11 @@ impl Seen {
     /// A process of which only this event is known.
     pub(super) fn identity(&self) -> Identity {
         Identity {
-            key: self.key(),
             parent_tgid: self.parent_tgid,
             comm: self.comm().to_vec(),
             uid: Some(self.uid),
-            exe: None,
-            args: Vec::new(),
             cgroup_id: self.cgroup_id,
-            cgroup_path: None,
-            cgroup_hierarchy: None,
-            container: None,
-            unit: None,
+            ..Identity::unknown(self.key())
         }
     }
 

@@ -36,17 +36,11 @@ impl Case {
     fn fact(&self, time_ns: u64, table: FdTable) -> Fact {
         let key = ProcessKey { tgid: 100, start_ns: 7 };
         let process = Arc::new(Identity {
-            key,
             parent_tgid: Some(1),
             comm: b"main".to_vec(),
             uid: Some(0),
             exe: Some(self.exe.as_bytes().to_vec()),
-            args: Vec::new(),
-            cgroup_id: None,
-            cgroup_path: None,
-            cgroup_hierarchy: None,
-            container: None,
-            unit: None,
+            ..Identity::unknown(key)
         });
         let header = Header {
             time_ns,

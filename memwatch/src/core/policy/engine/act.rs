@@ -91,7 +91,7 @@ impl Engine {
             rule: name,
             entry: Some(entry),
             cause,
-            gravity: if is_kill { Gravity::Kill } else { Gravity::Graceful },
+            gravity: Gravity::of(signal),
             among: Among::One(key),
             wanted: 1,
             idle_first: false,

@@ -39,11 +39,7 @@ impl Rule for FdTable {
                     touched: table.touched,
                     bound,
                 },
-                gravity: if rule.signal == crate::core::policy::Signal::KILL {
-                    Gravity::Kill
-                } else {
-                    Gravity::Graceful
-                },
+                gravity: Gravity::of(rule.signal),
                 among: Among::One(key),
                 wanted: 1,
                 idle_first: false,

@@ -28,11 +28,7 @@ impl Rule for ProcessLimit {
                 rule: NAME,
                 entry: Some(entry),
                 cause: Cause::WorkerLimit { bytes, limit: limit.bytes },
-                gravity: if limit.signal == crate::core::policy::Signal::KILL {
-                    Gravity::Kill
-                } else {
-                    Gravity::Graceful
-                },
+                gravity: Gravity::of(limit.signal),
                 among: Among::One(key),
                 wanted: 1,
                 idle_first: false,

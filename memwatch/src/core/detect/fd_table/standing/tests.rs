@@ -8,17 +8,12 @@ const HUGE: u64 = (1 << 30) - 8;
 
 fn process(exe: &str, args: &[&str]) -> Arc<Identity> {
     Arc::new(Identity {
-        key: ProcessKey { tgid: 100, start_ns: 7 },
         parent_tgid: Some(1),
         comm: b"main".to_vec(),
         uid: Some(0),
         exe: Some(exe.into()),
         args: args.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
-        cgroup_id: None,
-        cgroup_path: None,
-        cgroup_hierarchy: None,
-        container: None,
-        unit: None,
+        ..Identity::unknown(ProcessKey { tgid: 100, start_ns: 7 })
     })
 }
 
