@@ -23,7 +23,17 @@ impl Sleeper {
     }
 
     fn run(command: &mut Command) -> (Self, ProcessKey) {
-        let child = command.stdin(Stdio::null()).spawn().unwrap();
+        command.stdin(Stdio::null());
+        let child = loop {
+            match command.spawn() {
+                Ok(child) => break child,
+                // A child that another test forked holds a copied program open for writing until it runs its own.
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                    std::thread::yield_now()
+                }
+                Err(error) => panic!("{error}"),
+            }
+        };
         let key = key_of(child.id());
         (Self(child), key)
     }
