@@ -4,6 +4,7 @@ pub mod audit;
 pub mod detect;
 pub mod exposure;
 pub mod fact;
+pub mod origin;
 pub mod pattern;
 pub mod policy;
 pub(crate) mod quantity;

@@ -13,6 +13,7 @@ pub mod container;
 pub mod identify;
 pub mod ledger;
 pub mod memory_cgroups;
+pub mod origins;
 pub mod pages;
 mod place;
 pub mod proc;

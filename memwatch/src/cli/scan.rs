@@ -1,7 +1,6 @@
 //! `memwatch scan`: what is on the host already, read from `/proc` alone.
 
 mod look;
-mod origins;
 mod pending;
 mod select;
 mod walk;

@@ -1,17 +1,16 @@
 //! What a scan finds: processes whose memory follows from a descriptor limit, or would after their next start.
 
 mod kin;
-mod origin;
 
 use std::sync::Arc;
 
 use memwatch_ebpf::table::kernel_bytes;
 
-use super::detect::fd_table::standing::{Expectation, Limits};
+use super::detect::fd_table::standing::Expectation;
 use super::detect::fd_table::{Confidence, Finding, Reason};
 use super::fact::{Identity, ProcessKey};
+use super::origin::{Limits, Origin};
 pub use kin::Kin;
-pub use origin::{Holder, Origin, origin};
 
 /// One process at risk.
 #[derive(Clone, Debug)]
@@ -66,6 +65,14 @@ impl Risk {
 }
 
 impl Exposure {
+    /// Notes where the limits come from: the advice says so.
+    pub fn set_origin(&mut self, origin: Option<Origin>) {
+        if let Risk::Table { finding, .. } = &mut self.risk {
+            finding.set_origin(origin.clone());
+        }
+        self.origin = origin;
+    }
+
     /// Bytes that it costs or may come to cost: all that is mapped, or would be, and the kernel's own table.
     #[must_use]
     pub fn at_risk(&self) -> u64 {
@@ -116,7 +123,9 @@ impl Exposure {
     pub fn advice(&self) -> String {
         match &self.risk {
             Risk::Table { finding, .. } => finding.advice.clone(),
-            Risk::Expected { expectation, limit, .. } => expectation.advice(&self.process, *limit),
+            Risk::Expected { expectation, limit, .. } => {
+                expectation.advice(&self.process, *limit, self.origin.as_ref())
+            }
             Risk::Kernel => {
                 "find the open descriptors in /proc/PID/fd, close those that leak, and restart the process"
                     .to_owned()

@@ -123,6 +123,12 @@ impl Ledger {
         self.live.values()
     }
 
+    /// Where processes are read from.
+    #[must_use]
+    pub const fn proc(&self) -> &ProcFs {
+        &self.proc
+    }
+
     /// The cgroups, for filters and reports.
     #[must_use]
     pub fn cgroups(&self) -> &CgroupTree {

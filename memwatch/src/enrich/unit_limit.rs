@@ -68,6 +68,12 @@ impl UnitLimits {
         Self { root: root.to_owned(), units: HashMap::new(), manager: None }
     }
 
+    /// Forgets what was read: files change.
+    pub fn forget(&mut self) {
+        self.units.clear();
+        self.manager = None;
+    }
+
     /// What a start of a process's service gives it: its own setting, or the manager's for all; `None` for what is no
     /// service of the system, and where no file says.
     pub fn of_service(&mut self, process: &Identity) -> Option<(&UnitLimit, Whose)> {

@@ -6,6 +6,7 @@ mod body;
 mod exposure;
 mod finding;
 mod line;
+mod origin;
 mod process;
 
 use memwatch_ebpf::abi::event::Kind;

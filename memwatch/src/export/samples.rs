@@ -8,10 +8,11 @@ use memwatch_ebpf::abi::state::{Counters, LEARNED_READ, Learned};
 use memwatch_ebpf::table::Fit;
 use zerocopy::FromZeros;
 
-use crate::core::detect::fd_table::standing::{Expectation, Limits};
+use crate::core::detect::fd_table::standing::Expectation;
 use crate::core::detect::fd_table::{Confidence, Finding, Reason, Source, State};
-use crate::core::exposure::{Exposure, Origin, Risk};
+use crate::core::exposure::{Exposure, Risk};
 use crate::core::fact::{Body, Container, Event, Fact, Hierarchy, Identity, ProcessKey};
+use crate::core::origin::{Limits, Origin};
 
 /// 2023-11-14T22:13:20Z.
 pub(super) const BOOT_UNIX_NS: u64 = 1_700_000_000_000_000_000;
@@ -221,6 +222,7 @@ pub(super) fn finding() -> Finding {
             Reason { code: "exact_length", text: "the length is N x 8".into() },
             Reason { code: "inherited", text: "an ancestor read the limit".into() },
         ],
+        origin: None,
         advice: "set max-fd = 1048576 in the uWSGI configuration".into(),
         last: false,
     }

@@ -19,6 +19,7 @@ use crate::core::fact::{Body, ProcessKey};
 use crate::decode::decode;
 use crate::enrich::cgroup::hierarchy_of;
 use crate::enrich::ledger::Ledger;
+use crate::enrich::origins::Origins;
 use crate::export::{Exporter, Summary, TopCgroup, TopProcess};
 use crate::probe::attach::{Probe, ProbeError};
 use crate::sys::boot_ns;
@@ -41,6 +42,7 @@ pub enum Outcome {
 pub struct Pipeline {
     ledger: Ledger,
     detector: FdTables,
+    origins: Origins,
     filter: Filter,
     exporter: Option<Box<dyn Exporter>>,
     outcome: Outcome,
@@ -77,6 +79,7 @@ impl Pipeline {
         outcome: Outcome,
     ) -> Self {
         Self {
+            origins: Origins::new(ledger.proc()),
             ledger,
             detector,
             filter,
@@ -134,6 +137,14 @@ impl Pipeline {
         let kind = event.body.kind();
         let fact = self.ledger.attribute(event);
         self.filter.learn(&fact);
+        if let Some(learned) = self.detector.lacks_origin(&fact)
+            && self.filter.matches(&fact.process)
+        {
+            // Once for each process, and so soon that it has hardly ended.
+            let proc = self.ledger.proc();
+            let origin = self.origins.of_learned(proc, &fact.process, learned, boot_ns());
+            self.detector.set_origin(&fact, origin);
+        }
         self.detector.take(&fact, &mut self.found);
         // An OOM kill is the victim's, also when it was memwatch's own request that triggered it.
         let is_own = fact.event.header.tgid == std::process::id() && kind != Kind::OomKill;

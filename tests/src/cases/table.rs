@@ -249,7 +249,11 @@ fn floor() -> anyhow::Result<()> {
 fn advice() -> anyhow::Result<()> {
     let run = table(ANY, &[])?.succeeded()?;
     let line = finding(&run)?;
-    ensure!(!line.text("advice")?.is_empty(), "no advice: {line}");
+    // The tracer started it, under a limit that nobody above it has.
+    line.expect(&[("limit_origin", "inherited".into()), ("limit_origin_comm", "memwatch".into())])?;
+    let advice = line.text("advice")?;
+    let origin = format!("inherited from process {} (memwatch)", line.number("limit_origin_pid")?);
+    ensure!(advice.contains(&origin), "the advice does not name the limit's origin: {line}");
     ensure!(["high", "medium", "low"].contains(&line.text("confidence")?), "no confidence: {line}");
     let reasons = line.get("reasons").and_then(|reasons| reasons.as_array()).map_or(0, Vec::len);
     ensure!(reasons > 0, "no reasons: {line}");

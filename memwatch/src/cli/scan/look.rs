@@ -8,10 +8,11 @@ use anyhow::Context;
 use memwatch_ebpf::table::kernel_bytes;
 
 use super::pending::Pending;
-use crate::core::detect::fd_table::standing::{Area, Areas, Expectation, Limits, is_known};
+use crate::core::detect::fd_table::standing::{Area, Areas, Expectation, is_known};
 use crate::core::detect::fd_table::{Confidence, region_floor};
 use crate::core::exposure::{Exposure, Risk};
 use crate::core::fact::Identity;
+use crate::core::origin::Limits;
 use crate::enrich::identify::Identifier;
 use crate::enrich::proc::{LineBuffer, ProcFs, ProcessDir, ReadError, SmapsLine, Status};
 use crate::export::scan::Unread;

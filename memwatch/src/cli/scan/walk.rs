@@ -10,9 +10,9 @@ use anyhow::{Context, ensure};
 
 use super::Filters;
 use super::look::{Look, Seen};
-use super::origins::Origins;
 use super::select::{Within, pids};
 use crate::core::exposure::{Exposure, Kin, Risk};
+use crate::enrich::origins::Origins;
 use crate::enrich::proc::{ProcFs, ReadError};
 use crate::export::scan::Unread;
 
@@ -64,9 +64,10 @@ pub(super) fn walk(filters: &Filters) -> anyhow::Result<Walked> {
         filters.cgroup.as_deref().unwrap_or(Path::new("/"))
     );
     once_per_server(&mut walked.exposures, &kin, &with_table);
-    let mut origins = Origins::new(&proc)?;
+    let mut origins = Origins::new(&proc);
     for exposure in &mut walked.exposures {
-        exposure.origin = origins.of(&exposure.process, exposure.limits);
+        let origin = origins.of(&proc, &exposure.process, exposure.limits);
+        exposure.set_origin(origin);
     }
     Ok(walked)
 }

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use memwatch_ebpf::abi::event::{self, TABLE_FAILED, TABLE_TOUCHED};
+use memwatch_ebpf::abi::state::Learned;
 use memwatch_ebpf::table::Fit;
 
 pub use finding::{Confidence, Finding, Reason, Source, State};
@@ -26,6 +27,7 @@ use process::{Process, Region};
 use programs::Program;
 
 use crate::core::fact::{Body, Fact, Identity, ProcessKey};
+use crate::core::origin::Origin;
 
 /// Processes kept at once. The one heard of least recently gives way, and is counted.
 pub const PROCESSES_MAX: usize = 4096;
@@ -84,6 +86,20 @@ impl FdTables {
         }
     }
 
+    /// The limit in a fact that will be reported, whose origin was not asked for yet: [`FdTables::set_origin`] tells it, best
+    /// before the fact is taken in.
+    #[must_use]
+    pub fn lacks_origin<'a>(&self, fact: &'a Fact) -> Option<&'a Learned> {
+        let Body::FdTable(table) = &fact.event.body else { return None };
+        let is_asked = self.processes.get(&key_of(fact)).is_some_and(|process| process.origin.is_some());
+        (!is_asked && weight(table) >= self.min_table).then_some(&table.learned)
+    }
+
+    /// Notes where the limits of a fact's process come from, for all its findings.
+    pub fn set_origin(&mut self, fact: &Fact, origin: Option<Origin>) {
+        self.process(fact).origin = Some(origin);
+    }
+
     /// Processes of which something is kept.
     #[must_use]
     pub fn tracked(&self) -> usize {
@@ -102,8 +118,7 @@ impl FdTables {
         let source = Source::from_number(table.source)?;
         let process = self.process(fact);
         let region = process.note(fact.event.header.time_ns, table);
-        let weight = if table.state == TABLE_FAILED { table.length } else { table.total };
-        if weight < min_table {
+        if weight(table) < min_table {
             return None;
         }
         let id = process.id(table.ordinal, next_id);
@@ -184,6 +199,7 @@ fn explain(sight: Sight<'_>, region: &Region, process: &Process, id: u64) -> Fin
     let Sight { table, fit, source, .. } = sight;
     let program = Program::of(sight.process);
     let state = state_of(table);
+    let origin = process.origin.clone().flatten();
     let (confidence, reasons) =
         signs::weigh(&signs::Evidence { table, fit, state, region, process, program });
     Finding {
@@ -204,10 +220,16 @@ fn explain(sight: Sight<'_>, region: &Region, process: &Process, id: u64) -> Fin
         ordinal: table.ordinal,
         confidence,
         reasons,
-        advice: advice::advise(sight.process, program, table),
+        advice: advice::advise(sight.process, program, origin.as_ref(), table),
+        origin,
         learned_by: sight.learned_by,
         last: false,
     }
+}
+
+/// Bytes by which a table is reported or not.
+const fn weight(table: &event::FdTable) -> u64 {
+    if table.state == TABLE_FAILED { table.length } else { table.total }
 }
 
 fn ancestor(fact: &Fact, table: &event::FdTable) -> Option<Arc<Identity>> {

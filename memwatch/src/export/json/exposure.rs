@@ -2,11 +2,20 @@
 
 use super::Json;
 use super::line::Line;
+use super::origin;
 use super::process;
-use crate::core::exposure::{Exposure, Origin, Risk};
+use crate::core::exposure::{Exposure, Risk};
 use crate::export::schema::{Name, fields};
 use crate::export::subject::known;
 use crate::export::words;
+
+const ORIGIN: origin::Keys = origin::Keys {
+    origin: &fields::EXPOSURE_ORIGIN,
+    unit: &fields::EXPOSURE_ORIGIN_UNIT,
+    file: &fields::EXPOSURE_ORIGIN_FILE,
+    pid: &fields::EXPOSURE_ORIGIN_PID,
+    comm: &fields::EXPOSURE_ORIGIN_COMM,
+};
 
 impl Json {
     /// Appends what a scan found of a process.
@@ -20,7 +29,7 @@ impl Json {
         line.maybe(&fields::EXPOSURE_SOFT, known(exposure.limits.soft, u64::MAX));
         line.maybe(&fields::EXPOSURE_HARD, known(exposure.limits.hard, u64::MAX));
         if let Some(from) = &exposure.origin {
-            origin(&mut line, from);
+            origin::write(&mut line, &ORIGIN, from);
         }
         line.maybe(&fields::EXPOSURE_KERNEL_SLOTS, exposure.kernel_slots);
         line.maybe(&fields::EXPOSURE_KERNEL, exposure.kernel_bytes());
@@ -55,23 +64,5 @@ fn risk(line: &mut Line<'_>, exposure: &Exposure) {
             line.word(&fields::EXPOSURE_PROGRAM, expectation.program());
         }
         Risk::Kernel => {}
-    }
-}
-
-fn origin(line: &mut Line<'_>, origin: &Origin) {
-    line.word(&fields::EXPOSURE_ORIGIN, origin.as_str());
-    match origin {
-        Origin::Setting { unit, file } => {
-            if let Some(unit) = unit {
-                line.text(&fields::EXPOSURE_ORIGIN_UNIT, unit.as_bytes());
-            }
-            line.text(&fields::EXPOSURE_ORIGIN_FILE, file.as_bytes());
-        }
-        Origin::Runtime { from, name: _ } => line.maybe(&fields::EXPOSURE_ORIGIN_PID, *from),
-        Origin::Inherited { from, comm } => {
-            line.number(&fields::EXPOSURE_ORIGIN_PID, *from);
-            line.text(&fields::EXPOSURE_ORIGIN_COMM, comm);
-        }
-        Origin::Own => {}
     }
 }

@@ -3,10 +3,19 @@
 use memwatch_ebpf::abi::state::Learned;
 
 use super::line::Line;
+use super::origin;
 use crate::core::detect::fd_table::Finding;
 use crate::export::schema::fields;
 use crate::export::subject::known;
 use crate::export::words;
+
+const ORIGIN: origin::Keys = origin::Keys {
+    origin: &fields::TABLE_ORIGIN,
+    unit: &fields::TABLE_ORIGIN_UNIT,
+    file: &fields::TABLE_ORIGIN_FILE,
+    pid: &fields::TABLE_ORIGIN_PID,
+    comm: &fields::TABLE_ORIGIN_COMM,
+};
 
 pub(super) fn write(line: &mut Line<'_>, finding: &Finding) {
     line.number(&fields::TABLE_ID, finding.id);
@@ -26,6 +35,9 @@ pub(super) fn write(line: &mut Line<'_>, finding: &Finding) {
     line.word(&fields::TABLE_CONFIDENCE, finding.confidence.as_str());
     line.texts(&fields::TABLE_REASONS, finding.reasons.iter().map(|reason| reason.code));
     line.texts(&fields::TABLE_REASON_TEXTS, finding.reasons.iter().map(|reason| &reason.text));
+    if let Some(from) = &finding.origin {
+        origin::write(line, &ORIGIN, from);
+    }
     line.text(&fields::TABLE_ADVICE, finding.advice.as_bytes());
     let Learned { time_ns, tgid, tid, how, forks, limit: _ } = finding.learned;
     if let Some(how) = words::learned(how) {

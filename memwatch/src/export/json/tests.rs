@@ -105,6 +105,9 @@ fn lines() -> Vec<(Name, Map<String, Value>)> {
     lines.push((Name::Of(Kind::FdTable), finding_line(&refused)));
     lines.push((Name::Of(Kind::FdTable), finding_line(&samples::finding())));
     for exposure in samples::exposures() {
+        let mut found = samples::finding();
+        found.set_origin(exposure.origin.clone());
+        lines.push((Name::Of(Kind::FdTable), finding_line(&found)));
         let mut out = Vec::new();
         exporter().exposure(&exposure, &mut out);
         lines.push((Name::Exposure, parsed(&out)));

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::Report;
-use crate::core::exposure::{Exposure, Origin, Risk};
+use crate::core::exposure::{Exposure, Risk};
 use crate::core::quantity::{Bytes, Limit};
 use crate::export::escape;
 use crate::export::table::layout::{Layout, Paint, cut};
@@ -94,27 +94,9 @@ fn arithmetic(exposure: &Exposure) -> Option<String> {
 
 fn limit(exposure: &Exposure) -> String {
     let (soft, hard) = (Limit(exposure.limits.soft), Limit(exposure.limits.hard));
-    let from = match &exposure.origin {
-        None => "origin not known".to_owned(),
-        Some(Origin::Setting { unit: Some(unit), file }) => {
-            format!("LimitNOFILE of {} in {}", shown(unit.as_bytes()), shown(file.as_bytes()))
-        }
-        Some(Origin::Setting { unit: None, file }) => {
-            format!("DefaultLimitNOFILE in {}", shown(file.as_bytes()))
-        }
-        Some(Origin::Runtime { name, from }) => {
-            let name = name.unwrap_or("the container runtime");
-            match from {
-                Some(pid) => format!("handed on by {name}, whose process {pid} has the same"),
-                None => format!("set by {name} for this container"),
-            }
-        }
-        Some(Origin::Inherited { from, comm }) => {
-            format!("inherited from process {from} ({}), the eldest ancestor that has it", shown(comm))
-        }
-        Some(Origin::Own) => {
-            "set by the process itself or by what started it: its parent has another".to_owned()
-        }
-    };
+    let from = exposure
+        .origin
+        .as_ref()
+        .map_or_else(|| "origin not known".to_owned(), |origin| shown(origin.in_words().as_bytes()));
     format!("soft {soft}, hard {hard}: {from}")
 }

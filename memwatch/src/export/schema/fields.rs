@@ -159,6 +159,11 @@ fields! {
     TABLE_CONFIDENCE: "memwatch.fd_table.confidence" Text "" only(Kind::FdTable) => "`high`, `medium` or `low`.";
     TABLE_REASONS: "memwatch.fd_table.reasons" Texts "" only(Kind::FdTable) => "Signs for and against the finding, as codes that do not change.";
     TABLE_REASON_TEXTS: "memwatch.fd_table.reason_texts" Texts "" only(Kind::FdTable) => "The same signs in words, in the same order.";
+    TABLE_ORIGIN: "memwatch.fd_table.limit_origin" Text "" only(Kind::FdTable) => "Where the limits of the process come from: `unit` (LimitNOFILE of its unit), `manager` (DefaultLimitNOFILE), `container_runtime`, `inherited` (an ancestor has the same) or `own` (its parent has others). Left out when it cannot be told, as when they were changed since.";
+    TABLE_ORIGIN_UNIT: "memwatch.fd_table.limit_origin_unit" Text "" only(Kind::FdTable) => "The unit whose setting it is.";
+    TABLE_ORIGIN_FILE: "memwatch.fd_table.limit_origin_file" Text "" only(Kind::FdTable) => "The file that holds the setting.";
+    TABLE_ORIGIN_PID: "memwatch.fd_table.limit_origin_pid" Integer "" only(Kind::FdTable) => "The eldest ancestor with the same limits, or the process of the runtime that handed its own on.";
+    TABLE_ORIGIN_COMM: "memwatch.fd_table.limit_origin_comm" Text "" only(Kind::FdTable) => "Name of that ancestor.";
     TABLE_ADVICE: "memwatch.fd_table.advice" Text "" only(Kind::FdTable) => "What to do about it.";
     TABLE_LEARNED_HOW: "memwatch.fd_table.learned_how" Text "" only(Kind::FdTable) => "`read`, `set` or `read_hard` (the hard limit that came along).";
     TABLE_LEARNED_NS: "memwatch.fd_table.learned_boot_ns" Integer "ns" only(Kind::FdTable) => "When the limit was learned, on the boot clock.";

@@ -86,6 +86,9 @@ fn origin(finding: &Finding) -> String {
     if let Some(lag_ns) = finding.lag_ns {
         text += &format!(", {} before the memory was asked for", Nanos(lag_ns));
     }
+    if let Some(origin) = &finding.origin {
+        text += &format!("; {}", shown(origin.in_words().as_bytes()));
+    }
     text
 }
 

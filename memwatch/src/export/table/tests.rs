@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::core::detect::fd_table::{Reason, State};
 use crate::core::fact::Fact;
+use crate::core::origin::Origin;
 use crate::export::{escape, samples};
 
 fn table(width: usize, coloured: bool) -> Table {
@@ -136,6 +137,16 @@ fn a_refused_table_says_so() {
     (finding.state, finding.result, finding.last) = (State::Failed, -12, true);
     let shown = text(|out| table(130, false).finding(&finding, out));
     assert!(shown.contains("8.0 GiB refused with ENOMEM (high confidence, process ended)\n"), "{shown}");
+}
+
+#[test]
+fn the_limit_s_origin_is_told_and_harms_no_terminal() {
+    let mut finding = samples::finding();
+    finding.set_origin(Some(Origin::Inherited { from: 7, comm: b"\x1b[31mred".to_vec() }));
+    let shown = text(|out| table(200, false).finding(&finding, out));
+    let said = "inherited from process 7 (\\x1b[31mred), the eldest ancestor that has it";
+    assert_eq!(shown.matches(said).count(), 2, "under limit and in the advice: {shown}");
+    assert!(!shown.contains('\x1b'), "{shown}");
 }
 
 #[test]

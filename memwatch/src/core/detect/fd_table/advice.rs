@@ -5,19 +5,26 @@ use memwatch_ebpf::abi::state::LEARNED_SET;
 
 use super::programs::Program;
 use crate::core::fact::Identity;
+use crate::core::origin::Origin;
 use crate::core::quantity::Bytes;
 
 /// Limits worth proposing: the kernel's own default ceiling, what a busy server may need, what anything else needs.
 const PROPOSALS: [u64; 3] = [1 << 20, 1 << 16, 1024];
 
 /// Advice in one or two sentences for a process with this table, the latest of its tables.
-pub(super) fn advise(process: &Identity, program: Option<&Program>, table: &FdTable) -> String {
+pub(super) fn advise(
+    process: &Identity,
+    program: Option<&Program>,
+    origin: Option<&Origin>,
+    table: &FdTable,
+) -> String {
     let limit = table.learned.limit;
     let Some(proposal) = PROPOSALS.into_iter().find(|proposal| *proposal < limit) else {
         return format!("nothing to lower: a limit of {limit} is low already");
     };
     let gain = format!("{} instead of {}", Bytes(at(proposal, table)), Bytes(table.total.max(table.length)));
-    let lower = place(process, proposal);
+    let from = origin.map(|origin| format!(", {}", origin.in_words())).unwrap_or_default();
+    let lower = format!("lower the limit{from}: {}", place(process, proposal));
     let hard = if table.learned.how == LEARNED_SET {
         " The program sets its limit by itself: lower the hard limit as well as the soft one."
     } else {
@@ -26,14 +33,14 @@ pub(super) fn advise(process: &Identity, program: Option<&Program>, table: &FdTa
     let setting = program.and_then(|program| program.setting.as_ref().map(|setting| (program, setting)));
     if let Some((program, setting)) = setting {
         return format!(
-            "bound the table with {}'s {}: `{}` in {}; or lower the limit: {lower} ({gain}).{hard}",
+            "bound the table with {}'s {}: `{}` in {}; or {lower} ({gain}).{hard}",
             program.name, setting.name, setting.example, setting.place
         );
     }
     let note = program
         .and_then(|program| program.note.as_ref().map(|note| format!(" {}: {note}.", program.name)))
         .unwrap_or_default();
-    format!("lower the limit: {lower} ({gain}).{note}{hard}")
+    format!("{lower} ({gain}).{note}{hard}")
 }
 
 /// Bytes of all tables at another limit. What a table has over its slots (header, rounding) does not grow with the limit,

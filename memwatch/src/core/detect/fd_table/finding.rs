@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use memwatch_ebpf::abi::event::{SOURCE_BRK, SOURCE_MMAP, SOURCE_MREMAP};
+use memwatch_ebpf::abi::event::{FdTable, SOURCE_BRK, SOURCE_MMAP, SOURCE_MREMAP};
 use memwatch_ebpf::abi::state::Learned;
 use memwatch_ebpf::table::Fit;
 
+use super::advice;
+use super::programs::Program;
 use crate::core::fact::Identity;
+use crate::core::origin::Origin;
 
 /// Memory that holds one slot per possible descriptor, as far as is known at `time_ns`.
 ///
@@ -49,10 +52,28 @@ pub struct Finding {
     pub confidence: Confidence,
     /// What speaks for and against it, strongest signs in a fixed order.
     pub reasons: Vec<Reason>,
+    /// Where the limits of the process come from, as far as can be told.
+    pub origin: Option<Origin>,
     /// What a person can do about it.
     pub advice: String,
     /// Whether the process has ended and nothing more will be reported of it.
     pub last: bool,
+}
+
+impl Finding {
+    /// Notes where the limits of the process come from: the advice says so.
+    pub fn set_origin(&mut self, origin: Option<Origin>) {
+        let table = FdTable {
+            learned: self.learned,
+            length: self.bytes,
+            total: self.total_bytes,
+            overhead: self.overhead_bytes,
+            element: self.element_bytes,
+            ..FdTable::default()
+        };
+        self.advice = advice::advise(&self.process, Program::of(&self.process), origin.as_ref(), &table);
+        self.origin = origin;
+    }
 }
 
 /// The system call that asked for a region.

@@ -5,6 +5,7 @@ use memwatch_ebpf::abi::event::{CloseSweep, Exit, FdTable, TABLE_TOUCHED};
 use super::finding::{Finding, State};
 use super::signs;
 use crate::core::fact::Fact;
+use crate::core::origin::Origin;
 
 /// Regions remembered per process. A program has a handful of tables; one with more has none.
 const REGIONS_MAX: usize = 32;
@@ -31,6 +32,8 @@ pub(super) struct Process {
     pub(super) heard_ns: u64,
     /// Its latest run of closes.
     pub(super) sweep: Option<CloseSweep>,
+    /// Where its limits come from; the outer level tells whether that was asked.
+    pub(super) origin: Option<Option<Origin>>,
     /// Whether the kernel chose it as an OOM victim.
     pub(super) oom_killed: bool,
     regions: Vec<Region>,

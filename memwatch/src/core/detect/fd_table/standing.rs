@@ -12,6 +12,7 @@ use memwatch_ebpf::table::{ELEMENT_MAX, Match, explain_area, explain_heap};
 use super::programs::{Program, largest_element};
 use super::{Finding, Process, Sight, Source, advice, explain, region_floor};
 use crate::core::fact::Identity;
+use crate::core::origin::{Limits, Origin};
 
 /// Areas kept of one process, the largest. A program has a handful of tables; one with more has none.
 pub const AREAS_MAX: usize = 32;
@@ -23,15 +24,6 @@ const KNOWN_SLACK: u64 = 32 << 10;
 const SLACK_SHARE: u64 = 64;
 /// `MAP_NORESERVE` (include/uapi/asm-generic/mman-common.h).
 const MAP_NORESERVE: u32 = 0x4000;
-
-/// RLIMIT_NOFILE of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// What applies.
-    pub soft: u64,
-    /// What the process may raise it to.
-    pub hard: u64,
-}
 
 /// An area of writable, private, anonymous memory whose length follows from a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,13 +207,14 @@ impl Expectation {
 
     /// What to do about it, as the detector would say once it had happened.
     #[must_use]
-    pub fn advice(&self, process: &Identity, limit: u64) -> String {
+    pub fn advice(&self, process: &Identity, limit: u64, origin: Option<&Origin>) -> String {
         let bytes = self.bytes(limit);
         let learned = Learned { limit, ..Learned::default() };
         let (element, total) = (self.element(), bytes);
         advice::advise(
             process,
             Some(self.program),
+            origin,
             &FdTable { learned, length: bytes, element, total, ..FdTable::default() },
         )
     }

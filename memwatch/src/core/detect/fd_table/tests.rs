@@ -12,6 +12,7 @@ use memwatch_ebpf::table::{Fit, explain_mapping};
 
 use super::{Confidence, FdTables, Finding, Source};
 use crate::core::fact::{Body, Event, Fact, Identity, ProcessKey};
+use crate::core::origin::Origin;
 
 /// The limit of the incident.
 const HUGE: u64 = (1 << 30) - 8;
@@ -209,7 +210,7 @@ fn advice_says_what_the_lower_limit_would_cost() {
         let learned = Learned { limit, how: LEARNED_READ, ..Learned::default() };
         let table = FdTable { learned, element: 8, length, total: length, overhead, ..FdTable::default() };
         let process = Identity { cgroup_path: None, ..(*pointers(limit, 0).fact(0, table).process).clone() };
-        let advice = super::advice::advise(&process, None, &table);
+        let advice = super::advice::advise(&process, None, None, &table);
         assert!(advice.contains(gain), "{advice}");
     }
 }
@@ -227,7 +228,7 @@ fn a_users_service_is_edited_with_the_users_manager() {
             unit: Some("x.service".into()),
             ..(*fact.process).clone()
         };
-        super::advice::advise(&process, None, &table)
+        super::advice::advise(&process, None, None, &table)
     };
     assert!(advice("/system.slice/x.service").contains("`systemctl edit x.service`"));
     assert!(
@@ -262,4 +263,28 @@ fn the_last_report_of_a_refused_request_is_of_the_programs_own() {
     let last = found.last().expect("a last report");
     assert!(last.last);
     assert_eq!((last.ordinal, last.source, last.bytes), (1, Source::Mmap, asked.length));
+}
+
+#[test]
+fn advice_names_where_the_limit_comes_from() {
+    let records = pointers(HUGE, 1).records();
+    let mut detector = FdTables::new(64 << 20);
+    let mut found = Vec::new();
+    let learned = detector.lacks_origin(&records[0]).expect("a table that will be reported");
+    assert_eq!(learned.limit, HUGE);
+    detector.set_origin(&records[0], Some(Origin::Inherited { from: 50, comm: b"sh".to_vec() }));
+    for record in &records {
+        assert_eq!(detector.lacks_origin(record), None, "asked once");
+        detector.take(record, &mut found);
+    }
+    assert_eq!(found.len(), 2);
+    for finding in &found {
+        assert!(finding.advice.contains("inherited from process 50 (sh)"), "{}", finding.advice);
+    }
+    let asked = |min_table| FdTables::new(min_table).lacks_origin(&records[0]).is_some();
+    assert!(asked(8 << 30) && !asked(9 << 30), "only of what is reported");
+    let unit = Origin::Setting { unit: Some("x.service".into()), file: "/etc/x".into() };
+    let mut finding = found.remove(0);
+    finding.set_origin(Some(unit));
+    assert!(finding.advice.contains("LimitNOFILE of x.service in /etc/x"), "{}", finding.advice);
 }

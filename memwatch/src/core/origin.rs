@@ -1,7 +1,15 @@
 //! Where the limits of a process come from, concluded from those of its ancestors and from the settings of its unit.
 
-use crate::core::detect::fd_table::standing::Limits;
-use crate::core::fact::Identity;
+use super::fact::Identity;
+
+/// RLIMIT_NOFILE of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// What applies.
+    pub soft: u64,
+    /// What the process may raise it to.
+    pub hard: u64,
+}
 
 /// Where limits come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +49,27 @@ impl Origin {
             Self::Runtime { .. } => "container_runtime",
             Self::Inherited { .. } => "inherited",
             Self::Own => "own",
+        }
+    }
+
+    /// What it is, to be read after "the limit is" or a comma. Names in it are bytes that others chose.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Setting { unit: Some(unit), file } => format!("LimitNOFILE of {unit} in {file}"),
+            Self::Setting { unit: None, file } => format!("DefaultLimitNOFILE in {file}"),
+            Self::Runtime { name, from } => {
+                let name = name.unwrap_or("the container runtime");
+                match from {
+                    Some(pid) => format!("handed on by {name}, whose process {pid} has the same"),
+                    None => format!("set by {name} for this container"),
+                }
+            }
+            Self::Inherited { from, comm } => format!(
+                "inherited from process {from} ({}), the eldest ancestor that has it",
+                String::from_utf8_lossy(comm)
+            ),
+            Self::Own => "set by the process itself or by what started it: its parent has another".to_owned(),
         }
     }
 }
