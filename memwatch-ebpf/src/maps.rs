@@ -54,6 +54,11 @@ pub(crate) static LIMITS: HashMap<u32, RssLimit> = HashMap::with_max_entries(8_1
 #[map]
 pub(crate) static THREADS: LruHashMap<u64, ThreadFaults> = LruHashMap::with_max_entries(65_536, 0);
 
+/// How often a process set RLIMIT_NOFILE of another one, whose id may be of another pid namespace: what is known of
+/// anybody's limit is in doubt then.
+#[map]
+pub(crate) static OTHERS_SET: Array<u64> = Array::with_max_entries(1, 0);
+
 /// Losses and failures by [`FaultCode`].
 #[map]
 pub(crate) static FAULTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(FaultCode::ALL.len() as u32, 0);

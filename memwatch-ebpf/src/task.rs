@@ -142,6 +142,18 @@ impl Kptr {
         self.peek::<u32>(offset!(task_flags)) & PF_EXITING != 0
     }
 
+    /// Address of a resource limit of the task's process, a `struct rlimit`; 0 when it cannot be told.
+    #[inline(always)]
+    pub(crate) fn limit_place(self, resource: u32) -> u64 {
+        const RLIM_NLIMITS: u32 = 16; // include/uapi/asm-generic/resource.h
+        const RLIMIT_SIZE: u32 = 16; // two unsigned longs (include/uapi/linux/resource.h)
+        let signal = self.peek::<u64>(offset!(task_signal));
+        if signal == 0 || offset!(signal_rlim) == ABSENT || resource >= RLIM_NLIMITS {
+            return 0;
+        }
+        signal.wrapping_add(u64::from(offset!(signal_rlim) + resource * RLIMIT_SIZE))
+    }
+
     /// Slots of the task's descriptor table; 0 when not readable.
     #[inline(always)]
     pub(crate) fn fd_slots(self) -> u64 {

@@ -113,6 +113,8 @@ offsets! {
     percpu_count: "percpu_counter" "count",
     /// `percpu_counter.counters`.
     percpu_parts: "percpu_counter" "counters",
+    /// `signal_struct.rlim`, an array of `struct rlimit`.
+    signal_rlim: "signal_struct" "rlim",
     /// `signal_struct.live`.
     signal_live: "signal_struct" "live",
     /// `signal_struct.maxrss`.

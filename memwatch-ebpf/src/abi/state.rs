@@ -167,6 +167,18 @@ impl Tables {
     };
 }
 
+/// RLIMIT_NOFILE of a process as it was last known.
+#[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
+#[repr(C)]
+pub struct KnownLimit {
+    /// What applies.
+    pub soft: u64,
+    /// What the process may raise it to.
+    pub hard: u64,
+    /// One more than how often a process had set another's limit by then; 0: nothing is known.
+    pub epoch: u64,
+}
+
 /// Everything kept of one process: value of the map `PROCESSES`, by process id.
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
 #[repr(C)]
@@ -185,6 +197,8 @@ pub struct Process {
     pub brk: u64,
     /// Descriptor-table slots when last seen; 0: not seen.
     pub fd_slots: u64,
+    /// What a call that sets RLIMIT_NOFILE changes, and does not tell.
+    pub nofile: KnownLimit,
     /// Limits it learned; the next one goes to slot `learned_next`.
     pub learned: [Learned; LEARNED_MAX],
     /// Its close sweep.

@@ -3,6 +3,13 @@
 //! Ways: fexit on `__x64_sys_*`, tracepoints `syscalls:sys_exit_*`, kretprobes. Lane: the ring; these calls are rare. The
 //! values are read from the caller's own memory after the call. Without it: no limit is ever learned, so no fd
 //! table can be told from another mapping.
+//!
+//! A call that sets a limit and does not ask for the old one (`setrlimit`, and what glibc makes of it) leaves the new value
+//! everywhere. What was there before it is known of RLIMIT_NOFILE: from the process's own last call, or from the
+//! kernel at the first fork of its parent that was seen ([`Process::nofile`](memwatch_ebpf::abi::state::Process)). When one
+//! process sets another's limit all of that is forgotten, as the id it passes may be one of another pid namespace. A
+//! 32-bit process that sets its own limit is not noticed. No program runs at the entry: those that the kernel offers
+//! everywhere, tracepoints, would cost every system call of the host.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use memwatch_ebpf::abi::event::{Kind, RLIMIT_HAS_NEW, RLIMIT_HAS_OLD, Rlimit};
@@ -11,15 +18,14 @@ use memwatch_ebpf::abi::state::{LEARNED_READ, LEARNED_READ_HARD, LEARNED_SET};
 
 use crate::emit::{emit, knobs, wanted};
 use crate::maps::count;
+use crate::process::NOFILE;
 use crate::regs::Regs;
+use crate::task::Kptr;
 use crate::{process, task};
 
 syscall_exit!(97, getrlimit, tracepoint getrlimit_tracepoint, fexit getrlimit_fexit, kretprobe getrlimit_kretprobe);
 syscall_exit!(160, setrlimit, tracepoint setrlimit_tracepoint, fexit setrlimit_fexit, kretprobe setrlimit_kretprobe);
 syscall_exit!(302, prlimit64, tracepoint prlimit64_tracepoint, fexit prlimit64_fexit, kretprobe prlimit64_kretprobe);
-
-/// `RLIMIT_NOFILE` on every architecture but alpha, mips and sparc (include/uapi/asm-generic/resource.h).
-const NOFILE: u32 = 7;
 
 /// `struct rlimit64`; `struct rlimit` is the same on 64-bit.
 #[derive(Clone, Copy, Default)]
@@ -42,6 +48,15 @@ fn read_pair(pointer: u64) -> Option<Pair> {
         return None;
     }
     Some(pair)
+}
+
+/// A resource limit of the current process as the kernel has it.
+#[inline(always)]
+fn current_pair(resource: u32) -> Option<Pair> {
+    match task::current().limit_place(resource) {
+        0 => None,
+        place => Kptr(place).read::<Pair>(0),
+    }
 }
 
 #[inline(always)]
@@ -70,25 +85,44 @@ fn names_caller(target: u32) -> bool {
 fn handle(target: u32, resource: u32, new: u64, old: u64, result: i64) {
     let Some(process) = process::current() else { return };
     let set = read_pair(new);
+    let knew = process::knows_nofile(process);
     // A failed call leaves the caller's buffer as it was: what is there is not a limit.
     let got = if result == 0 { read_pair(old) } else { None };
     let own = target == 0 || names_caller(target);
+    // What the call replaced without asking for it: nothing when it failed.
+    let replaced = if new == 0 || old != 0 || !own {
+        None
+    } else if result != 0 {
+        current_pair(resource)
+    } else if resource == NOFILE && knew {
+        Some(Pair { soft: process.nofile.soft, hard: process.nofile.hard })
+    } else {
+        None
+    };
+    if resource == NOFILE && !own && new != 0 && result == 0 {
+        process::other_was_set();
+    }
     if resource == NOFILE && own && result == 0 {
         if let Some(got) = got {
             if got.hard != got.soft {
                 process::learn(process, got.hard, LEARNED_READ_HARD);
             }
             process::learn(process, got.soft, LEARNED_READ);
+            process::note_nofile(process, got.soft, got.hard);
         }
         if let Some(set) = set {
             process::learn(process, set.soft, LEARNED_SET);
+            process::note_nofile(process, set.soft, set.hard);
+        } else if new != 0 {
+            process.nofile.epoch = 0;
         }
     }
     let Some(knobs) = knobs() else { return };
     let kind = if new == 0 { Kind::RlimitRead } else { Kind::RlimitSet };
     if wanted(knobs, kind) {
         emit::<Rlimit>(kind, process, |body| {
-            let (got_pair, set_pair) = (got.unwrap_or_default(), set.unwrap_or_default());
+            let told = got.or(replaced);
+            let (got_pair, set_pair) = (told.unwrap_or_default(), set.unwrap_or_default());
             *body = Rlimit {
                 soft: got_pair.soft,
                 hard: got_pair.hard,
@@ -97,7 +131,7 @@ fn handle(target: u32, resource: u32, new: u64, old: u64, result: i64) {
                 result,
                 resource,
                 target,
-                has: if got.is_some() { RLIMIT_HAS_OLD } else { 0 }
+                has: if told.is_some() { RLIMIT_HAS_OLD } else { 0 }
                     | if set.is_some() { RLIMIT_HAS_NEW } else { 0 },
                 _pad: 0,
             };

@@ -1,11 +1,11 @@
 //! Limits read and set, by every call, of every resource.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use super::{TRACING, traced};
 use crate::case::Case;
 use crate::line::Line;
-use crate::syscall::limit::{CORE, NOFILE};
+use crate::syscall::limit::{self, CORE, NOFILE};
 use crate::tracer::{Run, Tracer};
 
 pub(super) const CASES: &[Case] = &[
@@ -17,6 +17,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("limits::prlimit_sets", TRACING, || set("prlimit")),
     Case::new("limits::set_refused", TRACING, set_refused),
     Case::new("limits::set_of_another_process", TRACING, set_of_child),
+    Case::new("limits::old_value_in_doubt", TRACING, in_doubt),
 ];
 
 /// The resources in the order of their numbers (include/uapi/asm-generic/resource.h).
@@ -68,11 +69,12 @@ pub(super) fn set(by: &str) -> anyhow::Result<()> {
     let options = ["set-limit", "--by", by, "--soft", "1111", "--hard", "2222"];
     let run = Tracer::new(&[])?.descriptors(4567).trigger(&options)?.succeeded()?;
     let line = about_descriptors(&run, "rlimit_set")?;
-    line.expect(&[("new_soft", 1111.into()), ("new_hard", 2222.into())])?;
-    if by == "prlimit" {
-        line.expect(&[("soft", 4567.into()), ("hard", 4567.into())])?;
-    }
-    Ok(())
+    line.expect(&[
+        ("soft", 4567.into()),
+        ("hard", 4567.into()),
+        ("new_soft", 1111.into()),
+        ("new_hard", 2222.into()),
+    ])
 }
 
 fn set_refused() -> anyhow::Result<()> {
@@ -85,7 +87,27 @@ fn set_refused() -> anyhow::Result<()> {
         ("new_soft", 7.into()),
         ("new_hard", 5.into()),
         ("error", "EINVAL".into()),
-    ])
+    ])?;
+    let pair = limit::get(CORE).context("read RLIMIT_CORE")?;
+    let line = run.one("rlimit_set", |line| line.pid() == pid && line.is("resource", "core"))?;
+    let is = |key: &str, value: u64| {
+        if value == u64::MAX { line.is(&format!("{key}_unlimited"), true) } else { line.is(key, value) }
+    };
+    ensure!(is("soft", pair.soft) && is("hard", pair.hard), "what stayed is not told: {line}");
+    Ok(())
+}
+
+/// A limit that somebody else may have set is not told as if it were known.
+fn in_doubt() -> anyhow::Result<()> {
+    let options = ["set-limit", "--after-a-child", "--soft", "1111", "--hard", "2222"];
+    let run = Tracer::new(&[])?.descriptors(4567).trigger(&options)?.succeeded()?;
+    let pid = run.pid()?;
+    let line = run.one("rlimit_set", |line| {
+        line.pid() == pid && line.is("resource", "nofile") && line.get("target_pid").is_none()
+    })?;
+    line.expect(&[("new_soft", 1111.into()), ("new_hard", 2222.into())])?;
+    ensure!(line.get("soft").is_none() && line.get("hard").is_none(), "told though in doubt: {line}");
+    Ok(())
 }
 
 fn set_of_child() -> anyhow::Result<()> {

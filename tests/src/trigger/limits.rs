@@ -75,11 +75,17 @@ pub(crate) struct SetLimit {
     /// The kernel is expected to refuse it.
     #[arg(long)]
     refused: bool,
+    /// A child's limit is set before.
+    #[arg(long)]
+    after_a_child: bool,
 }
 
 impl SetLimit {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         let new = Limit { soft: self.soft, hard: self.hard };
+        if self.after_a_child {
+            set_of_child(self.resource, new)?;
+        }
         let done = if self.by == By::Prlimit {
             limit::of_process(0, self.resource, Some(new)).map(drop)
         } else {
@@ -105,20 +111,25 @@ pub(crate) struct LimitChild {
 
 impl LimitChild {
     pub(crate) fn run(&self, report: &mut Report) -> anyhow::Result<()> {
-        match process::fork()? {
-            Forked::Child => {
-                process::die_with_parent()?;
-                sleep(Duration::from_secs(60));
-                process::exit_now(0)
-            }
-            Forked::Parent(child) => {
-                report.add("child", child);
-                let new = Limit { soft: self.soft, hard: self.hard };
-                let set = limit::of_process(child, self.resource, Some(new)).context("set the child's limit");
-                process::signal(child.unsigned_abs(), libc::SIGKILL)?;
-                process::wait(child)?;
-                set.map(drop)
-            }
+        let child = set_of_child(self.resource, Limit { soft: self.soft, hard: self.hard })?;
+        report.add("child", child);
+        Ok(())
+    }
+}
+
+/// Sets a limit of a child, which ends then.
+fn set_of_child(resource: u32, new: Limit) -> anyhow::Result<i32> {
+    match process::fork()? {
+        Forked::Child => {
+            process::die_with_parent()?;
+            sleep(Duration::from_secs(60));
+            process::exit_now(0)
+        }
+        Forked::Parent(child) => {
+            let set = limit::of_process(child, resource, Some(new)).context("set the child's limit");
+            process::signal(child.unsigned_abs(), libc::SIGKILL)?;
+            process::wait(child)?;
+            set.map(|_| child)
         }
     }
 }

@@ -119,9 +119,9 @@ fields! {
     RLIMIT_SET_RESOURCE: "memwatch.rlimit_set.resource" Text "" only(Kind::RlimitSet) => "Name of the limit: `cpu`, `fsize`, `data`, `stack`, `core`, `rss`, `nproc`, `nofile`, `memlock`, `as`, `locks`, `sigpending`, `msgqueue`, `nice`, `rtprio`, `rttime`. Left out when the number has no name.";
     RLIMIT_SET_RESOURCE_NUMBER: "memwatch.rlimit_set.resource_number" Integer "" only(Kind::RlimitSet) => "`RLIMIT_*` number as the caller passed it.";
     RLIMIT_SET_TARGET: "memwatch.rlimit_set.target_pid" Integer "" only(Kind::RlimitSet) => "Process whose limit it is, when it is not the caller's own.";
-    RLIMIT_SET_SOFT: "memwatch.rlimit_set.soft" Integer "the resource's own" only(Kind::RlimitSet) => "Soft limit before the call, where the same call read it (`prlimit64` with both pointers). Left out when unlimited or unknown.";
+    RLIMIT_SET_SOFT: "memwatch.rlimit_set.soft" Integer "the resource's own" only(Kind::RlimitSet) => "Soft limit before the call: what the same call read (`prlimit64` with both pointers), what stayed when it failed, and for `nofile` of the caller also what it was known to have (it read or set it before, or its start was seen). Left out when unlimited or unknown.";
     RLIMIT_SET_SOFT_UNLIMITED: "memwatch.rlimit_set.soft_unlimited" Flag "" only(Kind::RlimitSet) => "`true` when that limit is `RLIM_INFINITY`, else left out.";
-    RLIMIT_SET_HARD: "memwatch.rlimit_set.hard" Integer "the resource's own" only(Kind::RlimitSet) => "Hard limit before the call, where the same call read it. Left out when unlimited or unknown.";
+    RLIMIT_SET_HARD: "memwatch.rlimit_set.hard" Integer "the resource's own" only(Kind::RlimitSet) => "Hard limit before the call, as the soft one. Left out when unlimited or unknown.";
     RLIMIT_SET_HARD_UNLIMITED: "memwatch.rlimit_set.hard_unlimited" Flag "" only(Kind::RlimitSet) => "`true` when that limit is `RLIM_INFINITY`, else left out.";
     RLIMIT_SET_NEW_SOFT: "memwatch.rlimit_set.new_soft" Integer "the resource's own" only(Kind::RlimitSet) => "Soft limit that was set, or tried to be. Left out when unlimited or unknown.";
     RLIMIT_SET_NEW_SOFT_UNLIMITED: "memwatch.rlimit_set.new_soft_unlimited" Flag "" only(Kind::RlimitSet) => "`true` when that limit is `RLIM_INFINITY`, else left out.";
