@@ -19,6 +19,7 @@ mod subject;
 pub mod summary;
 pub mod table;
 mod words;
+pub(crate) mod wrap;
 
 use std::sync::Arc;
 

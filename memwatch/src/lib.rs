@@ -12,6 +12,7 @@ pub mod export;
 pub mod measure;
 pub mod probe;
 pub mod replay;
+mod rights;
 pub mod runtime;
 pub mod source;
 pub mod sys;

@@ -148,6 +148,8 @@ pub struct Hook {
     pub ways: &'static [Way],
     /// What is lost when none attaches.
     pub lost: &'static str,
+    /// When it is attached, if not from the start on.
+    pub on_demand: Option<&'static str>,
 }
 
 impl Hook {
@@ -178,6 +180,7 @@ macro_rules! syscall {
                 },
             ],
             lost: $lost,
+            on_demand: None,
         }
     };
 }
@@ -189,6 +192,7 @@ macro_rules! raw {
             events: $events,
             ways: &[Way::Raw { program: $program, event: $event }],
             lost: $lost,
+            on_demand: None,
         }
     };
 }
@@ -200,6 +204,7 @@ macro_rules! perf {
             events: $events,
             ways: &[Way::Perf { program: $program, event: SoftwareEvent::$event }],
             lost: $lost,
+            on_demand: None,
         }
     };
 }
@@ -251,15 +256,24 @@ pub const HOOKS: &[Hook] = &[
             Way::Fentry { program: "oom_fentry", function: "mark_oom_victim" },
         ],
         lost: "OOM kills are not seen",
+        on_demand: None,
     },
-    raw!("rss", "rss_raw", "rss_stat", &[Kind::Rss], "a passed RSS limit is seen at samples only"),
-    raw!(
-        "touch",
-        "touch_raw",
-        "page_fault_user",
-        &[Kind::FdTable],
-        "any growth of a process with an fd table counts as touched, late, and no rule acts on it"
-    ),
+    Hook {
+        on_demand: Some("with --rss-limit, or where a configuration limits processes"),
+        ..raw!("rss", "rss_raw", "rss_stat", &[Kind::Rss], "a passed RSS limit is seen at samples only")
+    },
+    Hook {
+        on_demand: Some(
+            "while a process with an fd table lives, and from the start for a part of the host or with a rule",
+        ),
+        ..raw!(
+            "touch",
+            "touch_raw",
+            "page_fault_user",
+            &[Kind::FdTable],
+            "any growth of a process with an fd table counts as touched, late, and no rule acts on it"
+        )
+    },
     syscall!("prlimit64", RLIMIT, "limits read or set by prlimit64 are not learned: fd tables go unnoticed"),
     syscall!("getrlimit", RLIMIT, "limits read by getrlimit are not learned"),
     syscall!("setrlimit", RLIMIT, "limits set by setrlimit are not learned"),
@@ -295,6 +309,7 @@ pub const REFUSE: Hook = Hook {
     events: &[Kind::Action],
     ways: &[Way::ModifyReturn { program: "refuse_modify_return", function: "security_vm_enough_memory_mm" }],
     lost: "rules that refuse a table with ENOMEM do nothing",
+    on_demand: Some("with a rule that refuses tables"),
 };
 
 #[cfg(test)]

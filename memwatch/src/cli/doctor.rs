@@ -3,7 +3,6 @@
 mod host;
 mod remedy;
 mod report;
-mod rights;
 mod running;
 
 use std::io::IsTerminal;
@@ -53,7 +52,7 @@ const DEGRADED: u8 = 3;
 /// When the report cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Other instances first: what they cost so far is not to be mixed with programs loaded here.
-    let running = running::programs();
+    let running = running::programs(host::has_bpf_stats() == Some(true));
     let options = Options {
         ways: args.attach.clone(),
         ring_bytes: 1 << 16,
@@ -80,7 +79,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let suitable = if std::io::stdout().is_terminal() { Form::Table } else { Form::Json };
     match args.output.unwrap_or(suitable) {
         Form::Json => super::print(format!("{}\n", serde_json::to_string_pretty(&report)?).as_bytes())?,
-        Form::Table => super::print(report.text(args.color.on_stdout()).as_bytes())?,
+        Form::Table => super::print(report.text(args.color.on_stdout(), super::trace::width()).as_bytes())?,
     };
     Ok(if report.failure.is_some() {
         ExitCode::FAILURE

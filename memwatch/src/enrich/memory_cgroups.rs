@@ -13,6 +13,7 @@ use super::cgroup::{Mount, parse_mounts};
 use super::proc::Memberships;
 use crate::core::audit::{Charged, Group, Tree};
 use crate::core::fact::Hierarchy;
+use crate::rights::{self, CAP_DAC_READ_SEARCH};
 pub use stat::{parse_dying, parse_stat};
 
 /// Cgroups read at most; a host has hundreds to a few thousand.
@@ -27,12 +28,12 @@ pub enum HierarchyError {
     )]
     NoController,
     /// It cannot be listed.
-    #[error("cannot list the cgroups below {point:?}: {source}; run as root")]
+    #[error("cannot list the cgroups below {point:?}: {reason}; {}", rights::remedy(&[CAP_DAC_READ_SEARCH]))]
     Unreadable {
         /// Where it is mounted.
         point: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
+        /// What the kernel said. Not the source: it is in the text, which would say it twice.
+        reason: io::Error,
     },
 }
 
@@ -100,7 +101,7 @@ impl MemoryHierarchy {
     /// When the root cannot be listed.
     pub fn read(&self, page_bytes: u64) -> Result<Cgroups, HierarchyError> {
         let point = &self.mount.point;
-        let unreadable = |source| HierarchyError::Unreadable { point: point.clone(), source };
+        let unreadable = |reason| HierarchyError::Unreadable { point: point.clone(), reason };
         let root = std::fs::metadata(point).map_err(unreadable)?;
         let mut found = Cgroups { tree: Tree::default(), by_path: HashMap::new() };
         let mut groups = Vec::new();

@@ -111,7 +111,7 @@ fn mapped_pages(proc: &ProcFs, pids: &[u32]) -> u64 {
 
 /// Looks at a page of this process, whose frame has a number unless numbers are hidden.
 fn must_see_frames(proc: &ProcFs) -> Result<(), FramesError> {
-    let refused = |source| FramesError::Refused { file: "self/pagemap", source };
+    let refused = |reason| FramesError::Refused { file: "self/pagemap", reason };
     let value = Box::new(1_u64);
     let page = std::ptr::from_ref(value.as_ref()) as u64 / sys::page_size();
     let entry = Pagemap::new(proc.file("self/pagemap").map_err(refused)?).entry(page).map_err(refused)?;

@@ -9,6 +9,7 @@ use super::json::Json;
 use super::{Exporter, Loss, lost_kinds};
 use crate::core::exposure::Exposure;
 use crate::core::quantity::Bytes;
+use crate::rights::{self, CAP_SYS_PTRACE};
 use crate::sys;
 
 /// What could not be read, by what is missing.
@@ -90,13 +91,18 @@ impl Report {
             0 => "none at risk".to_owned(),
             count => format!("at risk: {count}, {} in all", Bytes(at_risk)),
         };
-        let mut remedy = "";
         for (kind, count) in self.unread.counts() {
-            let known = lost_kinds::find(kind);
-            text += &format!("; not seen: {count} {}", known.map_or(kind, |known| known.meaning));
-            remedy = known.map_or(remedy, |known| known.remedy);
+            let meaning = lost_kinds::find(kind).map_or(kind, |known| known.meaning);
+            let meaning = match meaning.strip_prefix("processes ") {
+                Some(of) if count == 1 => format!("process {of}"),
+                _ => meaning.to_owned(),
+            };
+            text += &format!("; not seen: {count} {meaning}");
         }
-        if remedy.is_empty() { text } else { format!("{text}; {remedy}") }
+        if self.unread == Unread::default() {
+            return text;
+        }
+        format!("{text}; {}", rights::remedy(&[CAP_SYS_PTRACE]))
     }
 }
 

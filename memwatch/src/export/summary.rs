@@ -5,6 +5,8 @@ use std::io::Write;
 use memwatch_ebpf::abi::event::UNKNOWN;
 
 use super::schema::Name;
+use super::table::layout::{Layout, cut, cut_front};
+use super::wrap::wrap;
 use super::{Summary, TopCgroup, TopProcess, escape, lost_kinds, table};
 use crate::core::quantity::{Bytes, Counted, Nanos};
 
@@ -14,44 +16,48 @@ macro_rules! line {
 }
 
 /// Appends the summary.
-pub fn push(summary: &Summary, out: &mut Vec<u8>) {
+pub(super) fn push(summary: &Summary, layout: Layout, out: &mut Vec<u8>) {
     let total: u64 = summary.events.iter().map(|(_, count)| count).sum();
     line!(out, "\n{} in {}", Counted(total, "event"), Nanos(summary.duration_ns));
     for (kind, count) in &summary.events {
         let name = Name::Of(*kind).as_str();
         line!(out, "  {:<14} {count:>10}", name.strip_prefix("memwatch.").unwrap_or(name));
     }
-    losses(summary, out);
-    top(&summary.top, out);
-    cgroups(&summary.cgroups, out);
-    findings(summary, out);
+    losses(summary, layout, out);
+    top(&summary.top, layout, out);
+    cgroups(&summary.cgroups, layout, out);
+    findings(summary, layout, out);
 }
 
 /// Losses are stated even when there are none: silence could mean that nobody counted.
-fn losses(summary: &Summary, out: &mut Vec<u8>) {
+fn losses(summary: &Summary, layout: Layout, out: &mut Vec<u8>) {
     let mut lost = summary.losses.iter().filter(|loss| loss.total > 0).peekable();
     match (lost.peek().is_none(), summary.hooks_missing.as_slice()) {
         (true, []) => line!(out, "nothing lost"),
-        (true, missing) => line!(
-            out,
-            "nothing lost of what the attached hooks saw; not attached: {} (`memwatch doctor` tells what that loses)",
-            missing.join(", ")
-        ),
+        (true, missing) => {
+            let text = format!(
+                "nothing lost of what the attached hooks saw; not attached: {} (`memwatch doctor` tells what that loses)",
+                missing.join(", ")
+            );
+            wrap(&text, (0, 2), layout.width(), out);
+        }
         (false, _) => line!(out, "lost"),
     }
     for loss in lost {
         let meaning = lost_kinds::find(loss.kind).map_or("", |kind| kind.meaning);
-        line!(out, "  {:<22} {:>10}  {meaning}", loss.kind, loss.total);
+        let _ = write!(out, "  {:<22} {:>10}  ", loss.kind, loss.total);
+        layout.wrap(meaning, 2 + 22 + 1 + 10 + 2, out);
     }
 }
 
-fn top(processes: &[TopProcess], out: &mut Vec<u8>) {
+fn top(processes: &[TopProcess], layout: Layout, out: &mut Vec<u8>) {
     if processes.is_empty() {
         return;
     }
+    let room = layout.room(2 + 7 + 1 + 4 * 11 + 9 + 7, 8, 15);
     line!(
         out,
-        "processes by memory asked for\n  {:>7} {:<15} {:>10} {:>10} {:>10} {:>10} {:>9} {:>8}",
+        "processes by memory asked for\n  {:>7} {:<room$} {:>10} {:>10} {:>10} {:>10} {:>8} {:>6}",
         "PID",
         "COMM",
         "MAPPED",
@@ -66,9 +72,9 @@ fn top(processes: &[TopProcess], out: &mut Vec<u8>) {
         let [anon, file, shmem] = resident.unwrap_or([UNKNOWN; 3]).map(size);
         line!(
             out,
-            "  {:>7} {:<15} {:>10} {anon:>10} {file:>10} {shmem:>10} {:>9} {:>8}",
+            "  {:>7} {:<room$} {:>10} {anon:>10} {file:>10} {shmem:>10} {:>8} {:>6}",
             process.identity.key.tgid,
-            name(&process.identity.comm),
+            cut(&name(&process.identity.comm), room),
             size(process.mapped_bytes),
             process.minor_faults,
             process.major_faults
@@ -76,7 +82,7 @@ fn top(processes: &[TopProcess], out: &mut Vec<u8>) {
     }
 }
 
-fn cgroups(cgroups: &[TopCgroup], out: &mut Vec<u8>) {
+fn cgroups(cgroups: &[TopCgroup], layout: Layout, out: &mut Vec<u8>) {
     if cgroups.is_empty() {
         return;
     }
@@ -92,6 +98,8 @@ fn cgroups(cgroups: &[TopCgroup], out: &mut Vec<u8>) {
     for cgroup in cgroups {
         let path =
             cgroup.path.as_deref().map_or_else(|| format!("id {}", cgroup.id), |path| name(path.as_bytes()));
+        let room = layout.room(2 + 11 + 11 + 10 + 8 + 2, 20, usize::MAX);
+        let path = cut_front(&path, room);
         line!(
             out,
             "  {:>10} {:>10} {:>9} {:>8}  {path}",
@@ -104,24 +112,26 @@ fn cgroups(cgroups: &[TopCgroup], out: &mut Vec<u8>) {
 }
 
 /// That there was none is said only as far as it would have been seen.
-fn findings(summary: &Summary, out: &mut Vec<u8>) {
+fn findings(summary: &Summary, layout: Layout, out: &mut Vec<u8>) {
     let missing = match summary.table_hooks_missing.as_slice() {
         [] => String::new(),
         [one] => format!("; hook {one} is not attached: fd tables may go unnoticed"),
         several => format!("; hooks {} are not attached: fd tables may go unnoticed", several.join(", ")),
     };
-    match (summary.findings.is_empty(), summary.min_table) {
-        (true, None) => line!(out, "fd tables were not looked for: --event leaves fd_table out"),
-        (true, Some(0)) => line!(out, "no fd table found{missing}"),
-        (true, Some(floor)) => line!(out, "no fd table of {} or more found{missing}", Bytes(floor)),
-        (false, _) => line!(out, "fd tables{missing}"),
-    }
+    let said = match (summary.findings.is_empty(), summary.min_table) {
+        (true, None) => "fd tables were not looked for: --event leaves fd_table out".to_owned(),
+        (true, Some(0)) => format!("no fd table found{missing}"),
+        (true, Some(floor)) => format!("no fd table of {} or more found{missing}", Bytes(floor)),
+        (false, _) => format!("fd tables{missing}"),
+    };
+    wrap(&said, (0, 2), layout.width(), out);
     for finding in &summary.findings {
         let _ = write!(out, "  {:>7} {:<15} ", finding.process.key.tgid, name(&finding.process.comm));
-        table::push_headline(finding, out);
-        out.extend_from_slice(b"\n          advice: ");
-        escape::terminal(finding.advice.as_bytes(), out);
-        out.push(b'\n');
+        let mut headline = Vec::new();
+        table::push_headline(finding, &mut headline);
+        layout.wrap(&String::from_utf8_lossy(&headline), 2 + 7 + 1 + 15 + 1, out);
+        out.extend_from_slice(b"          ");
+        layout.wrap(&format!("advice: {}", name(finding.advice.as_bytes())), 10, out);
     }
 }
 
@@ -181,7 +191,7 @@ mod tests {
             ],
         };
         let mut out = Vec::new();
-        push(&summary, &mut out);
+        push(&summary, Layout::new(100, false), &mut out);
         let text = String::from_utf8(out).expect("UTF-8");
         assert_eq!(
             text,
@@ -192,8 +202,8 @@ mod tests {
 lost
   ring_full                       5  records for which the ring buffer had no room
 processes by memory asked for
-      PID COMM                MAPPED       ANON       FILE      SHMEM     MINOR    MAJOR
-       42 evil\\x1b[31m       8.0 GiB    3.0 MiB          -    1.0 MiB       640        3
+      PID COMM                MAPPED       ANON       FILE      SHMEM    MINOR  MAJOR
+       42 evil\\x1b[31m       8.0 GiB    3.0 MiB          -    1.0 MiB      640      3
 cgroups by memory asked for
       MAPPED      FREED     MINOR    MAJOR  CGROUP
      8.0 GiB    4.0 KiB       700        3  /system.slice/uwsgi.service
@@ -207,7 +217,7 @@ fd tables
 
     fn text(summary: &Summary) -> String {
         let mut out = Vec::new();
-        push(summary, &mut out);
+        push(summary, Layout::new(200, false), &mut out);
         String::from_utf8(out).expect("UTF-8")
     }
 
@@ -250,7 +260,7 @@ fd tables
         let shown = text(&Summary { top: vec![top], ..Summary::default() });
         assert!(
             shown.contains(
-                " 42 idle                   0 B          -          -          -         0        0\n"
+                " 42 idle                   0 B          -          -          -        0      0\n"
             ),
             "{shown}"
         );

@@ -61,7 +61,10 @@ impl Table {
     /// Writes one line; the details are in `self.details`.
     fn line(&mut self, name: Name, time_ns: u64, process: Option<(u32, &[u8])>, out: &mut Vec<u8>) {
         self.lead(name, time_ns, process, out);
-        self.layout.details(&self.details, out);
+        match name {
+            Name::Of(Kind::Exec) => self.layout.cut_details(&self.details, out),
+            Name::Of(_) | Name::Lost | Name::Exposure => self.layout.details(&self.details, out),
+        }
     }
 
     /// Remembers which signs of a finding are told now; those that were told before, when it is an update.
@@ -94,7 +97,7 @@ impl Exporter for Table {
         push_headline(finding, &mut self.details);
         let process = Some((finding.process.key.tgid, finding.process.comm.as_slice()));
         self.lead(Name::Of(Kind::FdTable), finding.time_ns, process, out);
-        self.layout.whole_details(&self.details, out);
+        self.layout.details(&self.details, out);
         match self.remember(finding) {
             Some(told) => finding::push_news(finding, &told, &self.layout, out),
             None => finding::push_block(finding, &self.layout, out),
@@ -108,7 +111,7 @@ impl Exporter for Table {
     }
 
     fn summary(&mut self, summary: &Summary, out: &mut Vec<u8>) {
-        summary::push(summary, out);
+        summary::push(summary, self.layout, out);
     }
 }
 

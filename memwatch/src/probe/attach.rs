@@ -16,6 +16,7 @@ use super::btf::{self, Btf, BtfError};
 use super::on_demand::{OnDemand, RSS, TOUCH};
 use super::ways::{Attacher, chain};
 use super::{HOOKS, Hook, REFUSE, Way, WayKind, offsets};
+use crate::rights::{self, Missing};
 use crate::source::Ring;
 
 /// The BPF object, built by build.rs.
@@ -68,10 +69,7 @@ pub enum ProbeError {
     #[error(transparent)]
     Btf(#[from] BtfError),
     /// The process lacks the right to use BPF.
-    #[error(
-        "not allowed to load BPF programs: run as root, or with the capabilities CAP_BPF, CAP_PERFMON and, before 5.11, \
-         CAP_SYS_RESOURCE (`memwatch doctor` tells which is missing): {0}"
-    )]
+    #[error("not allowed to load BPF programs: {0}")]
     NotAllowed(String),
     /// The object or its maps were refused.
     #[error("cannot load the BPF object: {0}")]
@@ -105,6 +103,8 @@ pub struct HookStatus {
     pub hook: &'static Hook,
     /// The way that attached.
     pub attached: Option<Way>,
+    /// Whether it is loaded only, and attached later where it is needed.
+    pub waits: bool,
     /// The ways tried before.
     pub refused: Vec<Refusal>,
 }
@@ -177,6 +177,13 @@ impl Probe {
         {
             probe.touch.loaded = false;
             probe.give_up(TOUCH.program, reason);
+        }
+        for hook in [&probe.rss, &probe.touch] {
+            let is_it = |way: Way| way.program() == hook.program;
+            let status = probe.hooks.iter_mut().find(|status| status.attached.is_some_and(is_it));
+            if let Some(status) = status {
+                status.waits = !hook.is_attached();
+            }
         }
         Ok(probe)
     }
@@ -382,9 +389,36 @@ fn load_object(options: &Options, offsets: &Offsets) -> Result<Ebpf, ProbeError>
         .map_err(|error| {
             let text = chain(&error);
             if text.contains("Operation not permitted") || text.contains("os error 1)") {
-                ProbeError::NotAllowed(text)
+                ProbeError::NotAllowed(not_allowed(&rights::missing_to_load()))
             } else {
                 ProbeError::Load(text)
             }
         })
+}
+
+/// Which right is missing, and the remedy. Which map or program the kernel refused first says nothing.
+fn not_allowed(missing: &[Missing]) -> String {
+    if missing.is_empty() {
+        return "no capability is missing, so a security policy, lockdown or a user namespace forbids it; run it in the \
+                host's own namespaces, under a policy that allows bpf(2)"
+            .to_owned();
+    }
+    let names: Vec<_> = missing.iter().map(|missing| missing.name).collect();
+    format!(
+        "missing here: {}; grant them, or run as root with all capabilities (`memwatch doctor` tells what each is for)",
+        names.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_what_is_missing() {
+        let missing = ["CAP_BPF", "CAP_PERFMON"].map(|name| Missing { name, purpose: "" });
+        let text = ProbeError::NotAllowed(not_allowed(&missing)).to_string();
+        assert!(text.contains("missing here: CAP_BPF, CAP_PERFMON; grant them"), "{text}");
+        assert!(not_allowed(&[]).starts_with("no capability is missing"));
+    }
 }

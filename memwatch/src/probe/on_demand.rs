@@ -30,6 +30,11 @@ pub(super) fn is_on_demand(event: &str) -> bool {
 }
 
 impl OnDemand {
+    /// Whether it is attached now.
+    pub(super) const fn is_attached(&self) -> bool {
+        self.link.is_some()
+    }
+
     /// Attaches or detaches it, unless that is done or cannot be.
     pub(super) fn attach(&mut self, ebpf: &mut Ebpf, on: bool) -> Result<(), String> {
         if on == self.link.is_some() || !self.loaded {

@@ -29,7 +29,7 @@ pub(super) struct Attacher<'a> {
 impl Attacher<'_> {
     /// Attaches a hook by the first way that is allowed and taken.
     pub(super) fn attach(&mut self, ebpf: &mut Ebpf, hook: &'static Hook) -> HookStatus {
-        let mut status = HookStatus { hook, attached: None, refused: Vec::new() };
+        let mut status = HookStatus { hook, attached: None, waits: false, refused: Vec::new() };
         for way in hook.ways {
             if !self.options.ways.is_empty() && !self.options.ways.contains(&way.kind()) {
                 continue;

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde::{Serialize, Serializer};
 
-use super::rights::{self, Missing, Situation};
 use crate::probe::btf::VMLINUX;
 use crate::probe::tracefs::Tracefs;
+use crate::rights::{self, Missing, Situation};
 
 /// What was found.
 #[derive(Debug, Default, Serialize)]
@@ -36,9 +36,9 @@ pub(super) fn look() -> Host {
     let mounted = |kind: &str| mounts.lines().any(|line| line.contains(&format!(" - {kind} ")));
     let tracefs = Tracefs::open();
     let situation = Situation {
-        effective: effective(&status),
-        uid: effective_user(&status),
-        kernel: version(&kernel),
+        effective: rights::effective(&status),
+        uid: rights::effective_user(&status),
+        kernel: rights::version(&kernel),
         tracefs_mounted: mounted("tracefs"),
     };
     Host {
@@ -52,9 +52,15 @@ pub(super) fn look() -> Host {
         },
         capabilities_missing: rights::missing(situation),
         tracefs: told(&tracefs, situation.tracefs_mounted),
-        bpf_stats: read("/proc/sys/kernel/bpf_stats_enabled").map(|text| text.trim() == "1"),
+        bpf_stats: has_bpf_stats(),
         kernel,
     }
+}
+
+/// Whether the kernel keeps run counts and times of BPF programs, if it tells.
+pub(super) fn has_bpf_stats() -> Option<bool> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/bpf_stats_enabled").ok()?;
+    Some(text.trim() == "1")
 }
 
 /// What became of the attempt to read trace events.
@@ -74,21 +80,6 @@ fn active(text: &str) -> Option<String> {
     text.split_once('[')?.1.split_once(']').map(|(mode, _)| mode.to_owned())
 }
 
-fn effective(status: &str) -> u64 {
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    line.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0)
-}
-
-fn effective_user(status: &str) -> u32 {
-    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
-    line.and_then(|ids| ids.split_whitespace().nth(1)?.parse().ok()).unwrap_or(u32::MAX)
-}
-
-fn version(kernel: &str) -> (u32, u32) {
-    let mut parts = kernel.split(['.', '-']).map_while(|part| part.parse().ok());
-    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,9 +88,6 @@ mod tests {
     fn reads_what_the_kernel_tells() {
         assert_eq!(active("none [integrity] confidentiality").as_deref(), Some("integrity"));
         assert_eq!(active(""), None);
-        let status = "Name:\tx\nUid:\t1000\t33\t0\t0\nCapEff:\t000001fffeffffff\n";
-        assert_eq!((effective(status), effective_user(status)), (0x1ff_feff_ffff, 33));
-        assert_eq!((version("5.10.0-1-amd64"), version("")), ((5, 10), (0, 0)));
     }
 
     #[test]

@@ -50,8 +50,8 @@ pub(super) fn of(way: WayKind, reason: &str, host: &Host) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rights::Missing;
     use super::*;
+    use crate::rights::Missing;
 
     const EPERM: &str = "load: Operation not permitted (os error 1)";
 

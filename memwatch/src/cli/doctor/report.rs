@@ -41,6 +41,9 @@ pub(super) struct HookReport {
     /// What is lost while it is not attached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) lost: Option<&'static str>,
+    /// When a trace attaches it, if not from the start on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) on_demand: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) remedy: Option<String>,
     pub(super) refused: Vec<RefusedWay>,
@@ -80,6 +83,7 @@ impl HookReport {
                 .attached
                 .and_then(|way| probe?.translated_instructions(way.program())),
             lost: missing.then_some(status.hook.lost),
+            on_demand: status.hook.on_demand,
             remedy: missing.then_some(remedy),
             refused,
         }
@@ -94,6 +98,7 @@ impl HookReport {
             verified_instructions: None,
             translated_instructions: None,
             lost: Some(hook.lost),
+            on_demand: hook.on_demand,
             remedy: Some("first mend what makes tracing impossible".into()),
             refused: Vec::new(),
         }

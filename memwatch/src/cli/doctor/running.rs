@@ -16,12 +16,17 @@ pub(super) struct RunningProgram {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pid: Option<u32>,
     pub(super) name: &'static str,
-    pub(super) run_count: u64,
-    pub(super) run_time_ns: u64,
+    /// Left out while the kernel does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) run_count: Option<u64>,
+    /// As `run_count`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) run_time_ns: Option<u64>,
 }
 
-/// Programs with the names of ours that are loaded now. The kernel keeps 15 bytes of a name.
-pub(super) fn programs() -> Vec<RunningProgram> {
+/// Programs with the names of ours that are loaded now. The kernel keeps 15 bytes of a name. A program that never ran
+/// while the kernel does not count (`is_counted`) may have run all the same.
+pub(super) fn programs(is_counted: bool) -> Vec<RunningProgram> {
     let hooks = HOOKS.iter().chain([&REFUSE]);
     let names: Vec<_> = hooks.flat_map(|hook| hook.ways.iter().map(Way::program)).collect();
     // Without the right to list programs there is nothing to tell; the missing capabilities say so.
@@ -35,8 +40,10 @@ pub(super) fn programs() -> Vec<RunningProgram> {
                 id: info.id(),
                 pid: None,
                 name,
-                run_count: info.run_count(),
-                run_time_ns: u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX),
+                run_count: Some(info.run_count()).filter(|count| is_counted || *count > 0),
+                run_time_ns: u64::try_from(info.run_time().as_nanos())
+                    .ok()
+                    .filter(|_| is_counted || info.run_count() > 0),
             })
         })
         .collect();
@@ -50,13 +57,18 @@ pub(super) fn programs() -> Vec<RunningProgram> {
     programs
 }
 
+/// What the links of descriptors that hold a program read: the program itself, or its attachment.
+const HOLDING: [&str; 2] = ["anon_inode:bpf-prog", "anon_inode:bpf_link"];
+
 /// Which process holds a program, by the program's id: the kernel does not tell it any other way.
 fn holders() -> HashMap<u32, u32> {
     let mut holders = HashMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         for fd in fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten() {
-            if fs::read_link(fd.path()).is_ok_and(|target| target == Path::new("anon_inode:bpf-prog")) {
+            if fs::read_link(fd.path())
+                .is_ok_and(|target| HOLDING.iter().any(|held| target == Path::new(held)))
+            {
                 let info = entry.path().join("fdinfo").join(fd.file_name());
                 let id = fs::read_to_string(info).ok().as_deref().and_then(program_id);
                 holders.extend(id.map(|id| (id, pid)));

@@ -9,6 +9,7 @@ use zerocopy::IntoBytes;
 
 use crate::core::audit::UNTOLD;
 use crate::enrich::proc::ProcFs;
+use crate::rights::{self, CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN};
 
 /// Bits of an entry of kpageflags (include/uapi/linux/kernel-page-flags.h, include/linux/kernel-page-flags.h).
 pub mod flag {
@@ -33,18 +34,17 @@ const COMPOUND: u64 = 512;
 #[derive(Debug, thiserror::Error)]
 pub enum FramesError {
     /// A file may not be opened.
-    #[error(
-        "cannot open /proc/{file}: {source}; run as root, or give it CAP_DAC_READ_SEARCH and CAP_SYS_ADMIN"
-    )]
+    #[error("cannot open /proc/{file}: {reason}; {}", rights::remedy(&[CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN]))]
     Refused {
         /// The file.
         file: &'static str,
-        /// What the kernel said.
-        source: io::Error,
+        /// What the kernel said. Not the source: it is in the text, which would say it twice.
+        reason: io::Error,
     },
     /// The kernel shows no frame numbers.
     #[error(
-        "pagemap shows no page frames: it needs CAP_SYS_ADMIN in the initial user namespace; run as root on the host"
+        "pagemap shows no page frames: it needs CAP_SYS_ADMIN in the initial user namespace; {}",
+        rights::remedy(&[CAP_SYS_ADMIN])
     )]
     Hidden,
     /// The kernel was built without them.
@@ -82,7 +82,7 @@ impl Frames {
         let open = |file| match proc.file(file) {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(FramesError::Refused { file, source }),
+            Err(reason) => Err(FramesError::Refused { file, reason }),
         };
         let flags = open("kpageflags")?.ok_or(FramesError::Absent)?;
         let (owners, mappings) = (open("kpagecgroup")?, open("kpagecount")?);

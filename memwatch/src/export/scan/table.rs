@@ -9,15 +9,17 @@ use crate::export::escape;
 use crate::export::table::layout::{Layout, Paint, cut};
 use crate::export::table::{because, describe, shown};
 use crate::export::words;
+use crate::export::wrap::wrap;
 
 /// Writes the whole report.
 pub(super) fn write(report: &Report, width: usize, coloured: bool, out: &mut impl Write) -> io::Result<()> {
     let layout = Layout::new(width, coloured);
     let mut lines = Vec::new();
+    let room = comm_room(layout);
     if !report.exposures.is_empty() {
         writeln!(
             out,
-            "{:>7} {:<15} {:<8} {:>10} {:>10} {:>10} {:>10} CONFIDENCE",
+            "{:>7} {:<room$} {:<8} {:>10} {:>10} {:>10} {:>10} SURE",
             "PID", "COMM", "RISK", "AT RISK", "TOUCHED", "KERNEL", "NOFILE"
         )?;
     }
@@ -27,10 +29,17 @@ pub(super) fn write(report: &Report, width: usize, coloured: bool, out: &mut imp
         out.write_all(&lines)?;
         lines.clear();
     }
-    writeln!(out, "{}", report.summary())
+    wrap(&report.summary(), (0, 2), width, &mut lines);
+    out.write_all(&lines)
+}
+
+/// What is left for the name of a process.
+fn comm_room(layout: Layout) -> usize {
+    layout.room(7 + 1 + 1 + 8 + 4 * 11 + 7, 8, 15)
 }
 
 fn row(exposure: &Exposure, layout: Layout, out: &mut Vec<u8>) {
+    let room = comm_room(layout);
     let mut comm = Vec::new();
     escape::terminal(&exposure.process.comm, &mut comm);
     let bytes = |bytes: Option<u64>| bytes.map_or_else(|| "-".to_owned(), |bytes| Bytes(bytes).to_string());
@@ -41,9 +50,9 @@ fn row(exposure: &Exposure, layout: Layout, out: &mut Vec<u8>) {
     // Writing to a Vec cannot fail, here as below.
     let _ = write!(
         out,
-        "{:>7} {:<15} {:<8} ",
+        "{:>7} {:<room$} {:<8} ",
         exposure.process.key.tgid,
-        cut(&String::from_utf8_lossy(&comm), 15),
+        cut(&String::from_utf8_lossy(&comm), room),
         exposure.risk.as_str()
     );
     layout.painted(Paint::Alarm, &format!("{:>10}", bytes(Some(exposure.at_risk()))), out);

@@ -95,7 +95,7 @@ fields! {
     // `memwatch.fault`.
     FAULT_ADDRESS: "memwatch.fault.address" Hex "" only(Kind::Fault) => "Faulting address, when the way attached carries it.";
     FAULT_MAJOR: "memwatch.fault.major_total" Integer "" only(Kind::Fault) => "Major faults of the process so far, this one included.";
-    FAULT_MINOR: "memwatch.fault.minor_total" Integer "" only(Kind::Fault) => "Minor faults of the process so far.";
+    FAULT_MINOR: "memwatch.fault.minor_total" Integer "" only(Kind::Fault) => "Minor faults of the process so far: the kernel's own count of each thread, as it was when that thread was last looked at (a CPU-clock sample, 100 a second of each running CPU unless `--sample-hz` says otherwise, or a major fault). Counted, not scaled; at most one period late.";
 
     // `memwatch.rss`.
     RSS_LIMIT: "memwatch.rss.limit_bytes" Integer "bytes" only(Kind::Rss) => "The limit that was passed.";
@@ -216,8 +216,8 @@ fields! {
     EXIT_MREMAP_SHRUNK: "memwatch.exit.mremap_shrunk_bytes" Integer "bytes" only(Kind::Exit) => "Given back by `mremap`.";
     EXIT_BRK_GROWN: "memwatch.exit.brk_grown_bytes" Integer "bytes" only(Kind::Exit) => "Growth of the heap.";
     EXIT_BRK_SHRUNK: "memwatch.exit.brk_shrunk_bytes" Integer "bytes" only(Kind::Exit) => "Given back by the heap.";
-    EXIT_MINOR: "memwatch.exit.minor_faults" Integer "" only(Kind::Exit) => "Minor page faults.";
-    EXIT_MAJOR: "memwatch.exit.major_faults" Integer "" only(Kind::Exit) => "Major page faults.";
+    EXIT_MINOR: "memwatch.exit.minor_faults" Integer "" only(Kind::Exit) => "Minor page faults while it was seen: exact, as each thread's own count is read at its end.";
+    EXIT_MAJOR: "memwatch.exit.major_faults" Integer "" only(Kind::Exit) => "Major page faults while it was seen: exact, as the minor ones.";
     EXIT_TABLES: "memwatch.exit.fd_table_bytes" Integer "bytes" only(Kind::Exit) => "Fd tables it asked for.";
     EXIT_TOUCHED: "memwatch.exit.fd_table_touched_bytes" Integer "bytes" only(Kind::Exit) => "Part of them that was touched.";
 

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use crate::export::escape;
 use crate::export::schema::Name;
+use crate::export::wrap::wrap;
 
 /// Columns in front of the details: time, pid, name, event, and the spaces after them.
 const LEAD: usize = 12 + 1 + 7 + 1 + COMM + 1 + EVENT + 1;
@@ -47,6 +48,11 @@ impl Layout {
         Self { width, coloured }
     }
 
+    /// Columns of a line.
+    pub(in crate::export) const fn width(self) -> usize {
+        self.width
+    }
+
     /// The line above all others.
     pub(in crate::export) fn titles(self, out: &mut Vec<u8>) {
         // Writing to a Vec cannot fail, here as below.
@@ -81,14 +87,14 @@ impl Layout {
         }
     }
 
-    /// The last column; text that does not fit ends in an ellipsis.
-    pub(in crate::export) fn details(self, details: &[u8], out: &mut Vec<u8>) {
+    /// The last column; text that does not fit ends in an ellipsis. For what anybody may make as long as they like.
+    pub(in crate::export) fn cut_details(self, details: &[u8], out: &mut Vec<u8>) {
         let room = self.width.saturating_sub(LEAD).max(DETAILS_MIN);
         let _ = writeln!(out, "{}", cut(&String::from_utf8_lossy(details), room));
     }
 
-    /// The last column, wrapped at words: of a finding nothing may be missing.
-    pub(in crate::export) fn whole_details(self, details: &[u8], out: &mut Vec<u8>) {
+    /// The last column, wrapped at words: no number may be cut.
+    pub(in crate::export) fn details(self, details: &[u8], out: &mut Vec<u8>) {
         self.wrap(&String::from_utf8_lossy(details), LEAD, out);
     }
 
@@ -99,22 +105,13 @@ impl Layout {
     }
 
     /// The rest of a line that begins in column `indent`, and more lines from there.
-    fn wrap(self, text: &str, indent: usize, out: &mut Vec<u8>) {
-        let room = self.width.saturating_sub(indent).max(DETAILS_MIN);
-        let mut column = 0;
-        for word in text.split(' ') {
-            let length = word.chars().count();
-            if column > 0 && column + 1 + length > room {
-                let _ = write!(out, "\n{:indent$}", "");
-                column = 0;
-            } else if column > 0 {
-                out.push(b' ');
-                column += 1;
-            }
-            out.extend_from_slice(word.as_bytes());
-            column += length;
-        }
-        out.push(b'\n');
+    pub(in crate::export) fn wrap(self, text: &str, indent: usize, out: &mut Vec<u8>) {
+        wrap(text, (indent, indent), self.width, out);
+    }
+
+    /// What is left for a column whose line takes so many without it, between these bounds.
+    pub(in crate::export) fn room(self, others: usize, least: usize, most: usize) -> usize {
+        self.width.saturating_sub(others).clamp(least, most)
     }
 }
 
@@ -126,6 +123,15 @@ pub(in crate::export) fn cut(text: &str, room: usize) -> std::borrow::Cow<'_, st
     text.chars().take(room.saturating_sub(1)).chain(['…']).collect::<String>().into()
 }
 
+/// At most `room` characters of a text, the first one an ellipsis when something is missing: of a path the end says most.
+pub(in crate::export) fn cut_front(text: &str, room: usize) -> std::borrow::Cow<'_, str> {
+    let length = text.chars().count();
+    if length <= room {
+        return text.into();
+    }
+    std::iter::once('…').chain(text.chars().skip(length + 1 - room)).collect::<String>().into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +141,7 @@ mod tests {
         assert_eq!(cut("abc", 3), "abc");
         assert_eq!(cut("abcd", 3), "ab…");
         assert_eq!(cut("äöüß", 3), "äö…");
+        assert_eq!([cut_front("abc", 3), cut_front("äöüß", 3)], ["abc", "…üß"]);
     }
 
     #[test]

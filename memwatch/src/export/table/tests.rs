@@ -63,7 +63,10 @@ fn every_kind_in_words() {
 #[test]
 fn lines_fit_the_terminal() {
     for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::FdTable) {
-        assert!(line(&samples::fact(kind), 80).chars().count() <= 80, "{kind:?}");
+        let shown = text(|out| table(80, false).fact(&samples::fact(kind), out));
+        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{kind:?}: {shown}");
+        let is_cut = shown.contains('…');
+        assert!(!is_cut || kind == Kind::Exec, "{kind:?}: {shown}");
     }
 }
 
