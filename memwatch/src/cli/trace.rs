@@ -19,6 +19,7 @@ use super::values::{
 use crate::export::Exporter;
 use crate::export::json::Json;
 use crate::export::table::Table;
+use crate::export::wrap::wrap;
 use crate::probe::WayKind;
 use crate::runtime::{self, Ended, Ends, Outcome, Stop};
 pub(super) use setup::NotStarted;
@@ -159,7 +160,7 @@ async fn trace(args: Args, kernel_log: bool) -> anyhow::Result<Traced> {
     };
     let mut stop = Stop::listen()?;
     stop.with(setup.start_command(&args.command)?);
-    say(&setup.banner(form));
+    say(&wrapped(&setup.banner(form)));
     let outcome = if form == Output::Table { Outcome::WithSummary } else { Outcome::Lines };
     let pipeline = setup.pipeline(exporter, outcome).context("the stages were taken before")?;
     let ends = Ends { duration: args.ends.duration, count: args.ends.count };
@@ -203,6 +204,18 @@ pub(super) fn width() -> usize {
         return 160;
     }
     crate::sys::terminal_width().unwrap_or(100)
+}
+
+/// Lines that fit the terminal, if there is one.
+fn wrapped(text: &str) -> String {
+    if !std::io::stderr().is_terminal() {
+        return text.to_owned();
+    }
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        wrap(line, (0, 2), width(), &mut lines);
+    }
+    String::from_utf8_lossy(&lines).into_owned()
 }
 
 /// Tells the person at the terminal; standard output is for events.

@@ -1,7 +1,10 @@
-//! Text wrapped at words. A word that is longer than a line stays whole: the terminal breaks it, and no number is cut.
+//! Text wrapped at words. A word that is longer than a line, as paths and flags are, also ends behind a separator; no number
+//! is cut.
 
 /// Lines are never made narrower than this; a terminal that has less wraps by itself.
 const ROOM_MIN: usize = 20;
+/// Behind them a long word may end a line.
+const SEPARATORS: [char; 4] = ['|', '/', ':', ','];
 
 /// Appends a text and a line feed: what is left of a line that has reached the first of these columns, and more lines that
 /// begin in the second.
@@ -9,17 +12,21 @@ pub(crate) fn wrap(text: &str, (first, others): (usize, usize), width: usize, ou
     let room = |indent: usize| width.saturating_sub(indent).max(ROOM_MIN);
     let (mut indent, mut column) = (first, 0);
     for word in text.split(' ') {
-        let length = word.chars().count();
-        if column > 0 && column + 1 + length > room(indent) {
-            out.push(b'\n');
-            out.resize(out.len() + others, b' ');
-            (indent, column) = (others, 0);
-        } else if column > 0 {
-            out.push(b' ');
-            column += 1;
+        let is_long = word.chars().count() > room(others);
+        let parts = word.split_inclusive(|mark| is_long && SEPARATORS.contains(&mark));
+        for (index, part) in parts.enumerate() {
+            let (length, space) = (part.chars().count(), usize::from(index == 0 && column > 0));
+            if column > 0 && column + space + length > room(indent) {
+                out.push(b'\n');
+                out.resize(out.len() + others, b' ');
+                (indent, column) = (others, 0);
+            } else if space > 0 {
+                out.push(b' ');
+                column += space;
+            }
+            out.extend_from_slice(part.as_bytes());
+            column += length;
         }
-        out.extend_from_slice(word.as_bytes());
-        column += length;
     }
     out.push(b'\n');
 }
@@ -43,7 +50,10 @@ mod tests {
     }
 
     #[test]
-    fn long_words_stay_whole() {
+    fn long_words_end_at_separators() {
         assert_eq!(wrapped("a 123456789012345678901234 b", (0, 1), 20), "a\n 123456789012345678901234\n b\n");
+        let flags = "PROT_READ MAP_PRIVATE|MAP_ANONYMOUS|MAP_NORESERVE";
+        assert_eq!(wrapped(flags, (0, 0), 28), "PROT_READ MAP_PRIVATE|\nMAP_ANONYMOUS|MAP_NORESERVE\n");
+        assert_eq!(wrapped("short a/b", (0, 0), 28), "short a/b\n");
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn of(way: WayKind, reason: &str, host: &Host) -> String {
         }
         WayKind::RawTracepoint => "use a kernel with CONFIG_BPF_EVENTS that has this tracepoint",
         WayKind::Tracepoint => "use a kernel with CONFIG_FTRACE_SYSCALLS",
-        WayKind::Kprobe => "use a kernel with CONFIG_KPROBES",
+        WayKind::Kprobe => "use a kernel with CONFIG_KPROBES and CONFIG_KPROBE_EVENTS",
         WayKind::PerfEvent => "use a kernel with CONFIG_PERF_EVENTS",
     }
     .into()
