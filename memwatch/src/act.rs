@@ -12,7 +12,7 @@ mod pidfd;
 mod reaper;
 
 pub use dry_run::DryRun;
-pub use guard::{Guard, Refusal};
+pub use guard::{Guard, Lineage, Refusal};
 pub use hook::{HookCall, Hooks};
 pub use pidfd::PidfdActuator;
 

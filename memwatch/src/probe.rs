@@ -5,6 +5,7 @@
 
 pub mod attach;
 pub mod btf;
+pub mod marks;
 mod modify_return;
 pub mod offsets;
 mod on_demand;

@@ -46,6 +46,12 @@ pub const MARK_INHERITED: u32 = 2;
 /// The first of the `MARKS` value bits that rules of scope [`SCOPE_MARKED`] ask for, each its own ([`Rule::mark`]).
 pub const MARK_RULED: u32 = 1 << 8;
 
+/// The first of the `MARKS` value bits of process trees that user space tells apart, each its own: a process with one descends
+/// from the root of that tree. They lie above those of the rules, and go up to the highest bit.
+pub const MARK_TREE: u32 = 1 << 24;
+/// Trees that can be told apart.
+pub const TREES_MAX: usize = 8;
+
 /// Entries of the array `RULES`.
 pub const RULES_MAX: u32 = 16;
 

@@ -6,14 +6,16 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::core::fact::ProcessKey;
-use crate::core::policy::{Outcome, Reach, guarded_path};
+use crate::core::policy::{MOVED, Outcome, Reach, guarded_path};
 use crate::enrich::cgroup::{folder_of, parse_mounts};
 use crate::enrich::container::is_in_container;
-use crate::enrich::proc::{ProcFs, ProcessDir, ReadError, StatLine, scan_cgroups, scan_stat};
+use crate::enrich::guarded_files::GuardedFiles;
+use crate::enrich::proc::{Living, ProcFs, ProcessDir, ReadError, StatLine, scan_cgroups, scan_stat};
 use crate::measure::oom_score_adj;
 
 /// Bytes read of a file, and of a path, at most.
@@ -60,13 +62,24 @@ enum Bound {
     Tree(Option<ProcessKey>),
 }
 
+/// Tells who descends from whom by the forks that were seen, whether those in between live or not.
+pub trait Lineage: std::fmt::Debug {
+    /// The process that was the root of the tree of this id when it was first named.
+    fn root(&self, tgid: u32) -> Option<ProcessKey>;
+
+    /// Whether the holder of a process id descends from a root.
+    fn descends(&self, tgid: u32, root: ProcessKey) -> bool;
+}
+
 /// The second guard.
 #[derive(Debug)]
 pub struct Guard {
     proc: ProcFs,
     own: u32,
     /// Empty: the whole host.
+    files: GuardedFiles,
     bounds: Vec<Bound>,
+    lineage: Option<Arc<dyn Lineage>>,
     room: Box<[u8; ROOM]>,
 }
 
@@ -74,15 +87,30 @@ impl Guard {
     /// A guard that lets acts through to processes within any of `reaches`; without any, and with the host among them, on the
     /// whole host.
     ///
-    /// Whether a process belongs to a tree is told by its living ancestors: a descendant whose parent has ended counts as outside.
+    /// Whether a process belongs to a tree is told by its living ancestors alone: a descendant whose parent has ended counts as
+    /// outside.
     ///
     /// # Errors
     /// When `/proc` cannot be opened.
     pub fn new<'a>(reaches: impl IntoIterator<Item = &'a Reach>) -> io::Result<Self> {
+        Self::with_lineage(reaches, None)
+    }
+
+    /// The same, with descent told by the forks that were seen as well.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be opened.
+    pub fn with_lineage<'a>(
+        reaches: impl IntoIterator<Item = &'a Reach>,
+        lineage: Option<Arc<dyn Lineage>>,
+    ) -> io::Result<Self> {
+        let proc = ProcFs::open(Path::new("/proc"))?;
         let mut guard = Self {
-            proc: ProcFs::open(Path::new("/proc"))?,
+            files: GuardedFiles::find(&proc),
+            proc,
             own: std::process::id(),
             bounds: Vec::new(),
+            lineage,
             room: Box::new([0; ROOM]),
         };
         for reach in reaches {
@@ -92,7 +120,10 @@ impl Guard {
                     break;
                 }
                 Reach::Cgroup(path) => Bound::Cgroup(path.clone()),
-                Reach::Tree(root) => Bound::Tree(guard.stat_of(*root).ok().map(|(key, _)| key)),
+                Reach::Tree(root) => {
+                    let known = guard.lineage.as_ref().and_then(|lineage| lineage.root(*root));
+                    Bound::Tree(known.or_else(|| guard.stat_of(*root).ok().map(|(key, _)| key)))
+                }
             };
             guard.bounds.push(bound);
         }
@@ -132,17 +163,13 @@ impl Guard {
     /// # Errors
     /// When it is gone, or cannot be read.
     pub fn check(&mut self, key: ProcessKey) -> Result<Result<(), Refusal>, ReadError> {
-        let tgid = key.tgid;
-        let dir = self.proc.process(tgid)?;
-        let stat = stat_in(&dir, tgid, self.room.as_mut())?;
-        if !stat.key().is_same(key) {
-            return Err(ReadError::Recycled { tgid });
+        let Living { dir, is_kernel } = self.proc.living(key, self.room.as_mut())?;
+        let checked = self.check_same(&dir, key, is_kernel);
+        if let Err(Refusal::Unknown(_)) = checked {
+            // What ended meanwhile tells nothing of itself, which is no reason to spare it.
+            self.proc.living(key, self.room.as_mut())?;
         }
-        if stat.has_ended() {
-            return Err(ReadError::Gone { tgid });
-        }
-        let is_kernel = stat.is_kernel;
-        Ok(self.check_same(&dir, key, is_kernel))
+        Ok(checked)
     }
 
     fn check_same(&mut self, dir: &ProcessDir, key: ProcessKey, is_kernel: bool) -> Result<(), Refusal> {
@@ -184,7 +211,13 @@ impl Guard {
         let unknown = Refusal::Unknown("executable");
         let exe = dir.exe_into(self.room.as_mut()).ok_or(unknown)?;
         // None of the guarded paths has bytes that are not text.
-        let Some(kind) = std::str::from_utf8(exe).ok().and_then(guarded_path) else { return Ok(()) };
+        let by_path = std::str::from_utf8(exe).ok().and_then(guarded_path);
+        let kind = match self.files.is_run_by(dir, exe) {
+            Some(true) => Some(by_path.unwrap_or(MOVED)),
+            Some(false) => None,
+            None => by_path,
+        };
+        let Some(kind) = kind else { return Ok(()) };
         let path = self.cgroup_path(dir).ok_or(Refusal::Unknown("cgroup"))?;
         if is_in_container(path) { Ok(()) } else { Err(Refusal::Program(kind)) }
     }
@@ -197,6 +230,7 @@ impl Guard {
                 Bound::Cgroup(root) => self.cgroup_path(dir).is_some_and(|path| is_below(path, root)),
                 Bound::Tree(root) => root.is_some_and(|root| {
                     key.is_same(root)
+                        || self.lineage.as_ref().is_some_and(|lineage| lineage.descends(key.tgid, root))
                         || self.descends_from(key.tgid, |ancestor| ancestor.is_same(root)) == Some(true)
                 }),
             });

@@ -2,7 +2,9 @@
 //!
 //! They are started and waited for on a thread of their own, because starting a program can take as long as its file
 //! system does. A hook has a process group of its own, which is killed at the deadline; the act itself does not wait for any
-//! of this longer than the policy says. Its environment is that of the daemon, without what systemd gave it, and:
+//! of this longer than the policy says. Should the daemon be killed, the kernel kills the hook; what that started goes with
+//! the unit, under systemd.
+//! Its environment is that of the daemon, without what systemd gave it, and:
 //!
 //! | variable | |
 //! |---|---|
@@ -152,6 +154,7 @@ fn start(call: &HookCall) -> io::Result<Child> {
     if let Some(pool) = &call.pool {
         command.env("MEMWATCH_POOL", pool);
     }
+    sys::process::die_with_parent(&mut command);
     let child = command.spawn()?;
     // The daemon's own protection from the OOM killer is not for its hooks; raising the score is always allowed.
     let is_protected =

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::config::{self, Fault, Faults};
-use crate::core::policy::{Mode, Settings};
+use crate::core::policy::{Mode, Reach, Settings};
 use words::Paragraph;
 
 /// Arguments of `memwatch check`.
@@ -78,6 +78,9 @@ fn json(args: &Args, checked: &Result<Settings, Faults>) -> serde_json::Result<S
 fn text(settings: &Settings) -> String {
     let mut text = match settings.mode {
         Mode::Observe => "observe: nothing is done; what follows is told as what would have been done\n",
+        Mode::Enforce if settings.scopes.iter().any(|scope| scope.reach == Reach::Host) => {
+            "enforce: what follows is done, on the whole host\n"
+        }
         Mode::Enforce => "enforce: what follows is done\n",
     }
     .to_owned();

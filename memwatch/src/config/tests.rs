@@ -45,8 +45,18 @@ fn an_empty_file_observes_the_whole_host() {
 }
 
 #[test]
+fn enforcing_on_the_whole_host_has_to_be_spelled_out() {
+    for text in ["mode = 'enforce'", "mode = 'enforce'\n[[scope]]\nlower = '70%'\n"] {
+        let fault = fault(text);
+        assert!(fault.contains("this would be enforced on the whole host"), "{fault}");
+        assert_eq!(settings(&format!("whole_host = true\n{text}")).mode, Mode::Enforce);
+    }
+    assert_eq!(settings("mode = 'enforce'\n[[scope]]\ntree = 4711\n").mode, Mode::Enforce);
+}
+
+#[test]
 fn an_enforcing_file_acts_on_fd_tables_it_is_sure_of() {
-    let rules = settings("mode = 'enforce'").fd_tables;
+    let rules = settings("mode = 'enforce'\nwhole_host = true").fd_tables;
     assert_eq!((rules[0].action, rules[0].confidence), (TableAction::Touched(1 << 30), 2));
 }
 

@@ -13,6 +13,7 @@ mod case;
 mod command;
 mod decision;
 mod engine;
+pub mod explain;
 pub mod guard;
 mod guard_names;
 mod input;
@@ -26,7 +27,7 @@ mod world;
 pub use command::{Command, Limit, Outbox, Signal};
 pub use decision::{Candidate, Cause, Closing, Decision, Ending, Gravity, Outcome, Standing, Warning};
 pub use engine::{Engine, LIMIT_RULES};
-pub use guard_names::{guarded_path, guarded_program};
+pub use guard_names::{MOVED, guarded_folders, guarded_path, guarded_program};
 pub use input::{Acted, Figures, Host, Input, Table, TableState};
 pub use server::Server;
 pub use settings::{

@@ -7,6 +7,9 @@ use super::place::Places;
 use super::proc::{ProcFs, ProcessDir, ReadError, Stat};
 use crate::core::fact::{Identity, ProcessKey};
 
+/// Longest text of `/proc/PID/stat`: 52 numbers and a name.
+const STAT_MAX: usize = 1536;
+
 /// Identifies processes that are looked at once; for those that are followed there is the
 /// [`Ledger`](super::ledger::Ledger).
 #[derive(Debug)]
@@ -39,14 +42,17 @@ pub(super) fn read(
     places: &mut Places,
     cgroup_id: Option<u64>,
 ) -> Result<Identity, ReadError> {
+    // A main thread that has ended tells of its program, its arguments and on v1 its cgroup no more: another thread does.
+    let thread = if stat.state == b'Z' { dir.living_thread(&mut [0; STAT_MAX]) } else { None };
+    let shown = thread.as_ref().unwrap_or(dir);
     let mut identity = Identity {
         parent_tgid: Some(stat.parent_pid),
         comm: stat.comm,
         uid: Some(dir.status()?.uid),
-        exe: dir.exe().map(|exe| exe.path),
-        args: dir.cmdline()?,
+        exe: shown.exe().map(|exe| exe.path),
+        args: shown.cmdline()?,
         ..Identity::unknown(ProcessKey { tgid: dir.tgid(), start_ns: stat.start_ns })
     };
-    places.by_memberships(&dir.cgroups()?, cgroup_id).put(&mut identity);
+    places.by_memberships(&shown.cgroups()?, cgroup_id).put(&mut identity);
     Ok(identity)
 }

@@ -187,7 +187,7 @@ impl Decisions {
                 let body = DecisionBody {
                     id: decision.id,
                     rule: decision.rule,
-                    entry: entry_name(decision, engine),
+                    entry: engine.entry_name(decision),
                     mode: engine.settings().mode.name(),
                     gravity: decision.gravity,
                     signal: decision.signal.to_string(),
@@ -284,7 +284,7 @@ fn decided(decision: &Decision, engine: &Engine, outbox: &Outbox) -> String {
         let _ = write!(text, "; it holds {} of its own", size(private));
     }
     let _ = write!(text, " ({}", decision.rule);
-    if let Some(entry) = entry_name(decision, engine) {
+    if let Some(entry) = engine.entry_name(decision) {
         let _ = write!(text, " of {entry}");
     }
     let _ = write!(text, ", first of {} candidates)", decision.candidates.max(1));
@@ -430,17 +430,6 @@ const fn concerned(warning: &Warning) -> Option<ProcessKey> {
         Warning::Stopped { key, .. } | Warning::FdTable { key, .. } => Some(key),
         Warning::Growing { worker, .. } => worker,
         Warning::BudgetSpent { .. } | Warning::NobodyLeft { .. } | Warning::Forecast { .. } => None,
-    }
-}
-
-fn entry_name<'a>(decision: &Decision, engine: &'a Engine) -> Option<&'a str> {
-    let settings = engine.settings();
-    let entry = decision.entry?;
-    match decision.rule {
-        "worker_pool" => settings.pools.get(entry).map(|pool| pool.name.as_str()),
-        "fd_table" => settings.fd_tables.get(entry).map(|rule| rule.name.as_str()),
-        "process_limit" => settings.process_limits.get(entry).map(|limit| limit.name.as_str()),
-        _ => settings.scopes.get(entry).map(|scope| scope.name.as_str()),
     }
 }
 

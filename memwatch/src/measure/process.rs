@@ -3,6 +3,7 @@
 //! Its folder below `/proc` is opened once and everything is read relative to it, so what is returned concerns the process
 //! asked for even when its id is given to another meanwhile. What may not be read is `None`.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -10,8 +11,9 @@ use std::path::Path;
 use crate::core::fact::ProcessKey;
 use crate::core::policy::Figures;
 use crate::enrich::cgroup::{Mount, folder_of, parse_mounts};
+use crate::enrich::guarded_files::GuardedFiles;
 use crate::enrich::proc::number::decimal;
-use crate::enrich::proc::{ProcFs, ProcessDir, ReadError, scan_stat};
+use crate::enrich::proc::{Living, ProcFs, ProcessDir, ReadError};
 use crate::sys;
 
 /// Bytes read of a file at most; smaps_rollup of 6.18 has 900.
@@ -24,12 +26,16 @@ pub struct Nature {
     pub oom_score_adj: Option<i32>,
     /// Whether it is a thread of the kernel.
     pub is_kernel: bool,
+    /// Whether the file that it runs is that of a guarded program; `None`: its path is all there is to go by.
+    pub runs_guarded: Option<bool>,
 }
 
 /// Looks at processes.
 #[derive(Debug)]
 pub struct ProcessMeter {
     proc: ProcFs,
+    /// Looked for when the first process's nature is asked for.
+    guarded: OnceCell<GuardedFiles>,
     page: u64,
     /// Where cgroups are mounted.
     mounts: Vec<Mount>,
@@ -45,7 +51,8 @@ impl ProcessMeter {
         let proc = ProcFs::open(root)?;
         // Where they cannot be read, nothing is known of cgroups.
         let mounts = parse_mounts(&proc.mountinfo().unwrap_or_default());
-        Ok(Self { proc, page: sys::page_size(), mounts, room: Box::new([0; ROOM]) })
+        let guarded = OnceCell::new();
+        Ok(Self { proc, guarded, page: sys::page_size(), mounts, room: Box::new([0; ROOM]) })
     }
 
     /// Looks at a process's memory. The kernel walks its page tables for that: 40 ms for each GiB in pages of 4 KiB that are
@@ -54,7 +61,7 @@ impl ProcessMeter {
     /// # Errors
     /// When it has ended, or its id is another's by now.
     pub fn figures(&mut self, key: ProcessKey) -> Result<Figures, ReadError> {
-        let dir = self.open_same(key)?;
+        let dir = self.living(key)?.dir;
         let mut figures = Figures::default();
         match dir.read_into("smaps_rollup", self.room.as_mut()) {
             Ok(text) => parse_rollup(text, &mut figures),
@@ -79,7 +86,7 @@ impl ProcessMeter {
     /// # Errors
     /// When it has ended, its id is another's by now, or it cannot be read.
     pub fn resident(&mut self, key: ProcessKey) -> Result<Option<u64>, ReadError> {
-        let dir = self.open_same(key)?;
+        let dir = self.living(key)?.dir;
         let text = dir.read_into("statm", self.room.as_mut())?;
         Ok(parse_statm(text).map(|pages| pages * self.page))
     }
@@ -89,11 +96,10 @@ impl ProcessMeter {
     /// # Errors
     /// When it has ended, or its id is another's by now.
     pub fn nature(&mut self, key: ProcessKey) -> Result<Nature, ReadError> {
-        let dir = self.open_same(key)?;
-        let text = dir.read_into("stat", self.room.as_mut())?;
-        let stat = scan_stat(text).map_err(|source| ReadError::Parse { tgid: key.tgid, source })?;
-        let is_kernel = stat.is_kernel;
-        Ok(Nature { oom_score_adj: oom_score_adj(&dir, self.room.as_mut()), is_kernel })
+        let Living { dir, is_kernel } = self.living(key)?;
+        let guarded = self.guarded.get_or_init(|| GuardedFiles::find(&self.proc));
+        let runs_guarded = dir.exe_into(self.room.as_mut()).and_then(|path| guarded.is_run_by(&dir, path));
+        Ok(Nature { oom_score_adj: oom_score_adj(&dir, self.room.as_mut()), is_kernel, runs_guarded })
     }
 
     /// Whether the kernel's OOM killer takes a process's cgroup as one; `None` where there is no such setting: on v1, in the
@@ -105,17 +111,8 @@ impl ProcessMeter {
         Some(self.room.get(..setting)?.trim_ascii() == b"1")
     }
 
-    fn open_same(&mut self, key: ProcessKey) -> Result<ProcessDir, ReadError> {
-        let dir = self.proc.process(key.tgid)?;
-        let text = dir.read_into("stat", self.room.as_mut())?;
-        let stat = scan_stat(text).map_err(|source| ReadError::Parse { tgid: key.tgid, source })?;
-        if !stat.key().is_same(key) {
-            return Err(ReadError::Recycled { tgid: key.tgid });
-        }
-        if stat.has_ended() {
-            return Err(ReadError::Gone { tgid: key.tgid });
-        }
-        Ok(dir)
+    fn living(&mut self, key: ProcessKey) -> Result<Living, ReadError> {
+        self.proc.living(key, self.room.as_mut())
     }
 }
 

@@ -119,7 +119,7 @@ fn first_reason(hooks: &[HookStatus]) -> &str {
 
 /// Loaded and attached programs. Dropping it detaches all of them.
 pub struct Probe {
-    ebpf: Ebpf,
+    pub(super) ebpf: Ebpf,
     /// What is attached without aya: perf events of classic tracepoints, links. Closing one detaches its program.
     _events: Vec<OwnedFd>,
     rss: OnDemand,
@@ -256,27 +256,6 @@ impl Probe {
         Ok(())
     }
 
-    /// Marks a process for filters and rules.
-    ///
-    /// # Errors
-    /// When the map is full.
-    pub fn mark(&mut self, tgid: u32, marks: u32) -> Result<(), ProbeError> {
-        let mut map: HashMap<_, u32, u32> = typed(&mut self.ebpf, "MARKS")?;
-        map.insert(tgid, marks, 0).map_err(|source| ProbeError::Map { name: "MARKS", source })
-    }
-
-    /// Takes a process's marks away; one without marks is no error.
-    ///
-    /// # Errors
-    /// When the map refuses.
-    pub fn unmark(&mut self, tgid: u32) -> Result<(), ProbeError> {
-        let mut map: HashMap<_, u32, u32> = typed(&mut self.ebpf, "MARKS")?;
-        match map.remove(&tgid) {
-            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
-            Err(source) => Err(ProbeError::Map { name: "MARKS", source }),
-        }
-    }
-
     /// Sets the RSS limit of a process.
     ///
     /// # Errors
@@ -354,7 +333,7 @@ struct Wire<T>(T);
 // SAFETY: wire types are `repr(C)`, hold integers only and have no padding (`IntoBytes` refuses it).
 unsafe impl<T: IntoBytes + Copy + 'static> aya::Pod for Wire<T> {}
 
-fn typed<'a, M>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<M, ProbeError>
+pub(super) fn typed<'a, M>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<M, ProbeError>
 where
     M: TryFrom<&'a mut aya::maps::Map, Error = MapError>,
 {

@@ -3,10 +3,12 @@
 mod intake;
 mod log;
 mod rules;
+mod trees;
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
@@ -15,7 +17,7 @@ use memwatch_ebpf::abi::knobs::{Knobs, MARK_INHERITED, RssLimit, Rule};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Notifier;
-use crate::act::{Actuator, DryRun, Guard, HookCall, Hooks, PidfdActuator};
+use crate::act::{Actuator, DryRun, Guard, HookCall, Hooks, Lineage, PidfdActuator};
 use crate::config;
 use crate::core::detect::fd_table::{FdTables, region_floor};
 use crate::core::fact::ProcessKey;
@@ -32,6 +34,7 @@ use crate::source::Source;
 use crate::sys::boot_ns;
 use intake::Intake;
 use log::Log;
+use trees::Trees;
 
 /// Longest time between two looks at the RSS of every process that is followed, in nanoseconds.
 const SWEEP_NS: u64 = 5_000_000_000;
@@ -70,6 +73,8 @@ pub struct Start {
 struct Daemon {
     start: Start,
     probe: Probe,
+    /// `None`: trees are told by living ancestors.
+    trees: Option<Arc<Trees>>,
     intake: Intake,
     engine: Engine,
     outbox: Outbox,
@@ -156,7 +161,7 @@ async fn pressed(trigger: &mut Option<PressureTrigger>) {
 impl Daemon {
     fn new(start: Start, settings: Settings) -> anyhow::Result<Self> {
         let proc = || ProcFs::open(Path::new("/proc")).context("cannot open /proc");
-        let ledger = Ledger::new(proc()?).context("cannot read the mounts of this host")?;
+        let mut ledger = Ledger::new(proc()?).context("cannot read the mounts of this host")?;
         let rules = rules::rules(&settings);
         let mut options = start.options.clone();
         options.watch_rss = !settings.process_limits.is_empty();
@@ -164,6 +169,10 @@ impl Daemon {
         options.refuse = settings.fd_tables.iter().any(|rule| rule.action == TableAction::Refuse);
         let mut probe = Probe::load(&options, &knobs(&settings, &rules))?;
         probe.set_rules(&rules)?;
+        let trees = Trees::new(&mut probe)?;
+        if let Some(trees) = &trees {
+            trees.name(&settings, &mut probe, &mut ledger);
+        }
         let record = start.record.as_ref().map(|path| {
             let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
             anyhow::Ok(Log::start(io::BufWriter::new(file)))
@@ -171,8 +180,14 @@ impl Daemon {
         let floor = settings.fd_tables.iter().map(|rule| rule.min_bytes).min().unwrap_or(u64::MAX);
         Ok(Self {
             probe,
-            intake: Intake::new(ledger, FdTables::new(floor), ProcessMeter::open(Path::new("/proc"))?),
-            actuator: actuator(&settings)?,
+            intake: Intake::new(
+                ledger,
+                FdTables::new(floor),
+                ProcessMeter::open(Path::new("/proc"))?,
+                trees.clone(),
+            ),
+            actuator: actuator(&settings, trees.clone())?,
+            trees,
             pressure: pressure(&settings),
             engine: Engine::new(settings, own()),
             outbox: Outbox::default(),
@@ -385,7 +400,10 @@ impl Daemon {
                 !is_empty(&self.start.config),
                 "the file is empty, which would mean the whole host; write at least the mode"
             );
-            Ok((actuator(&settings)?, settings))
+            if let Some(trees) = &self.trees {
+                trees.name(&settings, &mut self.probe, self.intake.ledger());
+            }
+            Ok((actuator(&settings, self.trees.clone())?, settings))
         });
         let (actuator, settings) = match loaded {
             Ok(loaded) => loaded,
@@ -498,8 +516,10 @@ fn pressure(settings: &Settings) -> Option<PressureTrigger> {
         .ok()
 }
 
-fn actuator(settings: &Settings) -> anyhow::Result<Box<dyn Actuator>> {
-    let guard = Guard::new(settings.scopes.iter().map(|scope| &scope.reach)).context("cannot open /proc")?;
+fn actuator(settings: &Settings, trees: Option<Arc<Trees>>) -> anyhow::Result<Box<dyn Actuator>> {
+    let reaches = settings.scopes.iter().map(|scope| &scope.reach);
+    let lineage = trees.map(|trees| trees as Arc<dyn Lineage>);
+    let guard = Guard::with_lineage(reaches, lineage).context("cannot open /proc")?;
     Ok(match settings.mode {
         Mode::Observe => Box::new(DryRun::new(guard)),
         Mode::Enforce => Box::new(PidfdActuator::new(guard).context("cannot start the actuator")?),

@@ -4,22 +4,16 @@ use anyhow::bail;
 
 use crate::enrich::ledger::Ledger;
 use crate::probe::attach::Probe;
-use memwatch_ebpf::abi::knobs::{MARK_INHERITED, MARK_SHOWN};
+use memwatch_ebpf::abi::knobs::MARK_INHERITED;
 
 /// Rounds in which descendants are looked for: each finds those forked before their parent was marked.
 const ROUNDS: u32 = 5;
 
-/// Marks a process, and with `descendants` all below it now and later. Returns the ids marked.
+/// Marks a process, and where the marks have [`MARK_INHERITED`] all below it now and later. Returns the ids marked.
 ///
 /// # Errors
 /// When there is no such process, or the map is full.
-pub fn mark_tree(
-    probe: &mut Probe,
-    ledger: &mut Ledger,
-    root: u32,
-    descendants: bool,
-) -> anyhow::Result<Vec<u32>> {
-    let marks = if descendants { MARK_SHOWN | MARK_INHERITED } else { MARK_SHOWN };
+pub fn mark_tree(probe: &mut Probe, ledger: &mut Ledger, root: u32, marks: u32) -> anyhow::Result<Vec<u32>> {
     // Before it is looked for: its end takes the mark away, so that a later holder of the id never has it.
     probe.mark(root, marks)?;
     // /proc/ID answers for a thread's id as well; a process leads its own group.
@@ -30,7 +24,7 @@ pub fn mark_tree(
         bail!("there is no process with pid {root}; `ps -e` lists those that run");
     }
     let mut marked = vec![root];
-    if !descendants {
+    if marks & MARK_INHERITED == 0 {
         return Ok(marked);
     }
     for _ in 0..ROUNDS {

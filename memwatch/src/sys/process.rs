@@ -28,6 +28,23 @@ pub fn release_memory(process: BorrowedFd<'_>) -> io::Result<()> {
     done(unsafe { libc::syscall(libc::SYS_process_mrelease, process.as_raw_fd(), 0) })
 }
 
+/// Has the kernel kill the process that a command starts when the thread that starts it ends, with its process or alone.
+/// What that process starts is not concerned, nor is a program that changes its user (`prctl(2)`, `PR_SET_PDEATHSIG`).
+pub fn die_with_parent(command: &mut tokio::process::Command) {
+    let parent = std::process::id();
+    let tie = move || {
+        // SAFETY: integers only; both calls may be made between fork and exec.
+        let is_tied = unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0
+                // The parent may have ended before it was asked for.
+                && u32::try_from(libc::getppid()) == Ok(parent)
+        };
+        if is_tied { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    // SAFETY: the closure makes two system calls and allocates nothing.
+    unsafe { command.pre_exec(tie) };
+}
+
 /// Kills the process group whose leader is a child of this process that has not been waited for: its id cannot be another's.
 pub fn kill_group(leader: u32) {
     // 0 would be the caller's own group.

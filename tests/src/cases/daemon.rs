@@ -1,6 +1,7 @@
 //! `memwatch daemon` on pools of the test's own: enforced in the process tree of the pool, and nowhere else.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -27,6 +28,10 @@ pub(super) const CASES: &[Case] = &[
     Case::new("daemon::an_emptied_configuration_changes_nothing", NEEDS, emptied),
     Case::new("daemon::a_full_disk_behind_its_errors", NEEDS, unheard),
     Case::new("daemon::a_recording_can_be_played", NEEDS, recorded),
+    Case::new("daemon::an_orphan_stays_in_its_tree", NEEDS, orphaned),
+    Case::new("daemon::a_worker_without_its_main_thread_is_one", NEEDS, headless),
+    Case::new("daemon::a_hook_ends_with_the_daemon", NEEDS, hooked),
+    Case::new("daemon::the_whole_host_has_to_be_spelled_out", NEEDS, unbounded),
 ];
 
 const MIB: u64 = 1 << 20;
@@ -205,6 +210,106 @@ fn emptied() -> anyhow::Result<()> {
     stage.daemon.signal(libc::SIGHUP)?;
     stage.daemon.wait_for_error_line("the file is empty", PATIENCE)?;
     stage.end().map(drop)
+}
+
+/// Workers whose parent has ended belong to the tree that they were started in, also after a reload.
+fn orphaned() -> anyhow::Result<()> {
+    let mut pool = Command::new(locate::trigger()?);
+    pool.args(["--on-stdin", "pool", "--workers", "2", "--orphaned"]);
+    pool.args(["--step", &(16 * MIB).to_string(), "--most", &(160 * MIB).to_string()]);
+    let mut pool = Running::start(pool.stdin(Stdio::piped()))?;
+    let root = pool.pid();
+    let mut input = pool.take_input().context("the pool has no input")?;
+    let bounded = |lower| policy("enforce", root, "any_process = true\n").replace("lower = \"20%\"", lower);
+    let mut stage = Stage::new(pool, &bounded("lower = \"85%\""), &[])?;
+    // The forks happen before the daemon's eyes.
+    input.write_all(b"x").context("start the workers")?;
+    eventually(PATIENCE, "the workers are nobody's children", || {
+        orphans(root).len() == 2 && children(root).iter().all(|pid| !is_alive(*pid))
+    })?;
+    std::fs::write(stage.scratch.path().join("policy.toml"), bounded("lower = \"20%\"")).context("write")?;
+    stage.daemon.signal(libc::SIGHUP)?;
+    let decision = stage.wait_for("decision", |_| true)?;
+    ensure!(u32::try_from(decision.pid())? != root, "{decision:?}");
+    let closing = stage.wait_for("closing", |_| true)?;
+    ensure!(!closing.is("memwatch.closing.ending", "failed"), "{closing:?}");
+    ensure!(!closing.is("memwatch.closing.ending", "gone"), "{closing:?}");
+    let chosen = u32::try_from(closing.pid())?;
+    eventually(PATIENCE, "the orphan ends", || !is_alive(chosen))?;
+    let left = orphans(root);
+    let lines = stage.end();
+    for pid in left {
+        drop(syscall::process::signal(pid, libc::SIGKILL));
+    }
+    lines.map(drop)
+}
+
+/// Processes that run the trigger in the group of `root` and are no children of it.
+fn orphans(root: u32) -> Vec<u32> {
+    let stat = |pid: u32| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (_, rest) = text.rsplit_once(')')?;
+        let mut fields = rest.split_whitespace();
+        let state = fields.next()?.to_owned();
+        let parent: u32 = fields.next()?.parse().ok()?;
+        let group: u32 = fields.next()?.parse().ok()?;
+        Some((state, parent, group))
+    };
+    let Some((_, _, group)) = stat(root) else { return Vec::new() };
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let is_orphan = |pid: &u32| {
+        let runs_trigger = |pid: u32| {
+            std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("memwatch-trigger"))
+        };
+        runs_trigger(*pid) && stat(*pid).is_some_and(|(_, parent, of)| of == group && !runs_trigger(parent))
+    };
+    pids.filter(|pid| *pid > root).filter(is_orphan).collect()
+}
+
+fn is_alive(pid: u32) -> bool {
+    std::fs::read_link(format!("/proc/{pid}/exe")).is_ok()
+}
+
+fn headless() -> anyhow::Result<()> {
+    let pool = pool(16 * MIB, 160 * MIB, &["--headless"])?;
+    let root = pool.pid();
+    let mut stage = Stage::new(pool, &policy("enforce", root, POOL), &[])?;
+    let closing = stage.wait_for("closing", |_| true)?;
+    ensure!(closing.is("memwatch.closing.ending", "returned"), "{closing:?}");
+    ensure!(closing.number("memwatch.closing.returned_bytes")? > 0, "{closing:?}");
+    stage.end().map(drop)
+}
+
+fn hooked() -> anyhow::Result<()> {
+    let pool = pool(16 * MIB, 160 * MIB, &[])?;
+    let root = pool.pid();
+    let scratch = Scratch::new()?;
+    let told = scratch.path().join("pid");
+    let hook = format!(
+        "{}before = [\"/bin/sh\", \"-c\", \"echo $$ > {}; exec sleep 300\"]\nhook_deadline = \"5min\"\n",
+        POOL.replace("deadline = \"1s\"", "deadline = \"5min\""),
+        told.display()
+    );
+    let mut stage = Stage::new(pool, &policy("enforce", root, &hook), &[])?;
+    stage.wait_for("decision", |_| true)?;
+    let hook = || std::fs::read_to_string(&told).ok()?.trim().parse::<u32>().ok();
+    eventually(PATIENCE, "the hook runs", || hook().is_some_and(is_alive))?;
+    stage.daemon.signal(libc::SIGKILL)?;
+    eventually(PATIENCE, "the hook ends", || hook().is_some_and(|pid| !is_alive(pid)))
+}
+
+fn unbounded() -> anyhow::Result<()> {
+    let scratch = Scratch::new()?;
+    let config = scratch.path().join("policy.toml");
+    std::fs::write(&config, "mode = \"enforce\"\n").context("write the policy")?;
+    for subcommand in [&["check"][..], &["daemon", "--config"]] {
+        let mut command = Command::new(locate::memwatch()?);
+        let output = command.args(subcommand).arg(&config).stdin(Stdio::null()).output().context("run it")?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(!output.status.success() && errors.contains("whole_host = true"), "{subcommand:?}: {errors}");
+    }
+    Ok(())
 }
 
 fn unheard() -> anyhow::Result<()> {

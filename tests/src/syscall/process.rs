@@ -180,6 +180,20 @@ pub fn die_with_parent() -> io::Result<()> {
     checked(i64::from(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })).map(drop)
 }
 
+/// Ends the calling thread, and its process only with the last one.
+pub fn end_thread() -> ! {
+    // SAFETY: the thread holds nothing that others wait for, and runs no more.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+    exit_now(1)
+}
+
+/// Has the caller ended by a signal after this time.
+pub fn end_after(time: std::time::Duration) {
+    let seconds = u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+    // SAFETY: integers only; nobody handles the signal.
+    unsafe { libc::alarm(seconds) };
+}
+
 /// Has a command start with this number of descriptors as its soft and its hard limit.
 pub fn limit_descriptors(command: &mut Command, number: u64) {
     let limit = Limit { soft: number, hard: number };

@@ -10,6 +10,9 @@ use memwatch_tests::syscall::{memory, process};
 use crate::mapping::Region;
 use crate::report::Report;
 
+/// How long a worker that is nobody's child lives.
+const ORPHAN_LIFE: Duration = Duration::from_secs(120);
+
 #[derive(Args)]
 pub(crate) struct Pool {
     /// Workers, started anew when they end.
@@ -27,6 +30,13 @@ pub(crate) struct Pool {
     /// Leave unheard what asks a worker to leave.
     #[arg(long)]
     deaf: bool,
+    /// Have each worker end its main thread, and go on in another.
+    #[arg(long)]
+    headless: bool,
+    /// Have each worker started by a process that ends at once, so that it has no living ancestor but the first process.
+    /// They are started once, and not tied to the pool: they end by themselves after a while.
+    #[arg(long)]
+    orphaned: bool,
     /// How often workers are started anew before the pool ends.
     #[arg(long, default_value_t = 1000)]
     restarts: u32,
@@ -36,6 +46,10 @@ impl Pool {
     pub(crate) fn run(&self, report: &mut Report) -> anyhow::Result<()> {
         for _ in 0..self.workers {
             self.start()?;
+        }
+        if self.orphaned {
+            sleep(ORPHAN_LIFE);
+            return Ok(());
         }
         report.add("workers", self.workers);
         report.write()?;
@@ -50,6 +64,15 @@ impl Pool {
 
     fn start(&self) -> anyhow::Result<()> {
         if let process::Forked::Child = process::fork().context("make a worker")? {
+            let done = if self.orphaned { self.fork_again() } else { self.work() };
+            process::exit_now(i32::from(done.is_err()));
+        }
+        Ok(())
+    }
+
+    /// Leaves a worker behind.
+    fn fork_again(&self) -> anyhow::Result<()> {
+        if let process::Forked::Child = process::fork().context("make an orphan")? {
             let done = self.work();
             process::exit_now(i32::from(done.is_err()));
         }
@@ -57,7 +80,28 @@ impl Pool {
     }
 
     fn work(&self) -> anyhow::Result<()> {
-        process::die_with_parent().context("tie the worker to its master")?;
+        if self.headless {
+            // Without the lock that a scope of threads would wait for: the main thread is not to be waited for.
+            let (deaf, step, most, every_ms) = (self.deaf, self.step, self.most, self.every_ms);
+            let rest = Self {
+                headless: false,
+                workers: 1,
+                orphaned: false,
+                restarts: 0,
+                deaf,
+                step,
+                most,
+                every_ms,
+            };
+            std::thread::spawn(move || rest.work());
+            process::end_thread();
+        }
+        if self.orphaned {
+            // Whatever becomes of the test, nothing of it stays.
+            process::end_after(ORPHAN_LIFE);
+        } else {
+            process::die_with_parent().context("tie the worker to its master")?;
+        }
         if self.deaf {
             process::hear(libc::SIGHUP, process::Hearing::Nothing).context("choose what SIGHUP does")?;
         } else {

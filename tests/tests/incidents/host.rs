@@ -50,6 +50,8 @@ impl Recording {
             container: None,
             oom_score_adj: Some(0),
             is_kernel: false,
+            trees: Vec::new(),
+            runs_guarded: None,
         };
         self.say(Input::Runs(Box::new(who.clone())));
         self.living.insert(tgid, (who, private, shared));

@@ -104,10 +104,13 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
     probe.set_rules(&rules)?;
     ledger.seed().context("cannot list /proc")?;
     let mut marked = Vec::new();
-    for (root, descendants) in
-        filters.pid.iter().map(|pid| (*pid, false)).chain(filters.tree.map(|pid| (pid, true)))
+    for (root, marks) in filters
+        .pid
+        .iter()
+        .map(|pid| (*pid, MARK_SHOWN))
+        .chain(filters.tree.map(|pid| (pid, MARK_SHOWN | MARK_INHERITED)))
     {
-        let tree = mark_tree(&mut probe, &mut ledger, root, descendants)?;
+        let tree = mark_tree(&mut probe, &mut ledger, root, marks)?;
         tracing::info!("process {root} is marked, {} in all with its descendants", tree.len());
         marked.extend(tree);
     }

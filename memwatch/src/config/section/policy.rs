@@ -6,12 +6,17 @@ use super::{budget, fd_table, growth, pool, pressure, process_limit, protect, sc
 use crate::config::key::{Each, Inner, Key, Section, Unwritten};
 use crate::config::reader::{Reader, Table};
 use crate::config::value::{Mode, Nanoseconds};
-use crate::core::policy::Settings;
+use crate::core::policy::{self, Reach, Settings};
 
 const MODE: Key<Mode> = Key::new(
     "mode",
     Unwritten::Toml("\"observe\""),
     "Whether what is decided is done (`enforce`), or only told as what would have been done.",
+);
+const WHOLE_HOST: Key<bool> = Key::new(
+    "whole_host",
+    Unwritten::Toml("false"),
+    "Whether `enforce` may reach over the whole host: where no scope is written, or one without `cgroup` and `tree`. It has to be spelled out.",
 );
 const RETURNED_WITHIN: Key<Nanoseconds> = Key::new(
     "returned_within",
@@ -49,6 +54,7 @@ pub(in crate::config) const SECTION: Section = Section {
     doc: "What stands before the first heading.",
     rows: &[
         MODE.row,
+        WHOLE_HOST.row,
         RETURNED_WITHIN.row,
         OOM_GROUP.row,
         SCOPE.row,
@@ -66,7 +72,8 @@ pub(in crate::config) const SECTION: Section = Section {
 /// Reads the file. What it gives is of use only when the reader has no fault.
 pub(in crate::config) fn read(reader: &Reader<'_>, document: &DeTable<'_>) -> Settings {
     let file = Table::written(reader, &SECTION, String::new(), document, 0);
-    let mode = file.get(&MODE).value.0;
+    let written_mode = file.get(&MODE);
+    let mode = written_mode.value.0;
     let returned_within = file.get(&RETURNED_WITHIN);
     if returned_within.value.0 == 0 {
         file.refuse(
@@ -76,10 +83,22 @@ pub(in crate::config) fn read(reader: &Reader<'_>, document: &DeTable<'_>) -> Se
         );
     }
     let protect = protect::read(&file.each(&PROTECT, &protect::SECTION));
+    let is_spelled_out = file.get(&WHOLE_HOST).value;
+    let scopes = scope::read(&file.each(&SCOPE, &scope::SECTION), reader);
+    if mode == policy::Mode::Enforce
+        && scopes.iter().any(|scope| scope.reach == Reach::Host)
+        && !is_spelled_out
+    {
+        file.refuse(
+            &written_mode,
+            "this would be enforced on the whole host, as no scope narrows it",
+            "write a [[scope]] with cgroup or tree, or spell it out with whole_host = true",
+        );
+    }
     let found = file.inner(&FOUND_POOLS, &pool::FOUND);
     Settings {
         mode,
-        scopes: scope::read(&file.each(&SCOPE, &scope::SECTION), reader),
+        scopes,
         pools: pool::read(&file.each(&POOL, &pool::SECTION), &protect),
         found_pools: pool::found(&found),
         process_limits: process_limit::read(&file.each(&PROCESS_LIMIT, &process_limit::SECTION), &protect),

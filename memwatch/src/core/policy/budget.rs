@@ -48,6 +48,13 @@ impl Spent {
         Answer::Yes
     }
 
+    /// Kills in the window that ends now, and until when there are none; nothing is booked.
+    pub(super) fn at(&self, now_ns: u64) -> (u32, Option<u64>) {
+        let in_window = |time: &&u64| now_ns.saturating_sub(**time) < self.budget.window_ns;
+        let kills = self.kills.iter().filter(in_window).count();
+        (u32::try_from(kills).unwrap_or(u32::MAX), (now_ns < self.until_ns).then_some(self.until_ns))
+    }
+
     /// Kills in the window.
     pub(super) fn kills(&self) -> u32 {
         u32::try_from(self.kills.len()).unwrap_or(u32::MAX)

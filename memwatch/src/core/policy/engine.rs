@@ -2,6 +2,7 @@
 
 mod act;
 mod choose;
+mod explain;
 
 use super::budget::Spent;
 use super::case::Case;
@@ -35,8 +36,8 @@ pub struct Engine {
     spent: Spent,
     masters: Masters,
     last_id: u64,
-    /// Scopes of which it was told that nobody is left, a bit each.
-    nobody_left: u64,
+    /// When it was last found of each scope that something has to go and nobody may, boot clock, nanoseconds.
+    nobody_left: Vec<Option<u64>>,
     wishes: Wishes,
     ranking: Vec<Candidate>,
     /// Workers of each pool when the ranking was made.
@@ -55,7 +56,7 @@ impl Engine {
             cases: Vec::with_capacity(CASES),
             masters: Masters::new(),
             last_id: 0,
-            nobody_left: 0,
+            nobody_left: Vec::new(),
             wishes: Wishes::default(),
             ranking: Vec::new(),
             alive: Vec::new(),
@@ -109,7 +110,7 @@ impl Engine {
         self.spent.change(settings.budget);
         self.settings = settings;
         self.masters.clear();
-        self.nobody_left = 0;
+        self.nobody_left.clear();
         self.rules = RULES.iter().map(|make| make()).collect();
         self.world.reconsider(&self.settings);
         let mut keys: Vec<ProcessKey> = self.world.members().map(|(key, _)| key).collect();

@@ -1,7 +1,8 @@
 //! Programs whose end takes a host, or the operator's way into it, with them.
 //!
 //! A program is known by its executable's file name *and* by a folder that only the host's administrator writes to: a copy of
-//! one's own named `sshd` gains nothing, nor does a process by the name it gives itself. Inside a container the folder is the
+//! one's own named `sshd` gains nothing, nor does a process by the name it gives itself. Where the file
+//! itself was looked at (`enrich/guarded_files.rs`), that decides. Inside a container the folder is the
 //! image's and the program not the host's: nothing there is guarded by its program.
 
 use super::who::Who;
@@ -57,10 +58,43 @@ const PROGRAMS: [(&str, &[&str]); 7] = [
     ("the log", &["rsyslogd", "syslog-ng", "auditd"]),
 ];
 
+/// Folders in which guarded programs lie, each with its slash; those of packages with a folder of their own are left out.
+const INSTALLED: [&str; 13] = [
+    "/usr/bin/",
+    "/usr/sbin/",
+    "/usr/local/bin/",
+    "/usr/local/sbin/",
+    "/usr/lib/systemd/",
+    "/usr/lib/openssh/",
+    "/usr/lib/elogind/",
+    "/usr/libexec/",
+    "/usr/libexec/openssh/",
+    "/bin/",
+    "/sbin/",
+    "/lib/systemd/",
+    "/home/kubernetes/bin/",
+];
+
+/// Folders to look for the files of guarded programs in.
+#[must_use]
+pub const fn guarded_folders() -> &'static [&'static str] {
+    &INSTALLED
+}
+
+/// What a guarded program is called that runs from another path than its own.
+pub const MOVED: &str = "a guarded program under another path";
+
 /// Why a process is guarded by its program: what the program is to its host. `None`: it is not.
 #[must_use]
 pub fn guarded_program(who: &Who) -> Option<&'static str> {
-    guarded_path(who.exe.as_deref()?).filter(|_| who.container.is_none())
+    if who.container.is_some() {
+        return None;
+    }
+    match who.runs_guarded {
+        Some(true) => Some(guarded_path(who.exe.as_deref()?).unwrap_or(MOVED)),
+        Some(false) => None,
+        None => guarded_path(who.exe.as_deref()?),
+    }
 }
 
 /// What the program of this path, as `/proc/PID/exe` has it, is to a host on which it runs outside of containers.
@@ -131,10 +165,17 @@ mod tests {
             container: None,
             oom_score_adj: None,
             is_kernel: false,
+            trees: Vec::new(),
+            runs_guarded: None,
         };
         assert_eq!(guarded_program(&who), None);
         (who.comm, who.exe) = ("uwsgi".into(), Some("/usr/sbin/sshd".into()));
         assert_eq!(guarded_program(&who), Some("the way in"));
+        // What is mounted over that path is another file; and the file is the same under another path.
+        who.runs_guarded = Some(false);
+        assert_eq!(guarded_program(&who), None);
+        (who.exe, who.runs_guarded) = (Some("/tmp/x".into()), Some(true));
+        assert_eq!(guarded_program(&who), Some(MOVED));
         who.container = Some("51fb".into());
         assert_eq!(guarded_program(&who), None);
     }

@@ -95,6 +95,7 @@ pub(super) trait Rule: std::fmt::Debug {
 }
 
 pub(super) use fd_table::{NAME as FD_TABLE, entry_for as table_for};
+pub(super) use host_bounds::{NAME as HOST_BOUNDS, level};
 pub(super) use process_limit::{NAME as PROCESS_LIMIT, entry_for as limit_for};
 
 /// Makes every rule anew; the order is that in which their proposals are considered.

@@ -135,6 +135,8 @@ mod tests {
             container: None,
             oom_score_adj: None,
             is_kernel: false,
+            trees: Vec::new(),
+            runs_guarded: None,
         }
     }
 

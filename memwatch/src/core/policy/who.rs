@@ -29,6 +29,12 @@ pub struct Who {
     pub oom_score_adj: Option<i32>,
     /// Whether it is a thread of the kernel.
     pub is_kernel: bool,
+    /// Roots of the process trees that it is known to be of, those of scopes: whoever is between them may have ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trees: Vec<u32>,
+    /// Whether the file that it runs is that of a guarded program; `None`: known by its path only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs_guarded: Option<bool>,
 }
 
 impl Who {
@@ -48,6 +54,8 @@ impl Who {
             container: identity.container.as_ref().map(|container| container.id.clone()),
             oom_score_adj,
             is_kernel,
+            trees: Vec::new(),
+            runs_guarded: None,
         }
     }
 
@@ -87,6 +95,8 @@ mod tests {
             container: None,
             oom_score_adj: None,
             is_kernel: false,
+            trees: Vec::new(),
+            runs_guarded: None,
         }
     }
 

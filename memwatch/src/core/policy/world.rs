@@ -138,7 +138,7 @@ impl World {
     }
 
     /// A process runs, or runs something else now. Gives the process that held its id before, if its end was missed.
-    pub(super) fn runs(&mut self, who: Who, settings: &Settings) -> Option<ProcessKey> {
+    pub(super) fn runs(&mut self, mut who: Who, settings: &Settings) -> Option<ProcessKey> {
         let key = who.key;
         let before = self.holders.insert(key.tgid, key).filter(|earlier| *earlier != key);
         if let Some(earlier) = before {
@@ -148,7 +148,12 @@ impl World {
         let inherited = self.members.get(&key).or(parent).map_or(0, |known| known.scopes);
         let parent_who = parent.map(|parent| Arc::clone(&parent.who));
         let is_of_worker = parent.is_some_and(|parent| parent.pool.is_some());
-        let scopes = self.scopes_of(&who, inherited, settings);
+        if let Some(known) = self.members.get(&key) {
+            let known = known.who.trees.iter().filter(|tree| !who.trees.contains(tree)).copied();
+            let known: Vec<u32> = known.collect();
+            who.trees.extend(known);
+        }
+        let scopes = self.scopes_of(&mut who, inherited, settings);
         let guard = guard::of(&who, parent_who.as_deref(), &self.own, &settings.protect);
         let pool = if is_of_worker { None } else { pool_of(&who, parent_who.as_deref(), settings) };
         let who = Arc::new(who);
@@ -175,15 +180,22 @@ impl World {
         before
     }
 
-    fn scopes_of(&mut self, who: &Who, inherited: u64, settings: &Settings) -> u64 {
+    /// The scopes of a process. What trees it is of is kept with it: a later look may find its parents gone.
+    fn scopes_of(&mut self, who: &mut Who, inherited: u64, settings: &Settings) -> u64 {
         let mut scopes = 0;
         for (index, scope) in settings.scopes.iter().enumerate() {
             let is_in = match &scope.reach {
                 Reach::Host => true,
                 Reach::Cgroup(path) => who.is_below(path),
                 Reach::Tree(tgid) => {
-                    (who.key.tgid == *tgid && *self.roots.entry(*tgid).or_insert(who.key) == who.key)
+                    let is_in = (who.key.tgid == *tgid
+                        && *self.roots.entry(*tgid).or_insert(who.key) == who.key)
                         || inherited & bit(index) != 0
+                        || who.trees.contains(tgid);
+                    if is_in && !who.trees.contains(tgid) {
+                        who.trees.push(*tgid);
+                    }
+                    is_in
                 }
             };
             if is_in {

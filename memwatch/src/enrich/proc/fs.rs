@@ -1,13 +1,14 @@
 //! Reads `/proc`. A process's folder is opened once and everything is read relative to it: the folder stays bound to
 //! the process it was opened for (fs/proc/base.c keeps its `struct pid`), so a recycled pid cannot mix two of them.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, openat, readlinkat, readlinkat_raw};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, readlinkat, readlinkat_raw, statat};
 
 use super::{
     Exe, Limits, Memberships, ParseError, Stat, Status, parse_cgroups, parse_cmdline, parse_exe,
@@ -54,6 +55,21 @@ pub enum ReadError {
         /// What was wrong.
         source: ParseError,
     },
+}
+
+/// Which file, whatever its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// That of a file that was looked at.
+    #[must_use]
+    pub const fn new(stat: &rustix::fs::Stat) -> Self {
+        Self { device: stat.st_dev, inode: stat.st_ino }
+    }
 }
 
 /// A mounted `/proc`.
@@ -140,6 +156,13 @@ impl ProcessDir {
         self.tgid
     }
 
+    /// The folder of one of its threads; `None` when that has ended.
+    #[must_use]
+    pub fn thread(&self, id: u32) -> Option<Self> {
+        let dir = openat(&self.dir, format!("task/{id}"), FOLDER, Mode::empty()).ok()?;
+        Some(Self { dir, tgid: self.tgid })
+    }
+
     /// Name, parent and start.
     ///
     /// # Errors
@@ -185,6 +208,18 @@ impl ProcessDir {
     pub fn exe(&self) -> Option<Exe> {
         let link = readlinkat(&self.dir, "exe", Vec::with_capacity(256)).ok()?;
         parse_exe(link.as_bytes())
+    }
+
+    /// The file that it runs; `None` as for [`Self::exe`].
+    #[must_use]
+    pub fn exe_file(&self) -> Option<FileId> {
+        statat(&self.dir, "exe", AtFlags::empty()).ok().map(|stat| FileId::new(&stat))
+    }
+
+    /// The text of a link in the folder, up to a length.
+    #[must_use]
+    pub fn link(&self, name: &str, max: usize) -> Option<CString> {
+        readlinkat(&self.dir, name, Vec::with_capacity(max)).ok()
     }
 
     /// The link `exe` as it stands, in memory of the caller's; `None` as for [`Self::exe`], and when it does not fit.

@@ -6,6 +6,8 @@ use crate::core::fact::ProcessKey;
 
 /// `PF_KTHREAD` of include/linux/sched.h, the same since 2.6.27.
 const KERNEL_THREAD: u64 = 0x0020_0000;
+/// `PF_EXITING` of include/linux/sched.h, the same since 2.6.12.
+const EXITING: u64 = 0x4;
 
 /// What is kept of `/proc/PID/stat`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,10 @@ pub struct StatLine<'a> {
     pub parent_pid: u32,
     /// As of [`Stat`].
     pub is_kernel: bool,
+    /// Threads, those included that have ended and were not released.
+    pub threads: u32,
+    /// Whether the main thread is ending or has ended: it holds no memory any more, which other threads may.
+    pub is_exiting: bool,
     /// As of [`Stat`].
     pub start_ns: u64,
 }
@@ -48,10 +54,10 @@ impl StatLine<'_> {
         ProcessKey { tgid: self.pid, start_ns: self.start_ns }
     }
 
-    /// Whether it has ended and only waits to be taken notice of.
+    /// Whether it has ended, or is ending, with all of its threads: no signal reaches it any more.
     #[must_use]
     pub const fn has_ended(&self) -> bool {
-        matches!(self.state, b'Z' | b'X' | b'x')
+        self.is_exiting && self.threads <= 1
     }
 }
 
@@ -60,7 +66,7 @@ impl StatLine<'_> {
 /// # Errors
 /// When a field is missing or not a number.
 pub fn parse_stat(text: &[u8]) -> Result<Stat, ParseError> {
-    let StatLine { pid, comm, state, parent_pid, is_kernel, start_ns } = scan_stat(text)?;
+    let StatLine { pid, comm, state, parent_pid, is_kernel, start_ns, .. } = scan_stat(text)?;
     Ok(Stat { pid, comm: comm.to_vec(), state, parent_pid, is_kernel, start_ns })
 }
 
@@ -84,16 +90,20 @@ pub fn scan_stat(text: &[u8]) -> Result<StatLine<'_>, ParseError> {
     let mut fields = rest.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
     let state = fields.next().and_then(|field| field.first()).copied().ok_or(missing("state"))?;
     let parent_pid = fields.next().ok_or(missing("ppid"))?;
-    // flags is field 9 of proc(5), ppid is field 4: 4 stand in between. starttime is field 22.
+    // flags is field 9 of proc(5), ppid is field 4: 4 stand in between. num_threads is field 20, starttime 22.
     let flags = fields.nth(4).ok_or(missing("flags"))?;
-    let start_ticks = fields.nth(12).ok_or(missing("starttime"))?;
+    let threads = fields.nth(10).ok_or(missing("num_threads"))?;
+    let start_ticks = fields.nth(1).ok_or(missing("starttime"))?;
+    let flags = decimal(flags).ok_or(not_a_number("flags"))?;
 
     Ok(StatLine {
         pid: decimal_u32(pid).ok_or(not_a_number("pid"))?,
         comm,
         state,
         parent_pid: decimal_u32(parent_pid).ok_or(not_a_number("ppid"))?,
-        is_kernel: decimal(flags).ok_or(not_a_number("flags"))? & KERNEL_THREAD != 0,
+        is_kernel: flags & KERNEL_THREAD != 0,
+        threads: decimal_u32(threads).ok_or(not_a_number("num_threads"))?,
+        is_exiting: flags & EXITING != 0 || matches!(state, b'Z' | b'X' | b'x'),
         start_ns: decimal(start_ticks)
             .and_then(|ticks| ticks.checked_mul(ProcessKey::TICK_NS))
             .ok_or(not_a_number("starttime"))?,
@@ -135,13 +145,26 @@ mod tests {
     }
 
     #[test]
+    fn a_process_has_ended_with_the_last_of_its_threads() {
+        let ended = |numbers: &str| scan_stat(format!("42 (x) {numbers}").as_bytes()).unwrap().has_ended();
+        assert!(!ended(NUMBERS));
+        let zombie = NUMBERS.replacen('S', "Z", 1);
+        assert!(ended(&zombie));
+        assert!(!ended(&zombie.replace("20 0 1 0", "20 0 2 0")), "another thread lives");
+        // PF_EXITING: its memory goes while its state is still that of one that runs.
+        assert!(ended(&NUMBERS.replace(" 41 ", " 45 ")));
+        assert!(!ended(&NUMBERS.replace(" 41 ", " 45 ").replace("20 0 1 0", "20 0 2 0")));
+    }
+
+    #[test]
     fn a_cut_text_names_the_field_that_is_missing() {
         let missing = |field| Err(ParseError::Missing { file: "stat", field });
         assert_eq!(parse_stat(b""), missing("comm"));
         assert_eq!(parse_stat(b"1 )x("), missing("comm"));
         assert_eq!(parse_stat(b"1 (x)"), missing("state"));
         assert_eq!(parse_stat(b"1 (x) S 1 2 3"), missing("flags"));
-        assert_eq!(parse_stat(b"1 (x) S 1 2 3 4 5 6 7 8"), missing("starttime"));
+        assert_eq!(parse_stat(b"1 (x) S 1 2 3 4 5 6 7 8"), missing("num_threads"));
+        assert_eq!(parse_stat(b"1 (x) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17"), missing("starttime"));
         assert_eq!(
             parse_stat(format!("1 (x) {}", NUMBERS.replace("130977", "99999999999999999999")).as_bytes()),
             Err(ParseError::NotANumber { file: "stat", field: "starttime" })

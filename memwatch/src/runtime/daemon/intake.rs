@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
+use super::trees::Trees;
 use crate::core::detect::fd_table::{Confidence, FdTables, Finding, State};
 use crate::core::fact::{Body, Fact, Identity, ProcessKey};
 use crate::core::policy::{Acted, Figures, Input, Table, TableState, Who};
@@ -17,6 +18,7 @@ pub(super) struct Intake {
     ledger: Ledger,
     detector: FdTables,
     meter: ProcessMeter,
+    trees: Option<Arc<Trees>>,
     /// The key by which the engine knows the holder of a process id: starts that come from `/proc` are rounded, later ones
     /// are not, and mean the same process.
     told: HashMap<u32, ProcessKey>,
@@ -25,8 +27,18 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    pub(super) fn new(ledger: Ledger, detector: FdTables, meter: ProcessMeter) -> Self {
-        Self { ledger, detector, meter, told: HashMap::new(), found: Vec::new(), undecodable: 0 }
+    pub(super) fn new(
+        ledger: Ledger,
+        detector: FdTables,
+        meter: ProcessMeter,
+        trees: Option<Arc<Trees>>,
+    ) -> Self {
+        Self { ledger, detector, meter, trees, told: HashMap::new(), found: Vec::new(), undecodable: 0 }
+    }
+
+    /// The ledger of processes.
+    pub(super) const fn ledger(&mut self) -> &mut Ledger {
+        &mut self.ledger
     }
 
     /// Whether a process with an fd table lives.
@@ -40,15 +52,21 @@ impl Intake {
     /// When `/proc` cannot be listed.
     pub(super) fn seed(&mut self, inputs: &mut Vec<Input>) -> io::Result<()> {
         self.ledger.seed()?;
-        let mut all: Vec<Arc<Identity>> = self.ledger.living().cloned().collect();
+        self.run_each(|_| true, inputs);
+        Ok(())
+    }
+
+    /// Tells of those who live, parents before children.
+    fn run_each(&mut self, is_told: impl Fn(&Identity) -> bool, inputs: &mut Vec<Input>) {
+        let mut all: Vec<Arc<Identity>> =
+            self.ledger.living().filter(|identity| is_told(identity)).cloned().collect();
         all.sort_by_key(|identity| (identity.key.start_ns, identity.key.tgid));
         for identity in all {
             self.runs(&identity, inputs);
         }
-        Ok(())
     }
 
-    /// Records were lost: whoever ended unheard is found.
+    /// Records were lost: whoever started or ended unheard is found.
     pub(super) fn reconcile(&mut self, inputs: &mut Vec<Input>) -> io::Result<()> {
         self.ledger.reconcile()?;
         self.ledger.seed()?;
@@ -63,6 +81,8 @@ impl Intake {
             self.told.remove(&key.tgid);
             inputs.push(Input::Ended(key));
         }
+        let known = self.told.clone();
+        self.run_each(|identity| !known.contains_key(&identity.key.tgid), inputs);
         Ok(())
     }
 
@@ -125,6 +145,8 @@ impl Intake {
         let is_kernel = nature.is_some_and(|nature| nature.is_kernel);
         let mut who = Who::new(identity, nature.and_then(|nature| nature.oom_score_adj), is_kernel);
         who.key = key;
+        who.runs_guarded = nature.and_then(|nature| nature.runs_guarded);
+        who.trees = self.trees.as_ref().map(|trees| trees.of(key.tgid)).unwrap_or_default();
         inputs.push(Input::Runs(Box::new(who)));
     }
 

@@ -167,7 +167,6 @@ impl Engine {
     /// A process ended.
     pub(super) fn ended(&mut self, now_ns: u64, key: ProcessKey, out: &mut Outbox) {
         self.masters.forget(key.tgid);
-        self.nobody_left = 0;
         for case in self.cases.iter_mut().filter(|case| case.decision.key == key) {
             case.ended_ns = Some(now_ns);
             case.stage = Stage::Ended { until_ns: now_ns + self.settings.returned_within_ns };

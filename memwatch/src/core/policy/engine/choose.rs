@@ -8,6 +8,7 @@ use crate::core::fact::ProcessKey;
 use crate::core::policy::budget::Answer;
 use crate::core::policy::command::{Command, Signal};
 use crate::core::policy::decision::{Candidate, Cause, Decision, Gravity, Standing, Warning};
+use crate::core::policy::explain::Obstacle;
 use crate::core::policy::rule::{self, Among, Proposal, candidates};
 use crate::core::policy::server::Server;
 use crate::core::policy::settings::{Mode, Then};
@@ -18,6 +19,8 @@ use crate::core::policy::{FdTableRule, Outbox, Who};
 const NAMED: usize = 64;
 /// Victims of one master in a row that are borne with where no pool says so.
 const ROUNDS: u32 = 5;
+/// That nobody is left is told anew after this time in which it was not so, in nanoseconds.
+const EPISODE_NS: u64 = 60_000_000_000;
 
 impl Engine {
     /// Carries out as much of a proposal as may be.
@@ -41,12 +44,13 @@ impl Engine {
         while made < wanted {
             let next = self.ranking.get(place).filter(|next| self.may_go(next)).copied();
             let Some(next) = next else {
-                self.nobody_left(proposal, scope, out);
+                self.nobody_left(now_ns, proposal, scope, out);
                 return;
             };
             place += 1;
             // Each that goes leaves its pool with one less.
-            if self.standing(now_ns, next.key, self.pool_for(proposal, next.key)) > Standing::Young {
+            let pool = self.pool_for(proposal, next.key);
+            if self.standing(now_ns, next.key, pool, &self.alive) > Standing::Young {
                 continue;
             }
             if !self.decide(now_ns, proposal, next.key, scope, out) {
@@ -57,7 +61,7 @@ impl Engine {
     }
 
     /// Whether a candidate may be chosen; those that may come first in the ranking.
-    fn may_go(&self, candidate: &Candidate) -> bool {
+    pub(super) fn may_go(&self, candidate: &Candidate) -> bool {
         let pool = self.world.get(candidate.key).and_then(|member| member.pool);
         match candidate.standing {
             Standing::Eligible | Standing::Young => true,
@@ -71,19 +75,25 @@ impl Engine {
         self.world.get(key)?.pool.filter(|_| !is_of_process(proposal))
     }
 
-    fn nobody_left(&mut self, proposal: &Proposal, scope: Option<usize>, out: &mut Outbox) {
+    /// Tells that nobody is left, once for as long as that goes on.
+    fn nobody_left(&mut self, now_ns: u64, proposal: &Proposal, scope: Option<usize>, out: &mut Outbox) {
         let Some(scope) = scope else { return };
-        if let Cause::AboveUpper { used, upper } = proposal.cause
-            && self.nobody_left & bit(scope) == 0
-            && !self.cases.iter().any(|case| case.scope == Some(scope))
-        {
-            self.nobody_left |= bit(scope);
+        let Cause::AboveUpper { used, upper } = proposal.cause else { return };
+        if self.cases.iter().any(|case| case.scope == Some(scope)) {
+            return;
+        }
+        if self.nobody_left.len() <= scope {
+            self.nobody_left.resize(scope + 1, None);
+        }
+        let Some(last) = self.nobody_left.get_mut(scope) else { return };
+        if last.is_none_or(|last| now_ns.saturating_sub(last) >= EPISODE_NS) {
             out.commands.push(Command::Warn(Warning::NobodyLeft { scope, used, bound: upper }));
         }
+        *last = Some(now_ns);
     }
 
     /// The scope whose memory is to come back: the proposal's, or the smallest that the process is in.
-    fn scope_of(&self, proposal: &Proposal) -> Option<usize> {
+    pub(super) fn scope_of(&self, proposal: &Proposal) -> Option<usize> {
         let scopes = match proposal.among {
             Among::Scope(scope) => return Some(scope),
             Among::One(key) => self.world.get(key)?.scopes,
@@ -95,7 +105,7 @@ impl Engine {
     }
 
     /// Acts under way among them.
-    fn under_way(&self, among: Among) -> u32 {
+    pub(super) fn under_way(&self, among: Among) -> u32 {
         let count = self.cases.iter().filter(|case| match among {
             Among::Scope(scope) => case.scope == Some(scope),
             Among::Pool(pool) => case.pool == Some(pool),
@@ -117,8 +127,20 @@ impl Engine {
     /// Ranks all candidates, the first to go first: those that may go, the old before the young, the idle before the
     /// busy where that is asked for, those with more private memory first, then the older, then by id.
     fn rank(&mut self, now_ns: u64, proposal: &Proposal) {
-        self.count_alive();
-        let mut ranking = std::mem::take(&mut self.ranking);
+        let (mut ranking, mut alive) = (std::mem::take(&mut self.ranking), std::mem::take(&mut self.alive));
+        self.count_alive(&mut alive);
+        self.rank_into(now_ns, proposal, &alive, &mut ranking);
+        (self.ranking, self.alive) = (ranking, alive);
+    }
+
+    /// The same into memory of the caller's, with the workers of each pool counted before.
+    pub(super) fn rank_into(
+        &self,
+        now_ns: u64,
+        proposal: &Proposal,
+        alive: &[(PoolId, usize)],
+        ranking: &mut Vec<Candidate>,
+    ) {
         ranking.clear();
         let all = candidates(&self.settings, &self.world, proposal.among);
         ranking.extend(all.map(|(key, member)| {
@@ -129,7 +151,7 @@ impl Engine {
                 (proposal.gravity == Gravity::Graceful || pool.entry.is_none())
                     && !self.hears(pool, figures.caught)
             });
-            let standing = self.standing(now_ns, key, pool);
+            let standing = self.standing(now_ns, key, pool, alive);
             let standing = if is_deaf { standing.max(Standing::Deaf) } else { standing };
             Candidate { key, figures, standing }
         }));
@@ -139,39 +161,64 @@ impl Engine {
             let is_busy = proposal.idle_first && figures.idle != Some(true);
             (candidate.standing, is_busy, Reverse(bytes), candidate.key.start_ns, candidate.key.tgid)
         });
-        self.ranking = ranking;
     }
 
-    fn standing(&self, now_ns: u64, key: ProcessKey, pool: Option<PoolId>) -> Standing {
-        let Some(member) = self.world.get(key) else { return Standing::Handled };
-        if self.cases.iter().any(|case| case.decision.key == key)
-            || member.rests_until_ns > now_ns
-            || member.who.parent.is_some_and(|master| self.masters.is_stopped(master))
-        {
-            return Standing::Handled;
+    fn standing(
+        &self,
+        now_ns: u64,
+        key: ProcessKey,
+        pool: Option<PoolId>,
+        alive: &[(PoolId, usize)],
+    ) -> Standing {
+        match self.obstacle(now_ns, key, pool, alive) {
+            None => Standing::Eligible,
+            Some(Obstacle::Young { .. }) => Standing::Young,
+            Some(Obstacle::Needed { .. }) => Standing::Needed,
+            Some(_) => Standing::Handled,
         }
-        let Some(pool) = pool else { return Standing::Eligible };
-        let Some(settings) = pool_settings(&self.settings, pool) else { return Standing::Eligible };
+    }
+
+    /// What stands in the way of a candidate, apart from hearing no signal.
+    pub(super) fn obstacle(
+        &self,
+        now_ns: u64,
+        key: ProcessKey,
+        pool: Option<PoolId>,
+        alive: &[(PoolId, usize)],
+    ) -> Option<Obstacle> {
+        let member = self.world.get(key)?;
+        if let Some(case) = self.cases.iter().find(|case| case.decision.key == key) {
+            return Some(Obstacle::UnderWay { decision: case.decision.id });
+        }
+        if member.rests_until_ns > now_ns {
+            return Some(Obstacle::Rests { until_ns: member.rests_until_ns });
+        }
+        if let Some(master) = member.who.parent.filter(|master| self.masters.is_stopped(*master)) {
+            return Some(Obstacle::Stopped { master });
+        }
+        let pool = pool?;
+        let settings = pool_settings(&self.settings, pool)?;
         let leaving = self.cases.iter().filter(|case| case.pool == Some(pool)).count();
-        let alive = self.alive.iter().find(|(known, _)| *known == pool).map_or(0, |(_, count)| *count);
+        let alive = alive.iter().find(|(known, _)| *known == pool).map_or(0, |(_, count)| *count);
+        let age_ns = now_ns.saturating_sub(key.start_ns);
         if alive.saturating_sub(leaving) <= settings.min_alive as usize {
-            Standing::Needed
-        } else if now_ns.saturating_sub(key.start_ns) < settings.min_lifetime_ns {
-            Standing::Young
+            Some(Obstacle::Needed { alive, leaving, min_alive: settings.min_alive })
+        } else if age_ns < settings.min_lifetime_ns {
+            Some(Obstacle::Young { age_ns, min_lifetime_ns: settings.min_lifetime_ns })
         } else {
-            Standing::Eligible
+            None
         }
     }
 
     /// Counts the workers of each pool, those that have ended and whose case is not closed yet included: they stand among
     /// the cases.
-    fn count_alive(&mut self) {
-        self.alive.clear();
+    pub(super) fn count_alive(&self, alive: &mut Vec<(PoolId, usize)>) {
+        alive.clear();
         let ended = self.cases.iter().filter(|case| case.ended_ns.is_some()).filter_map(|case| case.pool);
         for pool in self.world.members().filter_map(|(_, member)| member.pool).chain(ended) {
-            match self.alive.iter_mut().find(|(known, _)| *known == pool) {
+            match alive.iter_mut().find(|(known, _)| *known == pool) {
                 Some((_, count)) => *count += 1,
-                None => self.alive.push((pool, 1)),
+                None => alive.push((pool, 1)),
             }
         }
     }
@@ -262,14 +309,14 @@ impl Engine {
     }
 
     /// Whether a worker has a handler for the signal that asks it to leave; one that cannot be looked at is believed to.
-    fn hears(&self, pool: PoolId, caught: Option<u64>) -> bool {
+    pub(super) fn hears(&self, pool: PoolId, caught: Option<u64>) -> bool {
         let Some(signal) = self.pool_signal(pool) else { return false };
         let bit = u32::try_from(signal.0 - 1).ok().and_then(|shift| 1_u64.checked_shl(shift)).unwrap_or(0);
         caught.is_none_or(|caught| caught & bit != 0)
     }
 
     /// A pool that was found by itself is asked the way its server wants to be.
-    fn pool_signal(&self, pool: PoolId) -> Option<Signal> {
+    pub(super) fn pool_signal(&self, pool: PoolId) -> Option<Signal> {
         if pool.entry.is_some() {
             return pool_settings(&self.settings, pool).map(|settings| settings.signal);
         }

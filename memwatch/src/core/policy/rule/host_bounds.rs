@@ -6,7 +6,7 @@ use crate::core::policy::decision::{Cause, Gravity};
 use crate::core::policy::settings::{Bounds, Reach};
 
 /// Its name in reports.
-const NAME: &str = "host_bounds";
+pub(in crate::core::policy) const NAME: &str = "host_bounds";
 /// Time between looks while use lies above the lower bound, in nanoseconds.
 const LOOK_NS: u64 = 100_000_000;
 
@@ -16,9 +16,8 @@ pub(super) struct HostBounds;
 impl Rule for HostBounds {
     fn propose(&mut self, view: &View<'_>, wishes: &mut Wishes) {
         for (index, scope) in view.settings.scopes.iter().enumerate() {
-            let Some(bounds) = &scope.bounds else { continue };
-            let Some((used, memory)) = view.world.used(index, view.settings) else { continue };
-            let (lower, upper) = (bounds.lower.of(memory), bounds.upper.of(memory));
+            let Some(level) = level(view, index) else { continue };
+            let Level { used, lower, upper, .. } = level;
             let among = Among::Scope(index);
             // What is resident is never less than what is used, and costs less to know.
             if scope.reach != Reach::Host && view.world.resident(index) >= lower {
@@ -45,8 +44,7 @@ impl Rule for HostBounds {
                 // There is time to know who holds most.
                 continue;
             }
-            let count = candidates(view.settings, view.world, among).count();
-            let wanted = wanted(bounds, used, lower, upper, memory, count);
+            let wanted = level.wanted(view);
             wishes.proposals.push(Proposal {
                 rule: NAME,
                 entry: Some(index),
@@ -57,6 +55,42 @@ impl Rule for HostBounds {
                 idle_first: false,
             });
         }
+    }
+}
+
+/// How a scope stands to its bounds, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::core::policy) struct Level<'a> {
+    scope: usize,
+    bounds: &'a Bounds,
+    pub(in crate::core::policy) used: u64,
+    pub(in crate::core::policy) memory: u64,
+    pub(in crate::core::policy) lower: u64,
+    pub(in crate::core::policy) upper: u64,
+}
+
+/// How a scope stands to its bounds; `None`: it has none, or nothing is known of the host yet.
+pub(in crate::core::policy) fn level<'a>(view: &View<'a>, scope: usize) -> Option<Level<'a>> {
+    let bounds = view.settings.scopes.get(scope)?.bounds.as_ref()?;
+    let (used, memory) = view.world.used(scope, view.settings)?;
+    Some(Level {
+        scope,
+        bounds,
+        used,
+        memory,
+        lower: bounds.lower.of(memory),
+        upper: bounds.upper.of(memory),
+    })
+}
+
+impl Level<'_> {
+    /// Acts that should be under way between the bounds.
+    pub(in crate::core::policy) fn wanted(&self, view: &View<'_>) -> u32 {
+        if self.used < self.lower {
+            return 0;
+        }
+        let count = candidates(view.settings, view.world, Among::Scope(self.scope)).count();
+        wanted(self.bounds, self.used, self.lower, self.upper, self.memory, count)
     }
 }
 

@@ -107,6 +107,30 @@ fn who_was_asked_is_killed_at_once_when_use_passes_the_upper_bound() {
 }
 
 #[test]
+fn that_nobody_is_left_is_told_once_for_as_long_as_it_goes_on() {
+    let mut settings = settings();
+    settings.pools.clear();
+    let mut sim = Sim::new(settings, 1000 * MIB);
+    let told = |sim: &Sim| {
+        warnings(sim).iter().filter(|warning| matches!(warning, Warning::NobodyLeft { .. })).count()
+    };
+    for round in 0..300 {
+        // Use falls below the bound now and then, and others come and go.
+        sim.other = if round % 7 == 0 { 600 * MIB } else { 950 * MIB };
+        sim.start(Fake { who: who(30, 2, "/bin/other", sim.now_ns), private: MIB, obeys: true });
+        sim.run(1);
+        let key = sim.of(30).who.key;
+        sim.end(key);
+    }
+    assert_eq!(told(&sim), 1);
+    sim.other = 600 * MIB;
+    sim.run(61);
+    sim.other = 950 * MIB;
+    sim.run(1);
+    assert_eq!(told(&sim), 2, "a minute later it is another one");
+}
+
+#[test]
 fn a_pool_keeps_its_least_number() {
     let mut settings = settings();
     settings.pools[0].min_alive = 3;

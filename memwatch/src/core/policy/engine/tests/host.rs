@@ -58,6 +58,8 @@ pub(super) fn who(tgid: u32, parent: u32, exe: &str, start_ns: u64) -> Who {
         container: None,
         oom_score_adj: Some(0),
         is_kernel: false,
+        trees: Vec::new(),
+        runs_guarded: None,
     }
 }
 
