@@ -92,8 +92,8 @@ pub fn survey(proc: &ProcFs, reading: Reading) -> Result<(Survey, Notes), Survey
         }
     }
     let (batch, items) = reader.finish();
-    notes.pages = batch.pages();
-    let tally = batch.finish();
+    let (tally, pages) = batch.finish();
+    notes.pages = pages;
     notes.took_ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
     notes.cpu_ns = sys::cpu_ns().saturating_sub(cpu_before);
     Ok((Survey { tree: cgroups.tree, tally, items, members, rate: draw.rate(), page_bytes }, notes))

@@ -171,7 +171,8 @@ mod tests {
                 weights.estimate(draw.rate(), PAGE).holds(truth)
             });
             let inside = inside.count();
-            proptest::prop_assert!(inside >= 190, "{inside} of 200 intervals hold {truth}");
+            // 190 less three standard deviations of what 200 draws count of it.
+            proptest::prop_assert!(inside >= 181, "{inside} of 200 intervals hold {truth}");
         }
     }
 }

@@ -94,19 +94,27 @@ impl Tally {
         self.last_move = None;
     }
 
-    /// Counts a page. `alone` says that no other mapping has it, so that it will not be seen again.
-    pub fn see(&mut self, eye: EyeId, frame: u64, owner: u64, alone: bool) {
+    /// Counts pages whose frames follow each other. `alone` says that no other mapping has them, so that they will not be
+    /// seen again.
+    pub fn see(&mut self, eye: EyeId, first: u64, pages: u64, owner: u64, alone: bool) {
         let Some(seen) = self.eyes.get_mut(eye.0 as usize) else { return };
         let cell = if seen.owner == owner { seen.cell } else { self.turn(eye, owner) };
         if alone {
-            self.add(cell);
+            self.add(cell, pages);
             return;
         }
+        for frame in first..first.saturating_add(pages) {
+            self.see_shared(eye, frame, cell);
+        }
+    }
+
+    /// Counts a page that may be seen again; `cell` is where it belongs if it was not seen before.
+    fn see_shared(&mut self, eye: EyeId, frame: u64, cell: u32) {
         let place = self.place(frame);
         match *place {
             0 => {
                 *place = cell + 1;
-                self.add(cell);
+                self.add(cell, 1);
             }
             known => {
                 let from = known - 1;
@@ -116,7 +124,7 @@ impl Tally {
                     if let Some((_, pages)) = self.cells.get_mut(from as usize) {
                         *pages -= 1;
                     }
-                    self.add(to);
+                    self.add(to, 1);
                 }
             }
         }
@@ -158,9 +166,9 @@ impl Tally {
         number
     }
 
-    fn add(&mut self, cell: u32) {
+    fn add(&mut self, cell: u32, more: u64) {
         if let Some((_, pages)) = self.cells.get_mut(cell as usize) {
-            *pages += 1;
+            *pages += more;
         }
     }
 
@@ -257,16 +265,16 @@ mod tests {
         let other = tally.eye(View { group: 1, ..ANON });
         let locks = tally.eye(View { group: 1, locked: true, ..ANON });
         for frame in 0..1000 {
-            tally.see(first, frame, 7, false);
-            tally.see(again, frame, 7, false);
+            tally.see(first, frame, 1, 7, false);
+            tally.see(again, frame, 1, 7, false);
         }
         assert_eq!(of(&tally), [(vec![0], 7, false, 1000)]);
         for frame in 500..600 {
-            tally.see(other, frame, 7, false);
+            tally.see(other, frame, 1, 7, false);
         }
-        tally.see(locks, 500, 7, false);
-        tally.see(locks, 500, 7, false);
-        tally.see(first, 5_000_000, 8, true);
+        tally.see(locks, 500, 1, 7, false);
+        tally.see(locks, 500, 1, 7, false);
+        tally.see(first, 5_000_000, 1, 8, true);
         assert_eq!(
             of(&tally),
             [
@@ -287,14 +295,18 @@ mod tests {
             let mut tally = Tally::default();
             let eyes: Vec<_> = (0..4).map(|group| tally.eye(View { group, ..ANON })).collect();
             let mut plain = std::collections::BTreeMap::new();
-            for (frame, group, _) in &sights {
-                // A page is charged to one cgroup, which here its number gives.
-                tally.see(eyes[*group as usize], *frame * 300, frame % 3, false);
-                plain.entry(*frame).or_insert_with(std::collections::BTreeSet::new).insert(*group);
+            for (row, group, more) in &sights {
+                // A page is charged to one cgroup, which here the number of its row gives.
+                let (first, pages) = (*row * 300, 1 + *more * 100);
+                tally.see(eyes[*group as usize], first, pages, row % 3, false);
+                for frame in first..first + pages {
+                    plain.entry(frame).or_insert_with(std::collections::BTreeSet::new).insert(*group);
+                }
             }
             let mut expected = std::collections::BTreeMap::new();
             for (frame, groups) in plain {
-                *expected.entry((groups.into_iter().collect::<Vec<_>>(), frame % 3, false)).or_insert(0) += 1;
+                let owner = frame / 300 % 3;
+                *expected.entry((groups.into_iter().collect::<Vec<_>>(), owner, false)).or_insert(0) += 1;
             }
             let expected: Vec<_> = expected.into_iter().map(|((a, b, c), d)| (a, b, c, d)).collect();
             proptest::prop_assert_eq!(of(&tally), expected);

@@ -99,7 +99,7 @@ impl Frames {
     /// is none.
     pub fn flags(&mut self, frame: u64) -> u64 {
         let mut flags = [0];
-        read(&self.flags, frame, &mut flags);
+        self.read_flags(frame, &mut flags);
         let [flags] = flags;
         if flags & flag::TAIL == 0 || flags & flag::HUGE != 0 {
             return flags;
@@ -125,7 +125,7 @@ impl Frames {
         self.read_owners(frames.start, owners);
     }
 
-    /// The same of frames from `first` on; those beyond memory keep what stands there.
+    /// The same of frames from `first` on.
     pub fn read_owners(&self, first: u64, owners: &mut [u64]) {
         match &self.owners {
             Some(file) => read(file, first, owners),
@@ -133,12 +133,28 @@ impl Frames {
         }
     }
 
+    /// Flags of frames from `first` on, as the kernel gives them of each; 0 of those beyond memory.
+    pub fn read_flags(&self, first: u64, flags: &mut [u64]) {
+        read(&self.flags, first, flags);
+    }
+
     /// Looks again at a frame that is charged to none: up to 6.3 only the first page of a compound one is charged
     /// (`page_cgroup_ino` of mm/memcontrol.c takes the page's folio since 6.4). `None` when it is no memory of a process:
     /// the page of zeroes, device memory, memory of the kernel.
     pub fn second_look(&mut self, frame: u64) -> Option<u64> {
-        self.look_around(frame);
-        let (flags, owner) = self.compound.first_of(frame)?;
+        let mut flags = [0];
+        self.read_flags(frame, &mut flags);
+        self.second_look_at(frame, flags[0])
+    }
+
+    /// The same of a frame whose own flags are known.
+    pub fn second_look_at(&mut self, frame: u64, flags: u64) -> Option<u64> {
+        let (flags, owner) = if flags & flag::TAIL == 0 || flags & flag::HUGE != 0 {
+            (flags, 0)
+        } else {
+            self.look_around(frame);
+            self.compound.first_of(frame)?
+        };
         (flags & (flag::LRU | flag::HUGE) != 0).then_some(owner)
     }
 
@@ -172,22 +188,23 @@ impl Compound {
     }
 }
 
-/// Reads entries from `frame` on; those beyond the last frame stay 0.
+/// Reads entries from `frame` on; those beyond the last frame are 0.
 fn read(file: &File, frame: u64, entries: &mut [u64]) {
     let mut rest = entries.as_mut_bytes();
     let mut at = frame * 8;
     while !rest.is_empty() {
         match file.read_at(rest, at) {
-            Ok(0) => return,
+            Ok(0) => break,
             Ok(read) => {
                 at += read as u64;
                 rest = rest.get_mut(read..).unwrap_or_default();
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // A frame beyond memory.
-            Err(_) => return,
+            Err(_) => break,
         }
     }
+    rest.fill(0);
 }
 
 #[cfg(test)]

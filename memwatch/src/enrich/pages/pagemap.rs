@@ -14,7 +14,14 @@ const CHUNK: usize = 1 << 15;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry(u64);
 
+/// Bits that are of interest: what was written of late, or is watched for writing, breaks no row.
+const KEPT: u64 = !(1 << 55 | 1 << 57 | 1 << 58);
+
 impl Entry {
+    const fn new(bits: u64) -> Self {
+        Self(bits & KEPT)
+    }
+
     /// Whether the page is in memory.
     #[must_use]
     pub const fn is_present(self) -> bool {
@@ -31,6 +38,12 @@ impl Entry {
     #[must_use]
     pub const fn is_alone(self) -> bool {
         self.0 >> 56 & 1 == 1
+    }
+
+    /// Whether it is like the first of a row of so many pages, and its frame the next.
+    #[must_use]
+    pub const fn follows(self, first: Self, pages: u32) -> bool {
+        self.0 == first.0 + pages as u64
     }
 
     /// Number of the page frame; 0 when the reader may not see it.
@@ -60,7 +73,7 @@ impl Pagemap {
     pub fn entry(&self, page: u64) -> io::Result<Option<Entry>> {
         let mut entry = [0_u64];
         let read = self.file.read_at(entry.as_mut_bytes(), page * 8)?;
-        Ok((read == 8).then_some(Entry(entry[0])))
+        Ok((read == 8).then_some(Entry::new(entry[0])))
     }
 
     /// Gives the present ones among these pages, with their numbers. `buffer` is only for the memory it has.
@@ -82,7 +95,7 @@ impl Pagemap {
             if read == 0 {
                 return Ok(());
             }
-            for entry in part.iter().take(read).map(|&entry| Entry(entry)).filter(|it| it.is_present()) {
+            for entry in part.iter().take(read).map(|&entry| Entry::new(entry)).filter(|it| it.is_present()) {
                 give(entry);
             }
             at += read as u64;

@@ -29,7 +29,7 @@ pub(super) fn index(rate: u64) -> Report {
     let (mut tally, mut items) = (Tally::default(), Items::default());
     let item = items.number(7 << 32, 12, b"/srv/index\\012", 9);
     let eye = tally.eye(View { group: 2, class: Class::File, item: Some(item), locked: true });
-    (0..pages / rate).for_each(|frame| tally.see(eye, frame, 2, true));
+    tally.see(eye, 0, pages / rate, 2, true);
     let members = HashMap::from([(2, (3, 0))]);
     let survey = Survey { tree, tally, items, members, rate, page_bytes: 4096 };
     let audit = balance(&survey, Thresholds { bytes: 64 << 20, percent: 10 });

@@ -24,7 +24,7 @@ fn survey(dying_of_slice: u64, views: &[(View, std::ops::Range<u64>, u64)]) -> S
     let mut tally = Tally::default();
     for (view, frames, owner) in views {
         let eye = tally.eye(*view);
-        frames.clone().for_each(|frame| tally.see(eye, frame, *owner, false));
+        tally.see(eye, frames.start, frames.end - frames.start, *owner, false);
     }
     let members = HashMap::from([(2, (1, 0)), (3, (1, 0))]);
     let mut items = Items::default();
@@ -86,7 +86,7 @@ fn files_in_memory_that_nobody_maps_are_in_use() {
     survey.tree = Tree::new(groups);
     let shmem = View { class: Class::Shmem, ..INDEX };
     let eye = survey.tally.eye(shmem);
-    (0..4).for_each(|frame| survey.tally.see(eye, frame, 3, true));
+    survey.tally.see(eye, 0, 4, 3, true);
     let audit = balance(&survey, THRESHOLDS);
     let service = audit.balances.iter().find(|it| it.group == 2).expect("it has a process");
     assert_eq!(service.true_use.bytes, 10 * PAGE);
