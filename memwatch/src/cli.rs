@@ -5,6 +5,7 @@ pub mod check;
 pub mod daemon;
 pub mod demo;
 pub mod doctor;
+pub mod forecast;
 mod quiet_stderr;
 pub mod replay;
 pub mod scan;
@@ -48,6 +49,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Set what each cgroup's processes truly hold beside what the kernel charged it for
     Audit(audit::Args),
+    /// Work out the worst case of pools of workers, and the settings that follow
+    Forecast(forecast::Args),
     /// Start a child that allocates one slot per descriptor, and show the finding
     Demo(demo::Args),
     /// Check a configuration, and say in words what it would do
@@ -73,6 +76,7 @@ pub fn run() -> ExitCode {
         Command::Scan(args) => Ok(scan::run(&args)),
         Command::Doctor(args) => doctor::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Forecast(args) => forecast::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Daemon(args) => daemon::run(args, cli.verbose > 0),

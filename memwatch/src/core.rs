@@ -4,6 +4,7 @@ pub mod audit;
 pub mod detect;
 pub mod exposure;
 pub mod fact;
+pub mod forecast;
 pub mod origin;
 pub mod pattern;
 pub mod policy;

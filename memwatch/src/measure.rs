@@ -7,6 +7,7 @@
 mod host;
 mod idle;
 mod pace;
+mod pools;
 mod pressure;
 mod process;
 mod survey;
@@ -14,6 +15,7 @@ mod survey;
 pub use host::HostMeter;
 pub use idle::IdleMeter;
 pub use pace::Pace;
+pub use pools::PoolMeter;
 pub use pressure::{PressureTrigger, TriggerError};
 pub(crate) use process::oom_score_adj;
 pub use process::{Nature, ProcessMeter};

@@ -172,6 +172,7 @@ impl Player {
                     private: figures.private.or(known.private),
                     proportional: figures.proportional.or(known.proportional),
                     swap: figures.swap.or(known.swap),
+                    peak: figures.peak.or(known.peak),
                     idle: figures.idle.or(known.idle),
                     caught: figures.caught.or(known.caught),
                     as_one: figures.as_one.or(known.as_one),

@@ -10,6 +10,7 @@ mod ending;
 mod fate;
 mod faults;
 mod filter;
+mod forecast;
 mod hostile;
 mod kubepods;
 mod life;
@@ -61,6 +62,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         scan::CASES,
         daemon::CASES,
         audit::CASES,
+        forecast::CASES,
         lookalikes::CASES,
         units::CASES,
         kubepods::CASES,

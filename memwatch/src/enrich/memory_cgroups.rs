@@ -153,6 +153,22 @@ impl MemoryHierarchy {
         Some(subtree)
     }
 
+    /// The cgroups with a limit among one, by its path in the hierarchy, and those above it.
+    #[must_use]
+    pub fn limits_above(&self, path: &[u8], page_bytes: u64) -> Vec<Limited> {
+        let path = Path::new(std::ffi::OsStr::from_bytes(path));
+        let limits = path.ancestors().filter_map(|path| {
+            let group = self.group(&self.folder(path)?, b"", 0, None, page_bytes);
+            let Charged { anon, shmem, kernel, .. } = group.charged;
+            Some(Limited {
+                path: path.to_string_lossy().into_owned(),
+                limit: group.limit?,
+                held: [anon, shmem, kernel].into_iter().flatten().sum(),
+            })
+        });
+        limits.collect()
+    }
+
     /// Whether a cgroup has the memory controller; in v2 it may be off below some, and an ancestor is charged.
     fn charges(&self, folder: &Path, path: &[u8]) -> bool {
         !self.is_unified() || path.is_empty() || folder.join("memory.current").exists()
@@ -186,6 +202,17 @@ impl MemoryHierarchy {
             limit,
         }
     }
+}
+
+/// A cgroup with a limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limited {
+    /// Its path in the hierarchy.
+    pub path: String,
+    /// The limit, in bytes.
+    pub limit: u64,
+    /// What it is charged for and the kernel cannot drop: all but page cache, in bytes.
+    pub held: u64,
 }
 
 /// A cgroup with all below it.

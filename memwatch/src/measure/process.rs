@@ -76,7 +76,9 @@ impl ProcessMeter {
                 .and_then(parse_statm)
                 .map(|pages| pages * self.page);
         }
-        figures.caught = dir.read_into("status", self.room.as_mut()).ok().and_then(parse_caught);
+        if let Ok(status) = dir.read_into("status", self.room.as_mut()) {
+            (figures.caught, figures.peak) = (parse_caught(status), parse_peak(status));
+        }
         figures.as_one = self.is_killed_as_one(&dir);
         Ok(figures)
     }
@@ -154,6 +156,12 @@ fn parse_statm(text: &[u8]) -> Option<u64> {
     text.split(u8::is_ascii_whitespace).nth(1).and_then(decimal)
 }
 
+/// The line `VmHWM`, from the text of `/proc/PID/status`.
+fn parse_peak(text: &[u8]) -> Option<u64> {
+    let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"VmHWM:"))?;
+    decimal(line.trim_ascii().strip_suffix(b" kB")?)?.checked_mul(1024)
+}
+
 /// Signals with a handler that are not blocked, from the text of `/proc/PID/status`.
 fn parse_caught(text: &[u8]) -> Option<u64> {
     let mask = |name: &[u8]| {
@@ -223,6 +231,12 @@ mod tests {
         let kib = |kib: u64| Some(kib << 10);
         assert_eq!((figures.resident, figures.private), (kib(10 + 2048 + 4096), kib(3 + 4096)));
         assert_eq!((figures.proportional, figures.swap), (kib(6 + 4096), kib(3)));
+    }
+
+    #[test]
+    fn the_peak_stands_in_status() {
+        assert_eq!(parse_peak(b"Name:\tx\nVmHWM:\t    1024 kB\nVmRSS:\t 4 kB\n"), Some(1 << 20));
+        assert_eq!(parse_peak(b"Name:\tkthreadd\n"), None);
     }
 
     #[test]

@@ -92,6 +92,9 @@ pub struct Figures {
     pub proportional: Option<u64>,
     /// Swapped out.
     pub swap: Option<u64>,
+    /// The most that was ever resident since the program was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak: Option<u64>,
     /// Whether it waits for a client: blocked on a socket that listens.
     #[serde(default)]
     pub idle: Option<bool>,
@@ -101,6 +104,21 @@ pub struct Figures {
     /// Whether the kernel's OOM killer takes its cgroup as one (`memory.oom.group`).
     #[serde(default)]
     pub as_one: Option<bool>,
+}
+
+impl Figures {
+    /// These, moved by what RSS has done since.
+    #[must_use]
+    pub fn moved(self, resident: Option<u64>) -> Self {
+        let (Some(then), Some(now)) = (self.resident, resident) else { return self };
+        let moved = |value: u64| (value + now).saturating_sub(then).min(now);
+        Self {
+            resident: Some(now),
+            private: self.private.map(moved),
+            proportional: self.proportional.map(moved),
+            ..self
+        }
+    }
 }
 
 /// What became of an fd table.

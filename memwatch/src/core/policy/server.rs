@@ -44,6 +44,12 @@ impl Server {
         SERVERS.iter().find(|server| server.matching.matches(master, None))
     }
 
+    /// The server that a process is a worker of: its parent is the master, and runs the same program.
+    #[must_use]
+    pub fn of_worker(who: &Who, parent: &Who) -> Option<&'static Self> {
+        Self::of(parent).filter(|server| !server.is_never && who.program() == parent.program())
+    }
+
     /// The server that a configuration calls so.
     #[must_use]
     pub fn named(kind: &str) -> Option<&'static Self> {

@@ -35,8 +35,8 @@ pub(super) struct Member {
     pub(super) table: Option<Table>,
     /// Resident bytes now.
     pub(super) resident: Option<u64>,
-    /// The last full look, when it was, and what was resident then.
-    full: Option<(u64, u64, Figures)>,
+    /// The last full look, and when it was.
+    full: Option<(u64, Figures)>,
     /// A look was asked for at this time and has not been answered.
     pub(super) asked_ns: Option<u64>,
     /// Whether the last look failed.
@@ -48,17 +48,10 @@ pub(super) struct Member {
 impl Member {
     /// Its figures now: those of the last full look, moved by what RSS did since.
     pub(super) fn figures(&self) -> Figures {
-        let Some((_, resident_then, figures)) = self.full else {
+        let Some((_, figures)) = self.full else {
             return Figures { resident: self.resident, ..Figures::default() };
         };
-        let resident = self.resident.unwrap_or(resident_then);
-        let moved = |value: u64| (value + resident).saturating_sub(resident_then).min(resident);
-        Figures {
-            resident: Some(resident),
-            private: figures.private.map(moved),
-            proportional: figures.proportional.map(moved),
-            ..figures
-        }
+        figures.moved(self.resident)
     }
 
     /// Bytes by which candidates are ranked: private ones, or the best that is known.
@@ -84,7 +77,7 @@ impl Member {
 
     /// Whether a full look is due.
     pub(super) fn is_stale(&self, now_ns: u64) -> bool {
-        self.full.is_none_or(|(time_ns, ..)| now_ns.saturating_sub(time_ns) > STALE_NS)
+        self.full.is_none_or(|(time_ns, _)| now_ns.saturating_sub(time_ns) > STALE_NS)
     }
 
     /// Whether it may be acted on at all: it is in a scope, and nothing guards it.
@@ -216,8 +209,8 @@ impl World {
         let Some(member) = self.members.get_mut(&key) else { return };
         member.resident = figures.resident.or(member.resident);
         if figures.private.is_some() || figures.proportional.is_some() {
-            let resident = figures.resident.or(member.resident).unwrap_or(0);
-            member.full = Some((now_ns, resident, figures));
+            let resident = member.resident.or(Some(0));
+            member.full = Some((now_ns, Figures { resident, ..figures }));
             member.asked_ns = None;
             member.is_unreadable = false;
         }
@@ -291,8 +284,7 @@ fn pool_of(who: &Who, parent: Option<&Who>, settings: &Settings) -> Option<PoolI
         }
     }
     settings.found_pools.as_ref()?;
-    let is_worker =
-        server.is_some_and(|server| server.found_signal().is_some()) && who.program() == parent.program();
+    let is_worker = Server::of_worker(who, parent).is_some_and(|server| server.found_signal().is_some());
     is_worker.then_some(PoolId { entry: None, master: parent.key.tgid })
 }
 

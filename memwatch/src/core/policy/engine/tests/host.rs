@@ -283,6 +283,7 @@ fn figures(fake: &Fake) -> Figures {
         private: Some(fake.private),
         proportional: Some(fake.private),
         swap: Some(0),
+        peak: None,
         idle: Some(false),
         caught: None,
         as_one: None,

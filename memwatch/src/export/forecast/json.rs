@@ -1,0 +1,220 @@
+//! JSON lines: one flat object a line. docs/forecast.md describes every key.
+
+use super::keys::{self, Key, Line, Type};
+use super::nanos;
+use crate::core::forecast::conclude::{Room, RoomOf};
+use crate::core::forecast::syntax::Syntax;
+use crate::core::forecast::{Checked, Forecast, PoolForecast};
+use crate::export::clock::Clock;
+use crate::export::{escape, schema};
+
+/// Appends every line of a forecast; times are those of this clock, or left out.
+pub fn write(forecast: &Forecast, clock: Option<Clock>, out: &mut Vec<u8>) {
+    let time = clock.map(|clock| (clock, forecast.time_ns));
+    let mut line = Object::begin(Line::Summary, time, out);
+    line.number(&keys::SEEN, forecast.seen_ns);
+    line.number(&keys::POOLS, forecast.pools.len() as u64);
+    if let Some(host) = &forecast.host {
+        line.room(host);
+    }
+    line.end();
+    for pool in &forecast.pools {
+        let mut line = Object::begin(Line::Pool, time, out);
+        line.pool(pool);
+        line.end();
+        let Some(syntax) = pool.server.and_then(|server| Syntax::of(&server.kind)) else { continue };
+        for text in syntax.lines(&pool.advice) {
+            let mut line = Object::begin(Line::Setting, time, out);
+            line.whose(pool.master.key.tgid, pool.server.map(|server| server.name.as_str()));
+            line.text(&keys::FILE, syntax.file.as_bytes());
+            line.text(&keys::TEXT, text.as_bytes());
+            line.end();
+        }
+    }
+}
+
+/// Appends what forecasts from parts of a recording were worth.
+pub fn write_checked(checked: &[Checked], out: &mut Vec<u8>) {
+    for of_part in checked {
+        if let Some(host) = &of_part.host {
+            let mut line = Object::begin(Line::Check, None, out);
+            line.number(&keys::CUT, of_part.percent);
+            let (foretold, low, high) = host.used;
+            line.number(&keys::FORETOLD, foretold);
+            line.number(&keys::FORETOLD_LOW, low);
+            line.number(&keys::FORETOLD_HIGH, high);
+            line.number(&keys::CAME, host.came);
+            line.flag(&keys::HOLDS, host.holds());
+            line.reaches(host.reaches_s);
+            line.maybe(&keys::PASSED, host.reached_s.and_then(nanos));
+            line.end();
+        }
+        for pool in &of_part.pools {
+            let mut line = Object::begin(Line::CheckPool, None, out);
+            line.number(&keys::CUT, of_part.percent);
+            line.whose(pool.master, pool.server);
+            line.number(&keys::FORETOLD, pool.worst);
+            line.number(&keys::CAME, pool.highest);
+            line.signed(&keys::ERROR, pool.error_percent() as i64);
+            line.end();
+        }
+    }
+}
+
+/// A line that is being written.
+struct Object<'a> {
+    out: &'a mut Vec<u8>,
+    kind: Line,
+    start: usize,
+}
+
+impl<'a> Object<'a> {
+    fn begin(kind: Line, time: Option<(Clock, u64)>, out: &'a mut Vec<u8>) -> Self {
+        let start = out.len();
+        let mut line = Self { out, kind, start };
+        line.text(&keys::EVENT_NAME, kind.name().as_bytes());
+        line.number(&keys::SCHEMA_VERSION, schema::VERSION);
+        if let Some((clock, time_ns)) = time {
+            let mut time = Vec::new();
+            clock.push_rfc3339(time_ns, &mut time);
+            line.text(&keys::TIMESTAMP, &time);
+        }
+        line
+    }
+
+    fn end(self) {
+        // Every key brings a comma in front; the first one stands where the object opens.
+        if let Some(first) = self.out.get_mut(self.start) {
+            *first = b'{';
+        }
+        self.out.extend_from_slice(b"}\n");
+    }
+
+    fn whose(&mut self, master: u32, server: Option<&str>) {
+        self.number(&keys::MASTER, master.into());
+        if let Some(name) = server {
+            self.text(&keys::SERVER, name.as_bytes());
+        }
+    }
+
+    fn pool(&mut self, pool: &PoolForecast) {
+        self.whose(pool.master.key.tgid, pool.server.map(|server| server.name.as_str()));
+        let who = &pool.master;
+        let places =
+            [(&keys::CGROUP, &who.cgroup), (&keys::UNIT, &who.unit), (&keys::CONTAINER, &who.container)];
+        for (key, text) in places {
+            if let Some(text) = text {
+                self.text(key, text.as_bytes());
+            }
+        }
+        self.number(&keys::WORKERS, pool.workers);
+        self.number(&keys::LIVING, pool.living);
+        self.number(&keys::ENDED, pool.ended);
+        self.number(&keys::NOW, pool.now);
+        self.number(&keys::COMMON, pool.common);
+        self.number(&keys::LEAST, pool.least);
+        self.number(&keys::HIGH_WATER, pool.past.highest);
+        self.maybe(&keys::LARGEST, pool.past.largest.map(|key| key.tgid.into()));
+        self.number(&keys::GROWTH, pool.growth);
+        self.number(&keys::STEP, pool.past.step);
+        self.maybe(&keys::PER_HOUR, pool.per_hour);
+        self.maybe(&keys::PER_REQUEST, pool.per_request);
+        self.number(&keys::WORST, pool.worst);
+        self.flag(&keys::FITS, pool.fits());
+        self.maybe(&keys::BEARS, pool.bears);
+        self.room(&pool.room);
+        if let RoomOf::Cgroup(path) = &pool.room.of {
+            self.text(&keys::ROOM_CGROUP, path.as_bytes());
+        }
+        self.number(&keys::OTHERS, pool.others);
+        self.number(&keys::FOR_WORKERS, pool.for_workers);
+        let advice = &pool.advice;
+        self.number(&keys::FIT, advice.fit);
+        self.number(&keys::ADVISED, advice.workers);
+        self.number(&keys::SHARE, advice.share);
+        self.number(&keys::RECYCLE_AT, advice.recycle_at);
+        self.number(&keys::RECYCLE_AT_RSS, advice.recycle_at_rss);
+        self.maybe(&keys::REQUESTS, advice.requests);
+        self.maybe(&keys::LIFETIME, advice.lifetime_s);
+        self.number(&keys::POOL_LIMIT, advice.limit);
+    }
+
+    fn room(&mut self, room: &Room) {
+        let of = match room.of {
+            RoomOf::Host => "host",
+            RoomOf::Cgroup(_) => "cgroup",
+            RoomOf::Given => "given",
+        };
+        self.text(&keys::ROOM_OF, of.as_bytes());
+        self.number(&keys::LIMIT, room.limit);
+        self.number(&keys::USABLE, room.usable);
+        self.number(&keys::USED, room.used);
+        if let Some(rate) = room.rate {
+            self.signed(&keys::PER_SECOND, rate.bytes_per_s as i64);
+        }
+        if let Some(reached) = room.reached {
+            self.reaches([reached.expected_s, reached.soonest_s, reached.latest_s]);
+        }
+    }
+
+    fn reaches(&mut self, seconds: [Option<f64>; 3]) {
+        for (key, seconds) in [&keys::REACHED, &keys::SOONEST, &keys::LATEST].into_iter().zip(seconds) {
+            self.maybe(key, seconds.and_then(nanos));
+        }
+    }
+
+    fn key(&mut self, key: &Key, ty: Type) {
+        debug_assert!(key.ty == ty && key.lines.contains(&self.kind), "{} in {:?}", key.name, self.kind);
+        self.out.extend_from_slice(b",\"");
+        self.out.extend_from_slice(key.name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+    }
+
+    fn number(&mut self, key: &Key, value: u64) {
+        self.key(key, Type::Integer);
+        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    fn signed(&mut self, key: &Key, value: i64) {
+        self.key(key, Type::Integer);
+        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    fn maybe(&mut self, key: &Key, value: Option<u64>) {
+        if let Some(value) = value {
+            self.number(key, value);
+        }
+    }
+
+    fn flag(&mut self, key: &Key, value: bool) {
+        self.key(key, Type::Flag);
+        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    fn text(&mut self, key: &Key, value: &[u8]) {
+        self.key(key, Type::Text);
+        self.out.push(b'"');
+        escape::json(value, self.out);
+        self.out.push(b'"');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn every_line_is_an_object_and_settings_follow_their_pool() {
+        let mut out = Vec::new();
+        write(&samples::gunicorn(), None, &mut out);
+        let lines = out.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        let lines: Vec<serde_json::Map<String, serde_json::Value>> =
+            lines.map(|line| serde_json::from_slice(line).expect("a JSON object")).collect();
+        assert_eq!(lines[0]["event.name"], "memwatch.forecast");
+        assert_eq!(lines[1]["event.name"], "memwatch.forecast.pool");
+        assert_eq!(lines[1]["memwatch.server"], "gunicorn");
+        assert_eq!(lines[2]["memwatch.forecast.setting.line"], "workers = 3");
+        assert!(!lines[1].contains_key("timestamp"), "the recording's host may be another");
+    }
+}
