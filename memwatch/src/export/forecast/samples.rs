@@ -21,6 +21,8 @@ fn who(tgid: u32, parent: u32) -> Who {
         container: None,
         oom_score_adj: None,
         is_kernel: false,
+        trees: Vec::new(),
+        runs_guarded: None,
     }
 }
 

@@ -19,6 +19,8 @@ fn who(tgid: u32, parent: u32, exe: &str, argument: &str) -> Who {
         container: None,
         oom_score_adj: None,
         is_kernel: false,
+        trees: Vec::new(),
+        runs_guarded: None,
     }
 }
 
