@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 
 use crate::case::Case;
+use crate::cgroup::Group;
 use crate::child::{PATIENCE, Running};
 use crate::line::Line;
 use crate::locate;
@@ -27,6 +28,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("forecast::uwsgi_worst_case", needs!("usr/bin/uwsgi-core"), || worst_case(&UWSGI)),
     Case::new("forecast::gunicorn_worst_case", needs!("usr/bin/gunicorn"), || worst_case(&GUNICORN)),
     Case::new("forecast::a_pool_by_its_master", &[Need::Root], named),
+    Case::new("forecast::a_limit_of_the_cgroup", &[Need::Root, Need::Memory], limited),
     Case::new("forecast::a_check_tells_the_error", &[Need::Root], checked),
 ];
 
@@ -240,6 +242,23 @@ fn named() -> anyhow::Result<()> {
     let again = pool_of(&again, pool.pid())?.number("memwatch.forecast.worst")?;
     ensure!(again == found.number("memwatch.forecast.worst")?, "{again}: {found}");
     Ok(())
+}
+
+fn limited() -> anyhow::Result<()> {
+    let scratch = Scratch::new()?;
+    let group = Group::with_memory("pool")?;
+    group.limit_memory(200 * MIB)?;
+    let pool = pool(4 * MIB, 40 * MIB, "20")?;
+    for pid in children(pool.pid()).into_iter().chain([pool.pid()]) {
+        group.take(pid)?;
+    }
+    let master = pool.pid().to_string();
+    let lines = watch(&["--master", &master, "--for", "1s"], &scratch.path().join("f.jsonl"), || Ok(()))?;
+    pool_of(&lines, pool.pid())?.expect(&[
+        ("memwatch.forecast.room", "cgroup".into()),
+        ("memwatch.forecast.room.limit", (200 * MIB).into()),
+        ("memwatch.forecast.room.usable", (200 * MIB / 100 * 90).into()),
+    ])
 }
 
 fn checked() -> anyhow::Result<()> {

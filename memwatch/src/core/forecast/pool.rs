@@ -28,7 +28,7 @@ pub struct Pool {
 }
 
 /// What all workers showed, the ended ones included; in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Past {
     /// The least that a settled worker had private.
     pub least: Option<u64>,
@@ -36,8 +36,10 @@ pub struct Past {
     pub highest: u64,
     /// Who that was.
     pub largest: Option<ProcessKey>,
-    /// The most that one gained from one look to the next.
+    /// The most that one gained in ten seconds.
     pub step: u64,
+    /// Bytes a second of the one that grows fastest of those that grow steadily.
+    pub steady: Option<f64>,
     /// The most that one had resident and shared.
     pub shared: u64,
     /// What they gained together since they had settled.
@@ -122,6 +124,7 @@ impl Past {
         }
         self.step = self.step.max(track.step);
         self.shared = self.shared.max(track.shared);
+        self.steady = self.steady.into_iter().chain(track.steady()).reduce(f64::max);
         let (gained, in_ns) = track.gained();
         self.gained = self.gained.saturating_add(gained);
         self.gained_in_ns = self.gained_in_ns.saturating_add(in_ns);

@@ -20,7 +20,7 @@ pub struct Advice {
     pub recycle_at_rss: u64,
     /// Requests after which that is reached, where requests were told.
     pub requests: Option<u64>,
-    /// Seconds after which that is reached, where a worker grows by itself.
+    /// Seconds after which that is reached, where a worker grows steadily.
     pub lifetime_s: Option<u64>,
     /// What one request may take above a worker that has done nothing.
     pub of_request: u64,
@@ -38,7 +38,7 @@ impl Advice {
         let recycle_at = share.saturating_sub(pool.past.step).max(pool.least);
         let growth = recycle_at - pool.least;
         let requests = pool.per_request.and_then(|each| growth.checked_div(each));
-        let lifetime_s = pool.per_hour.and_then(|each| (u128::from(growth) * 3600).checked_div(each.into()));
+        let lifetime_s = pool.past.steady.map(|rate| (growth as f64 / rate) as u64);
         Self {
             fit,
             workers,
@@ -46,7 +46,7 @@ impl Advice {
             recycle_at,
             recycle_at_rss: recycle_at.saturating_add(pool.past.shared),
             requests: requests.map(|requests| requests.max(REQUESTS_MIN)),
-            lifetime_s: lifetime_s.and_then(|seconds| u64::try_from(seconds).ok()),
+            lifetime_s,
             of_request: share.saturating_sub(pool.least),
             limit: pool.for_workers.saturating_add(pool.common),
         }

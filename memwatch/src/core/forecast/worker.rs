@@ -1,12 +1,21 @@
 //! What was seen of one process of a pool.
 
+use std::collections::VecDeque;
+
 use crate::core::policy::Figures;
 
 /// Age from which on what a process takes is for its work: before, it loads the program.
 const SETTLED_NS: u64 = 3_000_000_000;
 
+/// Time within which what a worker gains counts as one step: a request takes that long, and several looks see it grow.
+const STEP_NS: u64 = 10_000_000_000;
+/// Looks kept of that time.
+const LOOKS: usize = 64;
+/// Steps that growth has at least that is called steady.
+const STEADY: u64 = 4;
+
 /// One process: a worker, or the master. In bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Track {
     start_ns: u64,
     /// Private memory now.
@@ -15,8 +24,10 @@ pub struct Track {
     settled: Option<(u64, u64)>,
     /// When the last look was.
     last_ns: u64,
-    /// The most it gained from one look to the next once it had settled.
+    /// The most it gained within [`STEP_NS`] once it had settled.
     pub step: u64,
+    /// The looks of that time.
+    recent: VecDeque<(u64, u64)>,
     /// Resident and shared with others.
     pub shared: u64,
     /// What it adds to the pool: its part of shared pages counted by the number of those who share them.
@@ -37,6 +48,7 @@ impl Track {
             settled: None,
             last_ns: 0,
             step: 0,
+            recent: VecDeque::new(),
             shared: 0,
             part: None,
             highest: 0,
@@ -54,17 +66,26 @@ impl Track {
         let Some(private) = known.private.or(known.proportional).or(known.resident) else { return };
         self.part = known.proportional.or(Some(private));
         self.shared = known.resident.map_or(0, |resident| resident.saturating_sub(private));
-        match self.settled {
-            None => self.settled = Some((now_ns, private)),
-            Some(_) if now_ns.saturating_sub(self.start_ns) < SETTLED_NS => {
-                self.settled = Some((now_ns, private));
-            }
-            Some(_) => self.step = self.step.max(private.saturating_sub(self.now.unwrap_or(private))),
+        if self.settled.is_none() || now_ns.saturating_sub(self.start_ns) < SETTLED_NS {
+            self.settled = Some((now_ns, private));
+            self.recent.clear();
         }
+        self.note_step(now_ns, private);
         // The kernel keeps the highest RSS since the program was started, also of before the first look.
         let before = known.peak.map_or(0, |peak| peak.saturating_sub(self.shared));
         self.highest = self.highest.max(private).max(before);
         (self.now, self.last_ns) = (Some(private), now_ns);
+    }
+
+    fn note_step(&mut self, now_ns: u64, private: u64) {
+        while self.recent.len() >= LOOKS
+            || self.recent.front().is_some_and(|(time_ns, _)| now_ns.saturating_sub(*time_ns) > STEP_NS)
+        {
+            self.recent.pop_front();
+        }
+        let least = self.recent.iter().map(|(_, private)| *private).min();
+        self.step = self.step.max(private.saturating_sub(least.unwrap_or(private)));
+        self.recent.push_back((now_ns, private));
     }
 
     /// Private memory when it had settled.
@@ -78,6 +99,14 @@ impl Track {
     pub fn gained(&self) -> (u64, u64) {
         let (Some((from_ns, first)), Some(now)) = (self.settled, self.now) else { return (0, 0) };
         (now.saturating_sub(first), self.last_ns.saturating_sub(from_ns))
+    }
+
+    /// Bytes a second by which it grows in steps that are small beside what it gained; `None` when it does not, or by leaps,
+    /// which say nothing about time.
+    #[must_use]
+    pub fn steady(&self) -> Option<f64> {
+        let (gained, in_ns) = self.gained();
+        (gained > 0 && gained >= self.step.saturating_mul(STEADY)).then(|| gained as f64 * 1e9 / in_ns as f64)
     }
 }
 
@@ -110,6 +139,26 @@ mod tests {
         track.look(2, figures(500, 420));
         track.look(SETTLED, figures(530, 450));
         assert_eq!((track.first(), track.step, track.gained().0), (Some(420), 30, 30));
+    }
+
+    #[test]
+    fn what_is_gained_within_some_looks_is_one_step() {
+        let mut track = Track::new(0);
+        for (second, private) in [(3, 20), (4, 50), (5, 80), (6, 80), (20, 80), (21, 90)] {
+            track.look(second * 1_000_000_000, figures(private + 10, private));
+        }
+        assert_eq!((track.step, track.steady()), (60, None));
+    }
+
+    #[test]
+    fn a_leak_is_steady_and_a_leap_is_not() {
+        let (mut leak, mut leap) = (Track::new(0), Track::new(0));
+        for second in 3..103 {
+            leak.look(second * 1_000_000_000, figures(50 + second, 40 + second));
+            let private = if second < 50 { 40 } else { 140 };
+            leap.look(second * 1_000_000_000, figures(10 + private, private));
+        }
+        assert_eq!((leak.steady(), leap.steady()), (Some(1.0), None));
     }
 
     #[test]

@@ -136,7 +136,7 @@ keys! {
     HIGH_WATER: "memwatch.forecast.worker.highest" Integer "bytes" POOL => "The most private memory that a worker ever had, also before it was watched.";
     LARGEST: "memwatch.forecast.worker.largest_pid" Integer "" POOL => "Process id of that worker.";
     GROWTH: "memwatch.forecast.worker.growth" Integer "bytes" POOL => "The largest growth: `highest` without `least`.";
-    STEP: "memwatch.forecast.worker.step" Integer "bytes" POOL => "The most that a worker gained from one look to the next.";
+    STEP: "memwatch.forecast.worker.step" Integer "bytes" POOL => "The most that a worker gained in ten seconds: what one request takes.";
     PER_HOUR: "memwatch.forecast.worker.per_hour" Integer "bytes" POOL => "Growth of one worker in an hour, as seen; left out when workers were watched for less than five seconds together.";
     PER_REQUEST: "memwatch.forecast.worker.per_request" Integer "bytes" POOL => "Growth for each request, where `--requests` told how many there were.";
     WORST: "memwatch.forecast.worst" Integer "bytes" POOL => "Worst case: common memory, and every worker as large as the largest one ever was.";
@@ -161,7 +161,7 @@ keys! {
     RECYCLE_AT: "memwatch.forecast.advice.recycle_at" Integer "bytes" POOL => "Private memory at which to recycle a worker: one more `step` stays within its share.";
     RECYCLE_AT_RSS: "memwatch.forecast.advice.recycle_at_rss" Integer "bytes" POOL => "The same as resident memory, in which servers measure.";
     REQUESTS: "memwatch.forecast.advice.requests" Integer "" POOL => "Requests after which that is reached, where `--requests` told how many there were.";
-    LIFETIME: "memwatch.forecast.advice.lifetime" Integer "s" POOL => "Time after which that is reached, where workers grow.";
+    LIFETIME: "memwatch.forecast.advice.lifetime" Integer "s" POOL => "Time after which that is reached, where a worker grew steadily: by at least four times its largest step.";
     POOL_LIMIT: "memwatch.forecast.advice.limit" Integer "bytes" POOL => "A limit for the pool as a whole.";
 
     FILE: "memwatch.forecast.setting.file" Text "" SETTING => "The file that the line belongs to, as it is commonly called.";

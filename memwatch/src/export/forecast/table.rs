@@ -97,9 +97,9 @@ fn reaching(room: &Room) -> String {
     let time = |seconds: Option<f64>| seconds.and_then(nanos).map(|ns| Nanos(ns).to_string());
     match (time(reached.expected_s), time(reached.soonest_s), time(reached.latest_s)) {
         (None, None, _) => format!("{speed}: not used up at this rate"),
-        (expected, soonest, latest) => format!(
-            "{speed}: used up in {} [{} .. {}]",
-            expected.unwrap_or_else(|| "no time to be told".into()),
+        (None, Some(soonest), _) => format!("{speed}: perhaps used up, in {soonest} at the soonest"),
+        (Some(expected), soonest, latest) => format!(
+            "{speed}: used up in {expected} [{} .. {}]",
             soonest.unwrap_or_else(|| "?".into()),
             latest.unwrap_or_else(|| "perhaps never".into())
         ),
@@ -229,20 +229,16 @@ fn settings(pool: &PoolForecast, text: &mut String) {
     );
     if let (Some(requests), Some(each)) = (advice.requests, pool.per_request) {
         let growth = Bytes(advice.recycle_at - pool.least);
-        line(
-            text,
-            "",
-            format!("that is {growth} of growth / {} a request = {requests} requests", Bytes(each)),
-        );
+        let times = Counted(requests, "request");
+        line(text, "", format!("that is {growth} of growth / {} a request = {times}", Bytes(each)));
     }
     let Some(syntax) = pool.server.and_then(|server| Syntax::of(&server.kind)) else { return };
-    let lines = syntax.lines(advice);
-    let mut label = syntax.file.as_str();
-    for setting in &lines {
-        let _ = writeln!(text, "    {label:<16} {setting}");
-        label = "";
+    let _ = writeln!(text, "    {}", syntax.file);
+    for setting in syntax.lines(advice) {
+        line(text, "", setting);
     }
-    let _ = writeln!(text, "    unit             [Service]\n                     MemoryMax={}", advice.limit);
+    let _ = writeln!(text, "    the unit, under [Service]");
+    line(text, "", format!("MemoryMax={}M", advice.limit >> 20));
     line(text, "note", syntax.note.clone());
 }
 
