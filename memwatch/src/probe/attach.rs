@@ -109,6 +109,23 @@ pub struct HookStatus {
     pub refused: Vec<Refusal>,
 }
 
+impl HookStatus {
+    /// How many hooks are attached, of how many, and which are when they are needed: `20 of 22 hooks; attached when needed: …`.
+    #[must_use]
+    pub fn tally(hooks: &[Self]) -> String {
+        let mut waiting: Vec<_> = hooks.iter().filter(|hook| hook.waits).map(|hook| hook.hook.name).collect();
+        let attached = hooks.iter().filter(|hook| hook.attached.is_some() && !hook.waits).count();
+        let mut known = hooks.len();
+        // It is offered to the kernel only where a rule refuses.
+        if !hooks.iter().any(|hook| hook.hook.name == REFUSE.name) {
+            waiting.push(REFUSE.name);
+            known += 1;
+        }
+        let when = if waiting.is_empty() { "" } else { "; attached when needed: " };
+        format!("{attached} of {known} hooks{when}{}", waiting.join(", "))
+    }
+}
+
 fn first_reason(hooks: &[HookStatus]) -> &str {
     hooks
         .iter()

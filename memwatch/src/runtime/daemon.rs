@@ -28,7 +28,7 @@ use crate::enrich::proc::ProcFs;
 use crate::export::clock::Clock;
 use crate::export::decision::{Decisions, sentence};
 use crate::measure::{HostMeter, Pace, PressureTrigger, ProcessMeter, Survey};
-use crate::probe::attach::{Options, Probe};
+use crate::probe::attach::{HookStatus, Options, Probe};
 use crate::replay::{self, Recorded};
 use crate::source::Source;
 use crate::sys::boot_ns;
@@ -223,10 +223,9 @@ impl Daemon {
         // Nobody to tell is no reason to fail.
         let _ = writeln!(
             io::stderr(),
-            "memwatch: {} with {} of {} hooks, {} processes known",
+            "memwatch: {} with {}; {} processes known",
             if mode == Mode::Enforce { "enforcing" } else { "observing" },
-            self.probe.hooks.iter().filter(|hook| hook.attached.is_some()).count(),
-            self.probe.hooks.len(),
+            HookStatus::tally(&self.probe.hooks),
             self.engine.processes()
         );
         self.notifier.ready();

@@ -4,25 +4,13 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::core::quantity::Nanos;
-use crate::probe::REFUSE;
 use crate::probe::attach::HookStatus;
 
 /// The line that says so, and one for each reason for which hooks are not attached.
 pub(super) fn text(hooks: &[HookStatus], took: Duration, ends_with_summary: bool) -> String {
     let missing: Vec<_> = hooks.iter().filter(|hook| hook.attached.is_none()).collect();
     let took = Nanos(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
-    let mut waiting: Vec<_> = hooks.iter().filter(|hook| hook.waits).map(|hook| hook.hook.name).collect();
-    let attached = hooks.len() - missing.len() - waiting.len();
-    let mut known = hooks.len();
-    if !hooks.iter().any(|hook| hook.hook.name == REFUSE.name) {
-        waiting.push(REFUSE.name);
-        known += 1;
-    }
-    let mut text = format!("memwatch: tracing with {attached} of {known} hooks after {took}");
-    if !waiting.is_empty() {
-        // Writing to a String cannot fail, here as below.
-        let _ = write!(text, "; attached when needed: {}", waiting.join(", "));
-    }
+    let mut text = format!("memwatch: tracing with {}; ready after {took}", HookStatus::tally(hooks));
     if !missing.is_empty() {
         text.push_str("; `memwatch doctor` tells what that loses");
     }
@@ -38,6 +26,7 @@ pub(super) fn text(hooks: &[HookStatus], took: Duration, ends_with_summary: bool
         }
     }
     for (reason, alike) in groups {
+        // Writing to a String cannot fail.
         let _ = match alike.as_slice() {
             [one] => {
                 write!(
@@ -74,7 +63,7 @@ mod tests {
             [status(0, None), status(1, Some("EPERM")), status(2, Some("EPERM")), status(3, Some("log"))];
         assert_eq!(
             text(&hooks, Duration::from_millis(220), true),
-            "memwatch: tracing with 1 of 5 hooks after 220.0 ms; attached when needed: refuse; `memwatch doctor` tells \
+            "memwatch: tracing with 1 of 5 hooks; attached when needed: refuse; ready after 220.0 ms; `memwatch doctor` tells \
              what that loses; Ctrl-C ends with a summary\n\
              memwatch: hooks exec, exit are not attached: EPERM\n\
              memwatch: hook cgroup is not attached (what a process did before it moved counts for its new cgroup): log"
@@ -82,7 +71,7 @@ mod tests {
         let waiting = [status(0, None), HookStatus { waits: true, ..status(6, None) }];
         assert_eq!(
             text(&waiting, Duration::from_secs(1), false),
-            "memwatch: tracing with 1 of 3 hooks after 1.0 s; attached when needed: rss, refuse"
+            "memwatch: tracing with 1 of 3 hooks; attached when needed: rss, refuse; ready after 1.0 s"
         );
     }
 }
