@@ -10,6 +10,8 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use aya_obj::generated::bpf_prog_info;
+
 /// Size of a page in bytes.
 #[must_use]
 pub fn page_size() -> u64 {
@@ -258,16 +260,19 @@ pub enum Trampoline {
     ModifyReturn = 26,
 }
 
-/// Loads a tracing program for the function with this BTF id.
+/// Loads a tracing program for the function with this BTF id; the kernel keeps 15 bytes of its name.
 ///
 /// # Errors
 /// What `bpf(2)` says, with the verifier's last lines.
 pub fn load_tracing(
+    name: &str,
     instructions: &[Instruction],
     kind: Trampoline,
     function: u32,
 ) -> Result<OwnedFd, String> {
     let mut log = vec![0u8; LOG_BYTES];
+    let mut kept = [0; 16];
+    kept.iter_mut().zip(name.bytes().take(15)).for_each(|(to, from)| *to = from);
     let mut attr = LoadAttr {
         kind: 26, // BPF_PROG_TYPE_TRACING
         instruction_count: u32::try_from(instructions.len()).unwrap_or(u32::MAX),
@@ -278,7 +283,7 @@ pub fn load_tracing(
         log: 0,
         kernel_version: 0,
         flags: 0,
-        name: *b"memwatch_tramp\0\0",
+        name: kept,
         interface: 0,
         expected_attach_type: kind as u32,
         btf_fd: 0,
@@ -317,7 +322,7 @@ pub fn try_trampoline(function: u32) -> Result<(), String> {
         Instruction { code: 0xb7, registers: 0, offset: 0, immediate: 0 }, // r0 = 0
         Instruction { code: 0x95, registers: 0, offset: 0, immediate: 0 }, // exit
     ];
-    let program = load_tracing(&nothing, Trampoline::Exit, function)?;
+    let program = load_tracing("memwatch_nothing", &nothing, Trampoline::Exit, function)?;
     attach_tracing(&program).map(drop).map_err(|e| format!("attach: {e}"))
 }
 
@@ -335,4 +340,28 @@ pub fn attach_tracing(program: &OwnedFd) -> io::Result<OwnedFd> {
     let attr = OpenAttr { name: 0, program: program.as_raw_fd().cast_unsigned(), pad: 0 };
     // SAFETY: `attr` is valid for the call; BPF_RAW_TRACEPOINT_OPEN (17) without a name attaches to the BTF id.
     owned(unsafe { libc::syscall(libc::SYS_bpf, 17, &raw const attr, size_of::<OpenAttr>()) })
+}
+
+/// What the kernel tells of a loaded program.
+///
+/// # Errors
+/// What `bpf(2)` says.
+pub fn program_info(program: &OwnedFd) -> io::Result<bpf_prog_info> {
+    #[repr(C)]
+    struct InfoAttr {
+        program: u32,
+        length: u32,
+        info: u64,
+    }
+    // SAFETY: it holds integers only.
+    let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };
+    let attr = InfoAttr {
+        program: program.as_raw_fd().cast_unsigned(),
+        length: size_of::<bpf_prog_info>() as u32,
+        info: std::ptr::from_mut(&mut info) as u64,
+    };
+    // SAFETY: `attr` and `info` are valid for the call; BPF_OBJ_GET_INFO_BY_FD (15) writes at most `length` bytes, of which
+    // an older kernel leaves the last as they are, zero.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, 15, &raw const attr, size_of::<InfoAttr>()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(info) }
 }

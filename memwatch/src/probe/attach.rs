@@ -139,6 +139,8 @@ pub struct Probe {
     pub(super) ebpf: Ebpf,
     /// What is attached without aya: perf events of classic tracepoints, links. Closing one detaches its program.
     _events: Vec<OwnedFd>,
+    /// Programs that were loaded without aya.
+    pub(super) by_hand: Vec<(&'static str, OwnedFd)>,
     rss: OnDemand,
     touch: OnDemand,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
@@ -167,17 +169,24 @@ impl Probe {
         set_knobs(&mut ebpf, knobs)?;
         let logger = options.kernel_log.then(|| EbpfLogger::init(&mut ebpf)).transpose();
         let logger = logger.map_err(|error| ProbeError::Load(format!("the kernel side's log: {error}")))?;
-        let mut attacher =
-            Attacher { options, types: &types, tracefs: None, trampolines: None, events: Vec::new() };
+        let mut attacher = Attacher {
+            options,
+            types: &types,
+            tracefs: None,
+            trampolines: None,
+            events: Vec::new(),
+            by_hand: Vec::new(),
+        };
         let wanted = HOOKS.iter().chain(options.refuse.then_some(&REFUSE));
         let hooks: Vec<_> = wanted.map(|hook| attacher.attach(&mut ebpf, hook)).collect();
-        let Attacher { events, .. } = attacher;
+        let Attacher { events, by_hand, .. } = attacher;
         if hooks.iter().all(|hook| hook.attached.is_none()) {
             return Err(ProbeError::NothingAttached(hooks));
         }
         drop(types);
         crate::sys::trim_heap();
-        let mut probe = Self { ebpf, _events: events, rss: RSS, touch: TOUCH, logger, hooks, missing_fields };
+        let mut probe =
+            Self { ebpf, _events: events, by_hand, rss: RSS, touch: TOUCH, logger, hooks, missing_fields };
         for hook in [&mut probe.rss, &mut probe.touch] {
             let is_loaded =
                 |status: &HookStatus| status.attached.is_some_and(|way| way.program() == hook.program);
@@ -324,20 +333,6 @@ impl Probe {
     pub fn cgroups(&mut self) -> Result<Vec<(u64, Counters)>, ProbeError> {
         let map: HashMap<_, u64, Wire<Counters>> = typed(&mut self.ebpf, "CGROUPS")?;
         Ok(map.iter().filter_map(Result::ok).map(|(id, sums)| (id, sums.0)).collect())
-    }
-
-    /// Instructions that the verifier walked through for a program, where the kernel tells (5.16).
-    #[must_use]
-    pub fn verified_instructions(&self, program: &str) -> Option<u32> {
-        self.ebpf.program(program)?.info().ok()?.verified_instruction_count()
-    }
-
-    /// Instructions that a program has after the verifier rewrote it.
-    #[must_use]
-    pub fn translated_instructions(&self, program: &str) -> Option<u32> {
-        /// Of `struct bpf_insn` (include/uapi/linux/bpf.h).
-        const INSTRUCTION_BYTES: u32 = 8;
-        Some(self.ebpf.program(program)?.info().ok()?.size_translated()? / INSTRUCTION_BYTES)
     }
 }
 

@@ -12,16 +12,17 @@ use aya_obj::Object;
 
 use crate::sys;
 
+/// A program that was attached by hand. It detaches when this goes.
+pub(super) struct Attached {
+    pub(super) program: OwnedFd,
+    pub(super) link: OwnedFd,
+}
+
 /// Loads `program` from the object for the function with the BTF id `function`, and attaches it.
 ///
 /// # Errors
 /// When the object does not hold it, or the kernel refuses it: with the verifier's last lines.
-pub(super) fn attach(
-    object: &[u8],
-    ebpf: &Ebpf,
-    program: &str,
-    function: u32,
-) -> Result<Vec<OwnedFd>, String> {
+pub(super) fn attach(object: &[u8], ebpf: &Ebpf, program: &str, function: u32) -> Result<Attached, String> {
     let mut object = Object::parse(object).map_err(|e| format!("cannot parse the BPF object: {e}"))?;
     let loaded: HashMap<&str, RawFd> =
         ebpf.maps().filter_map(|(name, map)| Some((name, descriptor(map)?))).collect();
@@ -44,9 +45,9 @@ pub(super) fn attach(
             immediate: code.imm,
         })
         .collect();
-    let loaded = sys::load_tracing(&instructions, sys::Trampoline::ModifyReturn, function)?;
+    let loaded = sys::load_tracing(program, &instructions, sys::Trampoline::ModifyReturn, function)?;
     let link = sys::attach_tracing(&loaded).map_err(|e| format!("attach: {e}"))?;
-    Ok(vec![loaded, link])
+    Ok(Attached { program: loaded, link })
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the object holds maps of these types only")]

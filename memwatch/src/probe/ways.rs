@@ -24,6 +24,8 @@ pub(super) struct Attacher<'a> {
     /// aya's copy of the kernel's types, read at the first trampoline; an error where the kernel takes none.
     pub(super) trampolines: Option<Result<aya::Btf, String>>,
     pub(super) events: Vec<OwnedFd>,
+    /// Programs that were loaded without aya.
+    pub(super) by_hand: Vec<(&'static str, OwnedFd)>,
 }
 
 impl Attacher<'_> {
@@ -68,7 +70,9 @@ impl Attacher<'_> {
             Way::ModifyReturn { program, function } => {
                 let id = self.types.function(function);
                 let id = id.ok_or_else(|| format!("the kernel has no function {function}"))?;
-                self.events.extend(modify_return::attach(OBJECT, ebpf, program, id)?);
+                let attached = modify_return::attach(OBJECT, ebpf, program, id)?;
+                self.events.push(attached.link);
+                self.by_hand.push((program, attached.program));
                 Ok(())
             }
             Way::Raw { program, event } => self.raw(find(ebpf, program)?, event),

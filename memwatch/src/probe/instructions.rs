@@ -1,0 +1,34 @@
+//! How long programs are, as the kernel that took them tells.
+
+use aya_obj::generated::bpf_prog_info;
+
+use super::attach::Probe;
+
+impl Probe {
+    /// Instructions that the verifier walked through for a program, where the kernel tells (5.16).
+    #[must_use]
+    pub fn verified_instructions(&self, program: &str) -> Option<u32> {
+        match self.loaded_by_hand(program) {
+            Some(info) => (info.verified_insns > 0).then_some(info.verified_insns),
+            None => self.ebpf.program(program)?.info().ok()?.verified_instruction_count(),
+        }
+    }
+
+    /// Instructions that a program has after the verifier rewrote it.
+    #[must_use]
+    pub fn translated_instructions(&self, program: &str) -> Option<u32> {
+        /// Of `struct bpf_insn` (include/uapi/linux/bpf.h).
+        const INSTRUCTION_BYTES: u32 = 8;
+        let bytes = match self.loaded_by_hand(program) {
+            Some(info) => info.xlated_prog_len,
+            None => self.ebpf.program(program)?.info().ok()?.size_translated()?,
+        };
+        Some(bytes / INSTRUCTION_BYTES)
+    }
+
+    /// What the kernel tells of a program that was loaded without aya.
+    fn loaded_by_hand(&self, program: &str) -> Option<bpf_prog_info> {
+        let (_, loaded) = self.by_hand.iter().find(|(name, _)| *name == program)?;
+        crate::sys::program_info(loaded).ok()
+    }
+}
