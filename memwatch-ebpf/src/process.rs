@@ -22,6 +22,7 @@ static EMPTY: Process = Process {
     brk: 0,
     fd_slots: 0,
     nofile: KnownLimit { soft: 0, hard: 0, epoch: 0 },
+    refused: 0,
     learned: [Learned { limit: 0, time_ns: 0, tgid: 0, tid: 0, how: 0, forks: 0 }; LEARNED_MAX],
     sweep: Sweep { first_ns: 0, last_ns: 0, count: 0, next: 0 },
     tables: Tables::NONE,
@@ -232,6 +233,7 @@ pub(crate) fn forget_program(process: &mut Process) {
     end_sweep(process);
     process.learned = EMPTY.learned;
     process.learned_next = 0;
+    process.refused = 0;
     process.tables = Tables::NONE;
     process.brk = 0;
     process.over_limit = 0;

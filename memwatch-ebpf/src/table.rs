@@ -13,7 +13,9 @@ const PAGE: u64 = 4096;
 /// Allocator header in front of a region: 16 bytes in glibc, up to a cache line elsewhere.
 const HEADER_MAX: u64 = 64;
 /// What glibc adds when it grows the heap: `M_TOP_PAD` (128 KiB), a header and page rounding.
-pub const HEAP_PAD: u64 = 128 * 1024 + PAGE + HEADER_MAX;
+const HEAP_PAD: u64 = 128 * 1024 + PAGE + HEADER_MAX;
+/// glibc 2.35 and later round the mapping that stands in for a heap up to this (`MMAP_AS_MORECORE_SIZE`).
+const STAND_IN: u64 = 1 << 20;
 /// Below this limit the heap's padding is larger than half an int table: no length says anything.
 const HEAP_LIMIT_MIN: u64 = 1 << 17;
 /// Erlang's run-time system sizes its poll table by the power of two above min(N, 2^27), 16 bytes each.
@@ -135,6 +137,16 @@ pub fn explain_heap(limit: u64, growth: u64) -> Option<Match> {
         return None;
     }
     multiple(limit, growth, HEAP_PAD, Fit::Heap)
+}
+
+/// Whether a request is one for a table of `refused` bytes once more.
+///
+/// Refused a mapping, glibc asks for the same as heap (malloc/malloc.c, sysmalloc): the table and a pad, less what the heap has
+/// left at its end, which may be more than the pad. Refused that, it maps the table, the pad and what rounding adds.
+#[must_use]
+#[inline(always)]
+pub const fn is_asked_again(refused: u64, length: u64) -> bool {
+    refused != 0 && length.wrapping_add(HEAP_PAD).wrapping_sub(refused) < 2 * HEAP_PAD + STAND_IN
 }
 
 /// Explains the length of an area of `/proc/PID/maps`, of which up to `slack` bytes may be no part of the table: the
@@ -308,6 +320,20 @@ mod tests {
         let limit = 1_000_003;
         let found = explain_heap(limit, malloc(limit * 8 + 128 * 1024)).expect("a match");
         assert_eq!((found.element, found.fit), (8, Fit::Heap));
+    }
+
+    #[test]
+    fn a_refused_table_is_known_when_it_is_asked_for_again() {
+        // Seen of uWSGI on Debian 12: mmap, brk, mmap.
+        let refused = malloc(HUGE * 8);
+        assert_eq!(refused, 8_589_934_592);
+        for length in [refused, 8_589_942_784, 8_590_983_168, refused - 120 * 1024] {
+            assert!(is_asked_again(refused, length), "{length}");
+        }
+        for length in [0, refused - (1 << 20), refused + (2 << 20), refused * 2, u64::MAX] {
+            assert!(!is_asked_again(refused, length), "{length}");
+        }
+        assert!(!is_asked_again(0, 64));
     }
 
     #[test]

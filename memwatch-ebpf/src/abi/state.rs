@@ -199,6 +199,8 @@ pub struct Process {
     pub fd_slots: u64,
     /// What a call that sets RLIMIT_NOFILE changes, and does not tell.
     pub nofile: KnownLimit,
+    /// Length of the fd table that a rule refused it first; 0: none.
+    pub refused: u64,
     /// Limits it learned; the next one goes to slot `learned_next`.
     pub learned: [Learned; LEARNED_MAX],
     /// Its close sweep.

@@ -11,7 +11,7 @@
 use aya_ebpf::cty::c_void;
 use aya_ebpf::programs::FEntryContext;
 use memwatch_ebpf::abi::event::{ACTION_REFUSE, SOURCE_BRK, SOURCE_MMAP};
-use memwatch_ebpf::table::HEAP_PAD;
+use memwatch_ebpf::table::is_asked_again;
 
 use crate::emit::knobs;
 use crate::maps::{PROCESSES, offset};
@@ -40,16 +40,12 @@ fn handle(ctx: &FEntryContext) -> i32 {
     if ctx.arg::<u64>(0) != resident::current_mm() {
         return 0;
     }
-    if tables::explain(SOURCE_MMAP, length).is_none() && !is_heap_table(length) {
-        return 0;
+    if !is_asked_again(process.refused, length) {
+        if tables::explain(SOURCE_MMAP, length).is_none() && tables::explain(SOURCE_BRK, length).is_none() {
+            return 0;
+        }
+        process.refused = length;
     }
     rule::report(process, rule.id, ACTION_REFUSE, 0, length, rule.min_table, 0);
     -ENOMEM
-}
-
-/// Whether a heap's growth is for a table. Refused a mapping, glibc asks for the same as heap (malloc/malloc.c, sysmalloc): the
-/// table and a pad, less what the heap has left at its end, which may be more than the pad.
-#[inline(always)]
-fn is_heap_table(growth: u64) -> bool {
-    tables::explain(SOURCE_BRK, growth).is_some() || tables::explain(SOURCE_BRK, growth + HEAP_PAD).is_some()
 }
