@@ -1,5 +1,6 @@
 //! What became of each test: printed at the end and, when asked for, written as JSON for the table of kernels.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,14 @@ pub enum Outcome {
     Failed(String),
     /// The machine lacks something.
     Skipped(String),
+}
+
+/// What tests measured, by what it is.
+static MEASURED: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
+
+/// Notes a number that is worth to be kept beside the outcomes.
+pub fn record(what: String, number: u64) {
+    MEASURED.lock().unwrap_or_else(PoisonError::into_inner).insert(what, number);
 }
 
 /// The outcomes of a run.
@@ -84,6 +93,9 @@ impl Report {
             "failed": failed,
             "skipped": skipped,
             "tests": tests,
+            // What a run of a part leaves out is told from what there is no more.
+            "known": crate::cases::all().map(|case| case.name).collect::<Vec<_>>(),
+            "measured": *MEASURED.lock().unwrap_or_else(PoisonError::into_inner),
         })
     }
 

@@ -125,9 +125,14 @@ fn prepare(guest: &Guest, job: &Job, dir: &Path, run: &Path) -> Result<(Command,
     Ok((Emulator::find(dir)?.command(&parts, run)?, kernel, packed.token))
 }
 
+/// Where the files of a kernel's guest lie until the next one starts.
+fn run_folder(dir: &Path, kernel: &str) -> PathBuf {
+    dir.join("run").join(kernel)
+}
+
 /// An empty folder for one guest's files.
 fn run_dir(dir: &Path, kernel: &Kernel) -> Result<PathBuf> {
-    let run = dir.join("run").join(kernel.name);
+    let run = run_folder(dir, kernel.name);
     if run.exists() {
         fs::remove_dir_all(&run).with_context(|| format!("cannot remove {}", run.display()))?;
     }

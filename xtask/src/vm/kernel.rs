@@ -28,13 +28,13 @@ pub(super) const WAYS: [&str; 7] =
     ["tracepoint", "raw-tracepoint", "btf-tracepoint", "perf-event", "kprobe", "fentry", "lsm"];
 
 /// What else tests expect of a kernel unless its row says otherwise.
-pub(super) const FEATURES: [&str; 5] =
-    ["fentry_do_mmap", "fmod_ret_security", "task_storage", "memory_peak", "cgroup_kill"];
+pub(super) const FEATURES: [&str; 6] =
+    ["fentry_do_mmap", "fmod_ret_security", "mark_victim_task", "task_storage", "memory_peak", "cgroup_kill"];
 
 /// Every kernel, the oldest first: one line each.
 #[rustfmt::skip]
 pub(crate) const KERNELS: [Kernel; 4] = [
-    Kernel { name: "5.10",   suite: "bullseye", absent: &["lsm", "fentry_do_mmap", "task_storage", "memory_peak", "cgroup_kill"] },
+    Kernel { name: "5.10",   suite: "bullseye", absent: &["lsm", "fentry_do_mmap", "mark_victim_task", "task_storage", "memory_peak", "cgroup_kill"] },
     Kernel { name: "6.1",    suite: "bookworm", absent: &["fentry_do_mmap"] },
     Kernel { name: "6.12",   suite: "trixie",   absent: &[] },
     Kernel { name: "newest", suite: "sid",      absent: &[] },

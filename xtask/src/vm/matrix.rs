@@ -2,11 +2,13 @@
 //!
 //! Comes out: a table on the terminal and `target/guest/results.json`. A guest without a verdict has failed.
 
+mod lines;
 mod programs;
 pub(crate) mod results;
 mod table;
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -15,7 +17,9 @@ use anyhow::{Context as _, Result, bail};
 
 pub(super) use self::programs::Programs;
 use self::results::{KernelResults, Results};
-use super::{Outcome, boot::Verdict, compatibility, on_kernel, options::Options};
+use super::{
+    Outcome, boot::Verdict, compatibility, emulator::OUTPUT, on_kernel, options::Options, run_folder,
+};
 use crate::{report, rootfs};
 
 /// The tests of the smoke part, by parts of their names: every hook attaches by every way and yields its event.
@@ -68,12 +72,22 @@ pub(super) fn run(options: &Options, programs: &Programs) -> Result<()> {
                 ));
                 KernelResults { is_absent: true, is_excused: options.allows_missing, ..fault(error) }
             }
-            Ok(_) => on_kernel(options, kernel, &job, &dir)
-                .map_or_else(fault, |outcome| of_guest(kernel.name, &outcome)),
+            Ok(unpacked) => {
+                // A run that was cut short before this one has told of some tests.
+                let mut cut_short = KernelResults::new(kernel.name);
+                (cut_short.release, cut_short.version) = (unpacked.release, unpacked.version);
+                cut_short.tests = told_until_now(&dir, kernel.name);
+                if !cut_short.tests.is_empty() {
+                    kept.renew(&cut_short);
+                }
+                let outcome = on_kernel(options, kernel, &job, &dir);
+                outcome.map_or_else(fault, |outcome| of_guest(kernel.name, &outcome, &dir))
+            }
         };
+        let row = KernelResults { is_whole: programs.only.is_empty() && row.fault.is_none(), ..row };
         if programs.only.is_empty() {
             kept.put(row.clone());
-        } else if row.fault.is_none() {
+        } else {
             kept.renew(&row);
         }
         results.put(row);
@@ -103,7 +117,7 @@ pub(crate) fn results_path() -> Result<PathBuf> {
 }
 
 /// What a guest's outcome comes to.
-fn of_guest(name: &str, outcome: &Outcome) -> KernelResults {
+fn of_guest(name: &str, outcome: &Outcome, dir: &Path) -> KernelResults {
     let mut row = KernelResults {
         release: outcome.release.clone(),
         version: outcome.version.clone(),
@@ -112,10 +126,13 @@ fn of_guest(name: &str, outcome: &Outcome) -> KernelResults {
         ..KernelResults::new(name)
     };
     match &outcome.boot.verdict {
-        Verdict::Failed(reason, _) => row.fault = Some(reason.clone()),
-        Verdict::Ended(status) => match results::read_tests(&outcome.files.join(REPORT)) {
-            Ok(tests) => {
-                row.tests = tests;
+        Verdict::Failed(reason, _) => {
+            row.fault = Some(reason.clone());
+            row.tests = told_until_now(dir, name);
+        }
+        Verdict::Ended(status) => match results::read_report(&outcome.files.join(REPORT)) {
+            Ok(report) => {
+                (row.tests, row.measured, row.known) = (report.tests, report.measured, report.known);
                 // A test program that fails without a failed test has not told all.
                 if *status != 0 && !row.tests.iter().any(results::Test::has_failed) {
                     row.fault = Some(format!("exit status {status} of the test program"));
@@ -129,6 +146,12 @@ fn of_guest(name: &str, outcome: &Outcome) -> KernelResults {
         Err(error) => row.fault = row.fault.or(Some(format!("{error:#}"))),
     }
     row
+}
+
+/// The outcomes that the last guest of a kernel told without coming to an end.
+fn told_until_now(dir: &Path, kernel: &str) -> Vec<results::Test> {
+    let output = fs::read(run_folder(dir, kernel).join(OUTPUT)).unwrap_or_default();
+    lines::of_unfinished(&String::from_utf8_lossy(&output))
 }
 
 /// Seconds as they are written down.

@@ -28,6 +28,11 @@ const SMOKE_MEMORY_MIB: u32 = 1024;
 /// How long a guest may take to its first command: several times what it takes on a busy machine.
 const TO_START: Duration = Duration::from_secs(120);
 
+/// How long a guest may take in all unless it is said: a command or the smoke part, which takes 6 minutes, and all tests,
+/// which take up to half an hour on an emulated processor. Both have three times that, for a busy machine.
+const IN_ALL: Duration = Duration::from_secs(20 * 60);
+const ALL_TESTS_IN_ALL: Duration = Duration::from_secs(90 * 60);
+
 /// What is to be done.
 #[derive(Debug)]
 pub(super) struct Options {
@@ -98,9 +103,8 @@ pub(super) fn arguments(command: Command) -> Command {
         .arg(
             Arg::new("timeout")
                 .long("timeout")
-                .help("Seconds a guest may take in all")
+                .help("Seconds a guest may take in all [default: 5400 for the tests, 1200 for --smoke and commands]")
                 .value_name("SECONDS")
-                .default_value("900")
                 .value_parser(value_parser!(u64).range(1..)),
         )
         .arg(flag("allow-missing", "Pass over a kernel whose packages cannot be fetched"))
@@ -173,6 +177,7 @@ impl Options {
             .get_one::<String>("layer")
             .map_or(if is_test && !is_smoke { "full" } else { "base" }, String::as_str);
         let default_memory = if is_smoke { SMOKE_MEMORY_MIB } else { MEMORY_MIB };
+        let default_timeout = if is_test && !is_smoke { ALL_TESTS_IN_ALL } else { IN_ALL };
         Ok(Self {
             kernels,
             what,
@@ -185,7 +190,7 @@ impl Options {
             },
             layer: rootfs::LAYERS.into_iter().find(|it| it.name == layer).unwrap_or(&rootfs::BASE),
             memory_mib: matches.get_one("memory").copied().unwrap_or(default_memory),
-            timeout: Duration::from_secs(matches.get_one("timeout").copied().unwrap_or_default()),
+            timeout: matches.get_one("timeout").copied().map_or(default_timeout, Duration::from_secs),
             files,
         })
     }

@@ -1,6 +1,10 @@
 //! What came of the tests on each kernel, kept as JSON.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -21,6 +25,9 @@ pub(crate) struct KernelResults {
     pub(crate) version: String,
     pub(crate) seconds_to_first_command: Option<f64>,
     pub(crate) seconds: f64,
+    /// Whether all tests have run since the row was begun: it says all there is to say.
+    #[serde(default)]
+    pub(crate) is_whole: bool,
     /// What went wrong besides the tests.
     pub(crate) fault: Option<String>,
     /// Whether the kernel could not be had or started at all.
@@ -32,10 +39,19 @@ pub(crate) struct KernelResults {
     /// the program has.
     #[serde(default)]
     pub(crate) instructions: Instructions,
+    /// Bytes that tests measured, by what they are of.
+    #[serde(default)]
+    pub(crate) measured: Measured,
+    /// The names of all tests there are, run or not; none where the test program did not tell.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) known: BTreeSet<String>,
 }
 
 /// Numbers of instructions by program.
 pub(crate) type Instructions = BTreeMap<String, u32>;
+
+/// Bytes by what they are of.
+pub(crate) type Measured = BTreeMap<String, u64>;
 
 /// What became of a test.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,15 +64,19 @@ pub(crate) struct Test {
 
 /// The file a test program writes; it says more than is read here.
 #[derive(Deserialize)]
-struct Report {
-    tests: Vec<Test>,
+pub(super) struct Report {
+    pub(super) tests: Vec<Test>,
+    #[serde(default)]
+    pub(super) measured: Measured,
+    #[serde(default)]
+    pub(super) known: BTreeSet<String>,
 }
 
 /// Reads a test program's file.
 ///
 /// # Errors
 /// It is not there, or not what a test program writes.
-pub(super) fn read_tests(path: &Path) -> Result<Vec<Test>> {
+pub(super) fn read_report(path: &Path) -> Result<Report> {
     let text = fs::read_to_string(path).context("the test program left no results")?;
     let mut report: Report =
         serde_json::from_str(&text).context("the test program's results make no sense")?;
@@ -64,7 +84,7 @@ pub(super) fn read_tests(path: &Path) -> Result<Vec<Test>> {
         // All of it is in the test program's own output; what follows the first line are lines of events.
         test.reason = test.reason.take().map(|reason| first_line(&reason));
     }
-    Ok(report.tests)
+    Ok(report)
 }
 
 /// The beginning of a text, as much as fits a table's foot.
@@ -111,18 +131,38 @@ impl Results {
             .with_context(|| format!("{} makes no sense: remove it and run `cargo xtask vm`", path.display()))
     }
 
-    /// Takes in what a run of a part of the tests came to: those tests and numbers take the place of older ones.
+    /// Takes in what a run of a part of the tests came to: those tests and numbers take the place of older ones, and tests
+    /// that there are no more go.
     pub(crate) fn renew(&mut self, part: &KernelResults) {
         let known = self.kernels.iter().position(|kernel| kernel.name == part.name);
         let mut row = known.map_or_else(|| KernelResults::new(&part.name), |at| self.kernels.swap_remove(at));
-        row.tests.retain(|test| part.tests.iter().all(|newer| newer.name != test.name));
+        row.tests.retain(|test| {
+            let exists = part.known.is_empty() || part.known.contains(&test.name);
+            exists && part.tests.iter().all(|newer| newer.name != test.name)
+        });
         row.tests.extend(part.tests.iter().cloned());
         row.tests.sort_by(|one, other| one.name.cmp(&other.name));
-        row.instructions.extend(part.instructions.clone());
+        // The one test that counts them counts all.
+        if !part.instructions.is_empty() {
+            row.instructions.clone_from(&part.instructions);
+        }
+        row.measured.extend(part.measured.clone());
+        if !part.known.is_empty() {
+            row.known.clone_from(&part.known);
+        }
         // How long a part took says nothing; a fault that outlives its run would have to be asked for again.
         (row.release, row.version) = (part.release.clone(), part.version.clone());
         row.fault = None;
         self.put(row);
+    }
+
+    /// Takes in what is kept of earlier runs on a kernel.
+    pub(crate) fn take_over(&mut self, kept: &KernelResults) {
+        if kept.is_whole || kept.fault.is_some() {
+            self.put(kept.clone());
+        } else {
+            self.renew(kept);
+        }
     }
 
     /// Takes in a kernel's results in place of older ones, in the order of the table of kernels.
@@ -221,8 +261,24 @@ mod tests {
         let mut results = fixture();
         let test = Test { name: "b".into(), outcome: "passed".into(), reason: None };
         results.renew(&KernelResults { tests: vec![test], ..KernelResults::new("5.10") });
-        let outcomes: Vec<_> = results.kernels[0].tests.iter().map(|test| test.outcome.as_str()).collect();
-        assert_eq!(outcomes, ["passed", "passed", "skipped"]);
+        let outcomes = |results: &Results| {
+            let tests = results.kernels[0].tests.iter();
+            tests.map(|test| format!("{} {}", test.name, test.outcome)).collect::<Vec<_>>()
+        };
+        assert_eq!(outcomes(&results), ["a passed", "b passed", "c skipped"]);
+        let known = ["b", "c", "d"].map(str::to_owned).into();
+        results.renew(&KernelResults { known, ..KernelResults::new("5.10") });
+        assert_eq!(outcomes(&results), ["b passed", "c skipped"]);
+    }
+
+    #[test]
+    fn a_part_is_taken_over_as_one() {
+        let part = KernelResults { tests: Vec::new(), ..KernelResults::new("5.10") };
+        let mut results = fixture();
+        results.take_over(&part);
+        assert_eq!(results.kernels[0].tests.len(), 3);
+        results.take_over(&KernelResults { is_whole: true, ..part });
+        assert!(results.kernels[0].tests.is_empty());
     }
 
     #[test]
