@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 /// How long anything may take on a slow, emulated machine before it counts as hung.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A child with its output read by threads, so that neither side ever blocks the other.
 pub struct Running {

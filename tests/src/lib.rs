@@ -15,6 +15,7 @@ pub mod program;
 pub mod report;
 pub mod scan;
 pub mod scratch;
+pub mod shortage;
 pub mod syscall;
 pub mod tracer;
 pub mod trigger;

@@ -19,6 +19,8 @@ pub enum Need {
     Capability(u32, &'static str),
     /// System calls can be traced by this way to attach.
     Way(&'static str),
+    /// The kernel is one of the matrix, whose row does not take this feature away.
+    Feature(&'static str),
     /// Groups can be made in the unified hierarchy.
     Unified,
     /// Groups can be made that bound memory, on a hierarchy of either version.
@@ -29,7 +31,7 @@ pub enum Need {
     Descriptors(u64),
     /// The program is in the root file system that `MEMWATCH_ROOTFS` names.
     Program(&'static str),
-    /// A machine that belongs to the tests: settings and processes of others may suffer.
+    /// A free host to kill on, which belongs to the tests: its settings and processes of others may suffer.
     OwnMachine,
     /// The kernel is at least this version: for what it shows by nothing else.
     Kernel(u32, u32),
@@ -61,6 +63,13 @@ impl Need {
                     answer => Some(format!("nothing attaches by {way} here: {}", refusal(&answer))),
                 },
             },
+            Self::Feature(feature) => match std::env::var("MEMWATCH_FEATURES") {
+                Ok(features) => lacks(
+                    features.split(',').any(|it| it == feature),
+                    format!("this kernel has no {feature}"),
+                ),
+                Err(_) => Some(format!("not known whether this kernel has {feature} (MEMWATCH_FEATURES)")),
+            },
             Self::Unified => {
                 lacks(unified().is_some(), "no unified cgroup hierarchy to make groups in".to_owned())
             }
@@ -77,7 +86,10 @@ impl Need {
                 lacks(hard >= number, format!("the hard limit of descriptors is {hard}, below {number}"))
             }
             Self::Program(path) => program::missing(path),
-            Self::OwnMachine => lacks(limit::in_guest(), "only in a guest (MEMWATCH_IN_GUEST=1)".to_owned()),
+            Self::OwnMachine => lacks(
+                limit::in_guest(),
+                "needs a free host to kill on: a guest (MEMWATCH_IN_GUEST=1)".to_owned(),
+            ),
             Self::Kernel(major, minor) => {
                 let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
                 let mut parts = release.split('.').map(|part| part.parse::<u32>().unwrap_or(0));

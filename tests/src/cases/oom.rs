@@ -10,6 +10,7 @@ use crate::cgroup::Group;
 use crate::limit;
 use crate::line::Line;
 use crate::need::Need;
+use crate::shortage::Shortage;
 use crate::tracer::{Attached, Tracer};
 use crate::trigger::Trigger;
 
@@ -87,7 +88,7 @@ fn was_killed(trigger: Trigger) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn limit_of_a_group() -> anyhow::Result<()> {
+pub(super) fn limit_of_a_group() -> anyhow::Result<()> {
     const LIMIT: u64 = 48 * MIB;
     let group = Group::with_memory("short")?;
     group.limit_memory(LIMIT)?;
@@ -194,6 +195,7 @@ fn every_member() -> anyhow::Result<()> {
 }
 
 fn whole_host() -> anyhow::Result<()> {
+    let _shortage = Shortage::but(640 * MIB)?;
     // One mapping of all that is asked for would be refused beforehand.
     let mut victim = Trigger::ready(
         &[

@@ -137,7 +137,9 @@ fn haproxy() -> anyhow::Result<()> {
 
 fn slapd() -> anyhow::Result<()> {
     let run = sized(SLAPD, 3)?;
-    for element in [56, 664] {
+    // At the limit of the incidents the first table is more than a guest has, and the program gets no further.
+    let elements: &[u64] = if limit::table() > 1 << 26 { &[56] } else { &[56, 664] };
+    for &element in elements {
         finding(&run, "slapd", |line| line.is("element_bytes", element))?;
     }
     Ok(())

@@ -23,9 +23,10 @@ const INSTRUCTIONS: &str = "instructions.json";
 
 /// Left to itself every hook attaches, and none is refused by a way that the kernel has.
 fn takes_every_program() -> anyhow::Result<()> {
-    let mut counts = BTreeMap::new();
+    let (mut counts, mut attached) = (BTreeMap::new(), Vec::new());
     for hook in hooks(None)? {
         ensure!(text(&hook, "attached").is_some(), "not attached: {hook}");
+        attached.extend(text(&hook, "program").map(str::to_owned));
         counts.extend(instructions(&hook));
     }
     let expected = std::env::var("MEMWATCH_WAYS").context("MEMWATCH_WAYS does not tell the kernel's ways")?;
@@ -41,6 +42,8 @@ fn takes_every_program() -> anyhow::Result<()> {
     }
     let of_syscalls = SYSCALL_HOOKS * expected.split(',').filter(|way| SYSCALL_WAYS.contains(way)).count();
     ensure!(counts.len() > of_syscalls, "instructions are known of {counts:?} only");
+    let unknown: Vec<_> = attached.iter().filter(|program| !counts.contains_key(*program)).collect();
+    ensure!(unknown.is_empty(), "instructions are not known of {unknown:?}");
     if let Some(folder) = std::env::var_os("MEMWATCH_OUT") {
         let path = std::path::Path::new(&folder).join(INSTRUCTIONS);
         let text = serde_json::to_string(&counts)?;
