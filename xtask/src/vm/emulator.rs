@@ -110,12 +110,12 @@ impl Emulator {
 }
 
 /// The kernel's command line: a guest that panics ends at once, and one that oopses panics. Without udev a login
-/// on the console would keep systemd waiting for its device. A lock-up is one after 60 s and not 20 s, as an emulated
-/// processor may wait that long for a busy host.
+/// on the console would keep systemd waiting for its device. A lock-up is one after 120 s, the most there is, and not
+/// 20 s, as an emulated processor may wait that long for a busy host.
 fn kernel_arguments(is_interactive: bool) -> String {
     let verbosity = if is_interactive { 4 } else { 5 };
     format!(
-        "console=ttyS0 loglevel={verbosity} panic=-1 oops=panic watchdog_thresh=30 mitigations=off random.trust_cpu=on \
+        "console=ttyS0 loglevel={verbosity} panic=-1 oops=panic watchdog_thresh=60 mitigations=off random.trust_cpu=on \
          systemd.unified_cgroup_hierarchy=1 systemd.show_status=0 systemd.mask=serial-getty@ttyS0.service"
     )
 }
