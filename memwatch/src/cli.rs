@@ -5,8 +5,10 @@ pub mod check;
 pub mod daemon;
 pub mod demo;
 pub mod doctor;
+pub mod explain;
 pub mod forecast;
 mod quiet_stderr;
+pub mod record;
 pub mod replay;
 pub mod scan;
 pub mod trace;
@@ -57,6 +59,10 @@ enum Command {
     Check(check::Args),
     /// Keep a memory policy: tell what would be done, or do it
     Daemon(daemon::Args),
+    /// Ask the running daemon who would go now, and why
+    Explain(explain::Args),
+    /// Record what a policy goes by, without one
+    Record(record::Args),
     /// Play a recording to a policy and print every decision it would have made
     Replay(replay::Args),
     /// Print the completion script of a shell
@@ -80,6 +86,8 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Daemon(args) => daemon::run(args, cli.verbose > 0),
+        Command::Explain(args) => explain::run(&args),
+        Command::Record(args) => record::run(args, cli.verbose > 0),
         Command::Replay(args) => replay::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod decision;
 pub mod escape;
 mod exit_status;
+pub mod explain;
 pub mod forecast;
 pub mod json;
 pub mod kernel_names;

@@ -32,8 +32,8 @@ pub enum ReplayError {
     /// It cannot be read.
     #[error("cannot read the recording: {0}")]
     Read(#[from] std::io::Error),
-    /// A line is not what `memwatch daemon --record` writes.
-    #[error("line {line} of the recording is not one that `memwatch daemon --record` writes: {reason}")]
+    /// A line is not what `memwatch record` writes.
+    #[error("line {line} of the recording is not one that `memwatch record` writes: {reason}")]
     Line {
         /// Its number, from 1.
         line: usize,

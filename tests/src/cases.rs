@@ -7,6 +7,7 @@ mod command;
 mod daemon;
 mod descriptors;
 mod ending;
+mod explain;
 mod fate;
 mod faults;
 mod filter;
@@ -61,6 +62,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         programs::CASES,
         scan::CASES,
         daemon::CASES,
+        explain::CASES,
         audit::CASES,
         forecast::CASES,
         lookalikes::CASES,

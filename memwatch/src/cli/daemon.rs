@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::values::parse_duration;
 use crate::probe::WayKind;
 use crate::probe::attach::Options;
-use crate::runtime::daemon::{self, Form, Start};
+use crate::runtime::daemon::{self, Form, Policy, Socket, Start};
 
 /// Arguments of `memwatch daemon`.
 #[derive(Debug, clap::Args)]
@@ -33,6 +33,9 @@ pub struct Args {
     /// Write every input to this file
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Socket at which `memwatch explain` asks; its folder is made if need be [default: /run/memwatch/daemon.sock]
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
+    socket: Option<PathBuf>,
     /// End after this time
     #[arg(long, value_parser = parse_duration, value_name = "TIME")]
     duration: Option<Duration>,
@@ -68,12 +71,17 @@ impl Output {
 pub fn run(args: Args, kernel_log: bool) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let start = Start {
-        config: args.config,
+        policy: Policy::File(args.config),
         options: Options { ways: args.attach, kernel_log, ..Options::default() },
-        form: Output::or_suitable(args.output),
+        form: Some(Output::or_suitable(args.output)),
         record: args.record,
+        record_cgroup: None,
+        socket: args.socket.map_or(Socket::Usual, Socket::At),
         duration: args.duration,
     };
-    runtime.block_on(daemon::run(start))?;
+    let recording = runtime.block_on(daemon::run(start))?;
+    if let Some(tally) = recording.filter(|tally| tally.missing() > 0) {
+        tracing::error!("the recording lacks {} inputs", tally.missing());
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,8 +11,8 @@ use super::escape;
 use super::schema::VERSION;
 use crate::core::fact::ProcessKey;
 use crate::core::policy::{
-    Candidate, Cause, Closing, Command, Decision, Ending, Engine, Figures, Gravity, Mode, Outbox, Standing,
-    Warning, Who,
+    Candidate, Cause, Closing, Command, Decision, Ending, Engine, Figures, Gravity, Mode, Outbox, Warning,
+    Who,
 };
 use crate::core::quantity::{Bytes, Nanos};
 
@@ -394,13 +394,7 @@ fn warn(warning: &Warning, engine: &Engine) -> String {
 
 /// A candidate in words: who, whether it may be chosen, and its bytes.
 fn ranked(candidate: &Candidate, engine: &Engine) -> String {
-    let standing = match candidate.standing {
-        Standing::Eligible => "eligible",
-        Standing::Young => "young",
-        Standing::Handled => "handled",
-        Standing::Needed => "needed",
-        Standing::Deaf => "deaf",
-    };
+    let standing = super::explain::standing(candidate.standing);
     let Figures { resident, private, proportional, idle, .. } = candidate.figures;
     let mut text = format!("{} {standing}", name_of(candidate.key, engine));
     for (name, bytes) in [("private", private), ("proportional", proportional), ("resident", resident)] {

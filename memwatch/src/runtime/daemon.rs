@@ -1,39 +1,45 @@
 //! The loop of `memwatch daemon`: records and looks in, commands carried out.
 
+mod desk;
 mod intake;
 mod log;
+mod recorder;
 mod rules;
+mod setup;
+pub mod socket;
 mod trees;
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::collections::HashMap;
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use memwatch_ebpf::abi::fault::FaultCode;
-use memwatch_ebpf::abi::knobs::{Knobs, MARK_INHERITED, RssLimit, Rule};
+use memwatch_ebpf::abi::knobs::{MARK_INHERITED, RssLimit, Rule};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Notifier;
-use crate::act::{Actuator, DryRun, Guard, HookCall, Hooks, Lineage, PidfdActuator};
-use crate::config;
-use crate::core::detect::fd_table::{FdTables, region_floor};
+use crate::act::{Actuator, HookCall, Hooks};
+use crate::core::detect::fd_table::FdTables;
 use crate::core::fact::ProcessKey;
-use crate::core::policy::guard::Own;
 use crate::core::policy::{Command, Engine, Figures, Input, Mode, Outbox, Outcome, Settings, TableAction};
+use crate::core::quantity::{Bytes, Counted};
 use crate::enrich::ledger::Ledger;
 use crate::enrich::proc::ProcFs;
 use crate::export::clock::Clock;
 use crate::export::decision::{Decisions, sentence};
 use crate::measure::{HostMeter, Pace, PressureTrigger, ProcessMeter, Survey};
 use crate::probe::attach::{HookStatus, Options, Probe};
-use crate::replay::{self, Recorded};
 use crate::source::Source;
 use crate::sys::boot_ns;
+use desk::Desk;
 use intake::Intake;
 use log::Log;
+use recorder::Recorder;
+pub use recorder::Tally;
+use setup::{actuator, desk, is_empty, knobs, load, modified, own, pressure};
 use trees::Trees;
 
 /// Longest time between two looks at the RSS of every process that is followed, in nanoseconds.
@@ -45,6 +51,12 @@ const SEEN_NS: u64 = 1_000_000;
 /// Time between looks at the configuration's file and at the loss counters.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
+/// Resident bytes from which on a recording has more of a process than that, the time for which this does, in nanoseconds, and how
+/// many are looked at closely in one round.
+const CLOSELY_BYTES: u64 = 16 << 20;
+const CLOSELY_NS: u64 = 15_000_000_000;
+const CLOSELY_AT_ONCE: usize = 64;
+
 /// Form of the lines about decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -54,17 +66,41 @@ pub enum Form {
     Text,
 }
 
+/// What the daemon goes by.
+#[derive(Debug)]
+pub enum Policy {
+    /// A configuration, read again when it changes.
+    File(PathBuf),
+    /// These settings, and no file.
+    Fixed(Box<Settings>),
+}
+
+/// Where the daemon is asked.
+#[derive(Debug)]
+pub enum Socket {
+    /// At the usual place, if that can be had.
+    Usual,
+    /// There.
+    At(PathBuf),
+    /// Nowhere.
+    None,
+}
+
 /// What the daemon is started with.
 #[derive(Debug)]
 pub struct Start {
-    /// The configuration's file.
-    pub config: PathBuf,
+    /// What it goes by.
+    pub policy: Policy,
     /// How to load the probe.
     pub options: Options,
-    /// Form of its lines.
-    pub form: Form,
+    /// Form of its lines about decisions; `None`: it says nothing of them.
+    pub form: Option<Form>,
     /// Where every input is written, for `memwatch replay`.
     pub record: Option<PathBuf>,
+    /// Records only this cgroup and those below it.
+    pub record_cgroup: Option<String>,
+    /// Where it is asked who would go.
+    pub socket: Socket,
     /// Ends after this time.
     pub duration: Option<Duration>,
 }
@@ -88,7 +124,9 @@ struct Daemon {
     rules: Vec<Rule>,
     decisions: Decisions,
     log: Log,
-    record: Option<Log>,
+    recorder: Option<Recorder>,
+    /// When those were looked at closely whom only a recording needs to know, by process.
+    looked_at: HashMap<ProcessKey, u64>,
     inputs: Vec<Input>,
     followed: Vec<ProcessKey>,
     swept_ns: u64,
@@ -96,6 +134,9 @@ struct Daemon {
     /// The next look at the host, on the boot clock.
     look_ns: u64,
     hooks: Hooks,
+    /// `None`: nobody can ask.
+    desk: Option<Desk>,
+    unanswered_told: u64,
     modified: Option<SystemTime>,
     /// That of the file at the last look.
     seen_modified: Option<SystemTime>,
@@ -103,12 +144,12 @@ struct Daemon {
     shed_told: u64,
 }
 
-/// Runs until a signal or its time ends it.
+/// Runs until a signal or its time ends it; gives what became of the recording, where there was one.
 ///
 /// # Errors
 /// When the configuration has faults, nothing can be attached, or a map fails.
-pub async fn run(start: Start) -> anyhow::Result<()> {
-    let settings = load(&start.config)?;
+pub async fn run(start: Start) -> anyhow::Result<Option<Tally>> {
+    let settings = setup::settings(&start.policy)?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
     let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
@@ -139,6 +180,10 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
             (key, figures) = daemon.survey.seen() => daemon.seen(key, figures),
             () = pressed(&mut daemon.pressure) => daemon.look_ns = 0,
             _ = housekeeping.tick() => daemon.keep_house()?,
+            (query, answer) = Desk::asked(&mut daemon.desk) => {
+                // Who asked may have gone.
+                let _ = answer.send(daemon.engine.explain(boot_ns(), &query));
+            }
             () = tokio::time::sleep(until_look) => {}
             waited = source.wait() => {
                 waited.context("cannot tell the kernel side that its records are awaited")?;
@@ -146,7 +191,7 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
         }
     }
     daemon.notifier.stopping();
-    Ok(())
+    Ok(daemon.recorder.take().map(Recorder::finish))
 }
 
 /// Waits until the kernel tells of pressure; a trigger that has gone is not waited for again.
@@ -155,6 +200,25 @@ async fn pressed(trigger: &mut Option<PressureTrigger>) {
     if let Err(error) = set.fired().await {
         tracing::warn!("pressure is seen at looks only: {error}");
         *trigger = None;
+    }
+}
+
+impl Start {
+    /// The configuration's file.
+    fn config(&self) -> Option<&Path> {
+        match &self.policy {
+            Policy::File(path) => Some(path),
+            Policy::Fixed(_) => None,
+        }
+    }
+}
+
+/// How far the recording is, on the terminal's last line.
+fn progress(tally: &Tally) {
+    if io::stderr().is_terminal() {
+        let inputs = Counted(tally.written, "input");
+        // Nobody to tell is no reason to fail.
+        let _ = write!(io::stderr(), "\r{inputs}, {} \x1b[K", Bytes(tally.bytes));
     }
 }
 
@@ -173,10 +237,8 @@ impl Daemon {
         if let Some(trees) = &trees {
             trees.name(&settings, &mut probe, &mut ledger);
         }
-        let record = start.record.as_ref().map(|path| {
-            let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-            anyhow::Ok(Log::start(io::BufWriter::new(file)))
-        });
+        let recorder =
+            start.record.as_deref().map(|path| Recorder::start(path, start.record_cgroup.as_deref()));
         let floor = settings.fd_tables.iter().map(|rule| rule.min_bytes).min().unwrap_or(u64::MAX);
         Ok(Self {
             probe,
@@ -199,14 +261,17 @@ impl Daemon {
             rules,
             decisions: Decisions::new(Some(Clock::of_this_host())),
             log: Log::start(io::stdout()),
-            record: record.transpose()?,
+            recorder: recorder.transpose()?,
+            looked_at: HashMap::new(),
             inputs: Vec::with_capacity(4096),
             followed: Vec::new(),
             swept_ns: 0,
             swept_available: 0,
             look_ns: 0,
             hooks: Hooks::start().context("cannot start the thread of hooks")?,
-            modified: modified(&start.config),
+            desk: desk(&start.socket)?,
+            unanswered_told: 0,
+            modified: start.config().and_then(modified),
             seen_modified: None,
             ring_lost: 0,
             shed_told: 0,
@@ -219,12 +284,15 @@ impl Daemon {
         self.intake.seed(&mut self.inputs).context("cannot list /proc")?;
         self.feed_all();
         let mode = self.engine.settings().mode;
-        tracing::info!("policy of {} in force, mode {}", self.start.config.display(), mode.name());
+        let doing = match (&self.start.policy, mode) {
+            (Policy::Fixed(_), _) => "recording until Ctrl-C",
+            (Policy::File(_), Mode::Enforce) => "enforcing",
+            (Policy::File(_), Mode::Observe) => "observing",
+        };
         // Nobody to tell is no reason to fail.
         let _ = writeln!(
             io::stderr(),
-            "memwatch: {} with {}; {} processes known",
-            if mode == Mode::Enforce { "enforcing" } else { "observing" },
+            "memwatch: {doing} with {}; {} processes known",
             HookStatus::tally(&self.probe.hooks),
             self.engine.processes()
         );
@@ -331,8 +399,9 @@ impl Daemon {
     fn tell(&mut self, now_ns: u64, command: &Command, outbox: &Outbox) {
         let mut line = Vec::new();
         match self.start.form {
-            Form::Json => self.decisions.json(now_ns, command, &self.engine, outbox, &mut line),
-            Form::Text => {
+            None => {}
+            Some(Form::Json) => self.decisions.json(now_ns, command, &self.engine, outbox, &mut line),
+            Some(Form::Text) => {
                 if let Some(text) = sentence(command, &self.engine, outbox) {
                     line.extend_from_slice(text.as_bytes());
                     line.push(b'\n');
@@ -345,11 +414,8 @@ impl Daemon {
     }
 
     fn write_record(&mut self, time_ns: u64, input: &Input) {
-        let Some(record) = &mut self.record else { return };
-        let mut line = Vec::new();
-        // Into memory, of types that are numbers and text: it cannot fail.
-        if replay::write(&mut line, &Recorded { time_ns, input: input.clone() }).is_ok() {
-            record.write(line);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.take(time_ns, input);
         }
     }
 
@@ -376,13 +442,31 @@ impl Daemon {
     fn sweep(&mut self) {
         let mut followed = std::mem::take(&mut self.followed);
         self.engine.followed(&mut followed);
+        let mut large = Vec::new();
         for key in &followed {
             if let Ok(resident) = self.meter.resident(*key) {
                 let figures = Figures { resident, ..Figures::default() };
                 self.feed(Input::Figures { key: *key, figures });
+                large.extend(resident.filter(|bytes| *bytes >= CLOSELY_BYTES).map(|bytes| (bytes, *key)));
             }
         }
         self.followed = followed;
+        if matches!(self.start.policy, Policy::Fixed(_)) {
+            self.look_closely(large);
+        }
+    }
+
+    /// Without a policy nobody asks for more than RSS: the largest are looked at in turn, for the recording's sake.
+    fn look_closely(&mut self, mut large: Vec<(u64, ProcessKey)>) {
+        let now_ns = self.swept_ns;
+        self.looked_at.retain(|_, looked_ns| now_ns.saturating_sub(*looked_ns) < CLOSELY_NS);
+        large.retain(|(_, key)| !self.looked_at.contains_key(key));
+        large.sort_unstable_by(|one, other| other.cmp(one));
+        for (_, key) in large.into_iter().take(CLOSELY_AT_ONCE) {
+            if self.survey.ask(key) {
+                self.looked_at.insert(key, now_ns);
+            }
+        }
     }
 
     /// Reads the configuration again; one with faults changes nothing.
@@ -393,10 +477,11 @@ impl Daemon {
     }
 
     fn take_in(&mut self) {
-        self.modified = modified(&self.start.config);
-        let loaded = load(&self.start.config).and_then(|settings| {
+        let Some(config) = self.start.config().map(Path::to_owned) else { return };
+        self.modified = modified(&config);
+        let loaded = load(&config).and_then(|settings| {
             anyhow::ensure!(
-                !is_empty(&self.start.config),
+                !is_empty(&config),
                 "the file is empty, which would mean the whole host; write at least the mode"
             );
             if let Some(trees) = &self.trees {
@@ -428,7 +513,7 @@ impl Daemon {
         for input in waiting {
             self.feed(input);
         }
-        tracing::info!("policy of {} in force", self.start.config.display());
+        tracing::info!("policy of {} in force", config.display());
     }
 
     fn keep_house(&mut self) -> anyhow::Result<()> {
@@ -439,7 +524,7 @@ impl Daemon {
             "mode {mode}: {} processes known, {open} decisions open",
             self.engine.processes()
         ));
-        let modified = modified(&self.start.config);
+        let modified = self.start.config().and_then(modified);
         // Twice the same: a file that is being written is left alone until it is whole.
         if modified != self.modified && modified == self.seen_modified {
             self.reload();
@@ -452,12 +537,26 @@ impl Daemon {
             self.intake.reconcile(&mut self.inputs).context("cannot list /proc")?;
             self.feed_all();
         }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.complain();
+            if matches!(self.start.policy, Policy::Fixed(_)) {
+                progress(&recorder.tally());
+            }
+        }
         if self.log.shed > self.shed_told {
             tracing::warn!(
                 "{} lines about decisions were shed: nobody reads them",
                 self.log.shed - self.shed_told
             );
             self.shed_told = self.log.shed;
+        }
+        let unanswered = self.desk.as_ref().map_or(0, |desk| desk.peers().unanswered());
+        if unanswered > self.unanswered_told {
+            tracing::warn!(
+                "{} peers at the socket got no answer; `memwatch explain --output json` counts them by reason",
+                unanswered - self.unanswered_told
+            );
+            self.unanswered_told = unanswered;
         }
         let watches = self.intake.watches() || !self.rules.is_empty();
         if let Err(reason) = self.probe.watch_touch(watches) {
@@ -480,78 +579,4 @@ impl Daemon {
             deadline: Duration::from_nanos(hooks.deadline_ns),
         })
     }
-}
-
-/// Kinds that the policy needs, and floors of the detector.
-fn knobs(settings: &Settings, rules: &[Rule]) -> Knobs {
-    use memwatch_ebpf::abi::event::Kind;
-    let kinds = [
-        Kind::Fork,
-        Kind::Exec,
-        Kind::Exit,
-        Kind::FdTable,
-        Kind::CloseSweep,
-        Kind::Rss,
-        Kind::Action,
-        Kind::RlimitRead,
-        Kind::RlimitSet,
-    ];
-    let floor = settings.fd_tables.iter().map(|rule| rule.min_bytes).min().unwrap_or(u64::MAX);
-    Knobs {
-        kinds: kinds.iter().fold(0, |bits, kind| bits | kind.bit()),
-        min_bytes: u64::MAX,
-        min_table: region_floor(floor),
-        self_tgid: std::process::id(),
-        rules: u32::try_from(rules.len()).unwrap_or(0),
-        ..Knobs::default()
-    }
-}
-
-/// Tells of pressure sooner than a look would; a host without it is looked at.
-fn pressure(settings: &Settings) -> Option<PressureTrigger> {
-    let share = settings.pressure?.full;
-    PressureTrigger::set(Path::new("/proc/pressure/memory"), share)
-        .inspect_err(|error| tracing::warn!("pressure is seen at looks only: {error}"))
-        .ok()
-}
-
-fn actuator(settings: &Settings, trees: Option<Arc<Trees>>) -> anyhow::Result<Box<dyn Actuator>> {
-    let reaches = settings.scopes.iter().map(|scope| &scope.reach);
-    let lineage = trees.map(|trees| trees as Arc<dyn Lineage>);
-    let guard = Guard::with_lineage(reaches, lineage).context("cannot open /proc")?;
-    Ok(match settings.mode {
-        Mode::Observe => Box::new(DryRun::new(guard)),
-        Mode::Enforce => Box::new(PidfdActuator::new(guard).context("cannot start the actuator")?),
-    })
-}
-
-/// memwatch itself, and those above it.
-fn own() -> Own {
-    let mut ancestors = Vec::new();
-    let mut next = std::os::unix::process::parent_id();
-    while next > 1 && !ancestors.contains(&next) {
-        ancestors.push(next);
-        let status = std::fs::read_to_string(format!("/proc/{next}/status")).unwrap_or_default();
-        next = status
-            .lines()
-            .find_map(|line| line.strip_prefix("PPid:"))
-            .and_then(|text| text.trim().parse().ok())
-            .unwrap_or(0);
-    }
-    Own { tgid: std::process::id(), ancestors }
-}
-
-/// Reads the configuration; a pipe or a device might keep the loop waiting.
-fn load(path: &Path) -> anyhow::Result<Settings> {
-    let metadata = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
-    anyhow::ensure!(metadata.is_file(), "{} is not a regular file; name the configuration", path.display());
-    Ok(config::load(path)?)
-}
-
-fn is_empty(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0)
-}
-
-fn modified(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
 }

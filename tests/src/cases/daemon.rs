@@ -1,6 +1,7 @@
 //! `memwatch daemon` on pools of the test's own: enforced in the process tree of the pool, and nowhere else.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 
 use crate::case::Case;
+use crate::cgroup::Group;
 use crate::child::{PATIENCE, Running};
 use crate::line::Line;
 use crate::need::Need;
@@ -18,6 +20,8 @@ use crate::{locate, syscall};
 
 const NEEDS: &[Need] = &[Need::Root, Need::Tracing, Need::InitialPids];
 
+const CGROUP_NEEDS: &[Need] = &[Need::Root, Need::Tracing, Need::InitialPids, Need::Unified];
+
 pub(super) const CASES: &[Case] = &[
     Case::new("daemon::the_largest_worker_is_asked_to_leave", NEEDS, recycled),
     Case::new("daemon::observing_touches_nobody", NEEDS, observed),
@@ -25,9 +29,13 @@ pub(super) const CASES: &[Case] = &[
     Case::new("daemon::the_kernel_keeps_a_limit", NEEDS, limited),
     Case::new("daemon::a_pool_of_another_tree_is_left_alone", NEEDS, neighbour),
     Case::new("daemon::a_bad_configuration_changes_nothing", NEEDS, reloaded),
+    Case::new("daemon::a_changed_file_is_read_again", NEEDS, changed),
     Case::new("daemon::an_emptied_configuration_changes_nothing", NEEDS, emptied),
     Case::new("daemon::a_full_disk_behind_its_errors", NEEDS, unheard),
     Case::new("daemon::a_recording_can_be_played", NEEDS, recorded),
+    Case::new("daemon::a_recording_is_made_without_a_policy", NEEDS, taken_down),
+    Case::new("daemon::a_recording_of_one_cgroup_has_no_other_process", CGROUP_NEEDS, taken_down_of_one),
+    Case::new("daemon::a_recording_that_lacks_something_says_so", NEEDS, lacking),
     Case::new("daemon::an_orphan_stays_in_its_tree", NEEDS, orphaned),
     Case::new("daemon::a_worker_without_its_main_thread_is_one", NEEDS, headless),
     Case::new("daemon::a_hook_ends_with_the_daemon", NEEDS, hooked),
@@ -202,6 +210,23 @@ fn reloaded() -> anyhow::Result<()> {
     stage.end().map(drop)
 }
 
+/// Without a signal: the daemon looks at the file by itself, and keeps the old policy over a bad one.
+fn changed() -> anyhow::Result<()> {
+    let pool = pool(16 * MIB, 160 * MIB, &[])?;
+    let root = pool.pid();
+    let mut stage = Stage::new(pool, &policy("observe", root, POOL), &[])?;
+    let config = stage.scratch.path().join("policy.toml");
+    std::fs::write(&config, "mode = \"enforce\"\n").context("write a bad policy")?;
+    stage.daemon.wait_for_error_line("the policy stays as it was", PATIENCE)?;
+    stage.wait_for("decision", is("memwatch.decision.mode", "observe"))?;
+    // Replaced as a whole, as editors and configuration management do.
+    let new = stage.scratch.path().join("new.toml");
+    std::fs::write(&new, policy("enforce", root, POOL)).context("write the policy")?;
+    std::fs::rename(&new, &config).context("replace the policy")?;
+    stage.wait_for("decision", is("memwatch.decision.mode", "enforce"))?;
+    stage.end().map(drop)
+}
+
 fn emptied() -> anyhow::Result<()> {
     let pool = pool(16 * MIB, 32 * MIB, &[])?;
     let root = pool.pid();
@@ -210,6 +235,70 @@ fn emptied() -> anyhow::Result<()> {
     stage.daemon.signal(libc::SIGHUP)?;
     stage.daemon.wait_for_error_line("the file is empty", PATIENCE)?;
     stage.end().map(drop)
+}
+
+/// `memwatch record`, until it is interrupted.
+fn record(
+    arguments: &[&OsStr],
+    during: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<(bool, String)> {
+    let mut command = Command::new(locate::memwatch()?);
+    let mut recorder = Running::start(command.arg("record").args(arguments).stdin(Stdio::null()))?;
+    recorder.wait_for_error_line("recording until", PATIENCE)?;
+    during()?;
+    recorder.signal(libc::SIGINT)?;
+    let status = recorder.wait(PATIENCE)?;
+    Ok((status.success(), recorder.errors()))
+}
+
+fn taken_down() -> anyhow::Result<()> {
+    let scratch = Scratch::new()?;
+    let path = scratch.path().join("inputs.jsonl");
+    let pool = pool(16 * MIB, 160 * MIB, &[])?;
+    let (root, is_recorded) = (pool.pid(), || {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        // A look closer than RSS at one that has grown.
+        text.lines().any(|line| line.contains("\"private\":1") && line.len() > 60)
+    });
+    let (is_done, errors) =
+        record(&[path.as_os_str()], || eventually(PATIENCE, "a worker is looked at", is_recorded))?;
+    ensure!(is_done && errors.contains("inputs in "), "{errors}");
+    let config = scratch.path().join("policy.toml");
+    std::fs::write(&config, policy("observe", root, POOL)).context("write the policy")?;
+    let mut command = Command::new(locate::memwatch()?);
+    let output = command.args(["replay", "--output", "json", "--config"]).arg(&config).arg(&path).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8_lossy(&output.stdout);
+    ensure!(lines.contains("memwatch.decision"), "nothing was decided in the play");
+    Ok(())
+}
+
+fn taken_down_of_one() -> anyhow::Result<()> {
+    let group = Group::new("record")?;
+    let (inside, outside) = (pool(MIB, 4 * MIB, &[])?, pool(MIB, 4 * MIB, &[])?);
+    group.take(inside.pid())?;
+    let name = group.path().file_name().context("the group has no name")?.to_string_lossy().into_owned();
+    let scratch = Scratch::new()?;
+    let path = scratch.path().join("inputs.jsonl");
+    let cgroup = format!("/{name}");
+    let arguments = [path.as_os_str(), OsStr::new("--cgroup"), OsStr::new(&cgroup)];
+    let (is_done, errors) = record(&arguments, || {
+        let has_looked = || std::fs::read_to_string(&path).is_ok_and(|text| text.contains("\"host\""));
+        eventually(PATIENCE, "the host is looked at", has_looked)
+    })?;
+    ensure!(is_done, "{errors}");
+    let text = std::fs::read_to_string(&path).context("read the recording")?;
+    let has = |pid: u32| text.contains(&format!("\"tgid\":{pid},"));
+    ensure!(!has(outside.pid()), "a process of another cgroup is recorded");
+    ensure!(has(inside.pid()), "the process of the cgroup is not: {errors}");
+    drop((inside, outside));
+    Ok(())
+}
+
+fn lacking() -> anyhow::Result<()> {
+    let (is_done, errors) = record(&[OsStr::new("/dev/full")], || Ok(()))?;
+    ensure!(!is_done && errors.contains("missing from /dev/full: No space left on device"), "{errors}");
+    Ok(())
 }
 
 /// Workers whose parent has ended belong to the tree that they were started in, also after a reload.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::command::Signal;
 use super::decision::{Cause, Gravity, Standing};
 use super::guard::Guard;
@@ -11,7 +13,8 @@ use super::who::Who;
 use crate::core::fact::ProcessKey;
 
 /// What is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Query {
     /// About everybody.
     All,
@@ -167,6 +170,12 @@ pub struct PoolState {
     pub min_alive: u32,
     /// What asks a worker to leave.
     pub signal: Option<Signal>,
+    /// Bytes of a worker from which on it is asked to leave.
+    pub soft: Option<u64>,
+    /// Bytes of a worker from which on it is killed.
+    pub hard: Option<u64>,
+    /// Bytes of all workers from which on the largest is asked to leave.
+    pub total: Option<u64>,
 }
 
 /// A process that is no candidate.
@@ -192,6 +201,8 @@ pub enum Obstacle {
     },
     /// It is in no scope.
     OutOfScope,
+    /// It is the master of a pool, and its scope takes only workers.
+    Master,
     /// It is no worker of a pool, and its scope takes only those.
     NoWorker,
     /// A decision about it is being carried out.

@@ -115,7 +115,7 @@ impl Engine {
     }
 
     /// Those among them that would have been acted on a while ago: they stand for acts under way.
-    fn observed(&self, now_ns: u64, among: Among) -> u32 {
+    pub(super) fn observed(&self, now_ns: u64, among: Among) -> u32 {
         if self.settings.mode == Mode::Enforce {
             return 0;
         }

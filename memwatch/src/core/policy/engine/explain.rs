@@ -36,7 +36,7 @@ impl Engine {
                 .filter_map(|scope| self.scope_state(now_ns, scope, query, &alive, &mut ranking))
                 .collect(),
             pools: self.pool_states(query, &alive),
-            refused: self.refused(query),
+            refused: self.refused(query, &alive),
         }
     }
 
@@ -111,6 +111,7 @@ impl Engine {
             Demand::Recycle(count) => count.saturating_sub(self.under_way(proposal.among)),
             Demand::Kill => u32::from(waits_for.is_none()),
         };
+        let wanted = wanted.saturating_sub(self.observed(now_ns, proposal.among));
         let going = self.going(ranking, wanted, alive);
         let is_asked = |candidate: &Candidate| match query {
             Query::All => true,
@@ -199,13 +200,19 @@ impl Engine {
         };
         let asked = alive.iter().filter(|(pool, _)| is_asked(*pool));
         let mut states: Vec<PoolState> = asked
-            .map(|(pool, workers)| PoolState {
-                name: self.pool_name(*pool),
-                master: pool.master,
-                workers: *workers,
-                leaving: self.cases.iter().filter(|case| case.pool == Some(*pool)).count(),
-                min_alive: pool_settings(&self.settings, *pool).map_or(0, |pool| pool.min_alive),
-                signal: self.pool_signal(*pool),
+            .map(|(pool, workers)| {
+                let settings = pool_settings(&self.settings, *pool);
+                PoolState {
+                    name: self.pool_name(*pool),
+                    master: pool.master,
+                    workers: *workers,
+                    leaving: self.cases.iter().filter(|case| case.pool == Some(*pool)).count(),
+                    min_alive: settings.map_or(0, |pool| pool.min_alive),
+                    signal: self.pool_signal(*pool),
+                    soft: settings.and_then(|pool| pool.soft),
+                    hard: settings.and_then(|pool| pool.hard),
+                    total: settings.and_then(|pool| pool.total),
+                }
             })
             .collect();
         states.sort_by(|one, other| (&one.name, one.master).cmp(&(&other.name, other.master)));
@@ -228,7 +235,7 @@ impl Engine {
     }
 
     /// Who is no candidate of any scope, and why.
-    fn refused(&self, query: &Query) -> Vec<Refused> {
+    fn refused(&self, query: &Query, alive: &[(PoolId, usize)]) -> Vec<Refused> {
         let is_asked = |member: &Member| match query {
             Query::All => !member.who.is_kernel,
             Query::Process(tgid) => member.who.key.tgid == *tgid,
@@ -237,7 +244,7 @@ impl Engine {
         let asked = self.world.members().filter(|(_, member)| is_asked(member));
         let mut refused: Vec<Refused> = asked
             .filter_map(|(_, member)| {
-                let obstacle = self.shut_out(member)?;
+                let obstacle = self.shut_out(member, alive)?;
                 Some(Refused { who: member.who.clone(), resident: member.resident, obstacle })
             })
             .collect();
@@ -245,7 +252,7 @@ impl Engine {
         refused
     }
 
-    fn shut_out(&self, member: &Member) -> Option<Obstacle> {
+    fn shut_out(&self, member: &Member, alive: &[(PoolId, usize)]) -> Option<Obstacle> {
         if let Some(guard) = member.guard {
             let program = guarded_program(&member.who).filter(|_| guard == Guard::System);
             return Some(Obstacle::Guarded { guard, program });
@@ -259,6 +266,10 @@ impl Engine {
             .iter()
             .enumerate()
             .any(|(index, scope)| member.scopes & bit(index) != 0 && scope.any_process);
-        (member.pool.is_none() && !takes_any).then_some(Obstacle::NoWorker)
+        if member.pool.is_some() || takes_any {
+            return None;
+        }
+        let is_master = alive.iter().any(|(pool, _)| pool.master == member.who.key.tgid);
+        Some(if is_master { Obstacle::Master } else { Obstacle::NoWorker })
     }
 }

@@ -1,5 +1,6 @@
 //! The engine against a simulated host.
 
 mod behaviour;
+mod explain;
 mod host;
 mod properties;

@@ -1,0 +1,112 @@
+//! What the daemon is made of: from settings to knobs, triggers and actuators.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use anyhow::Context;
+use memwatch_ebpf::abi::knobs::{Knobs, Rule};
+
+use super::desk::Desk;
+use super::socket;
+use super::trees::Trees;
+use super::{Policy, Socket};
+use crate::act::{Actuator, DryRun, Guard, Lineage, PidfdActuator};
+use crate::config;
+use crate::core::detect::fd_table::region_floor;
+use crate::core::policy::guard::Own;
+use crate::core::policy::{Mode, Settings};
+use crate::measure::PressureTrigger;
+
+/// Kinds that the policy needs, and floors of the detector.
+pub(super) fn knobs(settings: &Settings, rules: &[Rule]) -> Knobs {
+    use memwatch_ebpf::abi::event::Kind;
+    let kinds = [
+        Kind::Fork,
+        Kind::Exec,
+        Kind::Exit,
+        Kind::FdTable,
+        Kind::CloseSweep,
+        Kind::Rss,
+        Kind::Action,
+        Kind::RlimitRead,
+        Kind::RlimitSet,
+    ];
+    let floor = settings.fd_tables.iter().map(|rule| rule.min_bytes).min().unwrap_or(u64::MAX);
+    Knobs {
+        kinds: kinds.iter().fold(0, |bits, kind| bits | kind.bit()),
+        min_bytes: u64::MAX,
+        min_table: region_floor(floor),
+        self_tgid: std::process::id(),
+        rules: u32::try_from(rules.len()).unwrap_or(0),
+        ..Knobs::default()
+    }
+}
+
+/// Tells of pressure sooner than a look would; a host without it is looked at.
+pub(super) fn pressure(settings: &Settings) -> Option<PressureTrigger> {
+    let share = settings.pressure?.full;
+    PressureTrigger::set(Path::new("/proc/pressure/memory"), share)
+        .inspect_err(|error| tracing::warn!("pressure is seen at looks only: {error}"))
+        .ok()
+}
+
+pub(super) fn actuator(settings: &Settings, trees: Option<Arc<Trees>>) -> anyhow::Result<Box<dyn Actuator>> {
+    let reaches = settings.scopes.iter().map(|scope| &scope.reach);
+    let lineage = trees.map(|trees| trees as Arc<dyn Lineage>);
+    let guard = Guard::with_lineage(reaches, lineage).context("cannot open /proc")?;
+    Ok(match settings.mode {
+        Mode::Observe => Box::new(DryRun::new(guard)),
+        Mode::Enforce => Box::new(PidfdActuator::new(guard).context("cannot start the actuator")?),
+    })
+}
+
+/// Where questions are taken. Not to have the usual place is no reason not to start; not to have the one that was asked for is.
+pub(super) fn desk(socket: &Socket) -> anyhow::Result<Option<Desk>> {
+    match socket {
+        Socket::None => Ok(None),
+        Socket::At(path) => Ok(Some(Desk::open(path)?)),
+        Socket::Usual => Ok(Desk::open(Path::new(socket::DEFAULT))
+            .inspect_err(|error| tracing::warn!("`memwatch explain` cannot ask this daemon: {error}"))
+            .ok()),
+    }
+}
+
+/// memwatch itself, and those above it.
+pub(super) fn own() -> Own {
+    let mut ancestors = Vec::new();
+    let mut next = std::os::unix::process::parent_id();
+    while next > 1 && !ancestors.contains(&next) {
+        ancestors.push(next);
+        let status = std::fs::read_to_string(format!("/proc/{next}/status")).unwrap_or_default();
+        next = status
+            .lines()
+            .find_map(|line| line.strip_prefix("PPid:"))
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(0);
+    }
+    Own { tgid: std::process::id(), ancestors }
+}
+
+/// The settings to begin with.
+pub(super) fn settings(policy: &Policy) -> anyhow::Result<Settings> {
+    match policy {
+        Policy::File(path) => load(path),
+        Policy::Fixed(settings) => Ok(Settings::clone(settings)),
+    }
+}
+
+/// Reads the configuration; a pipe or a device might keep the loop waiting.
+pub(super) fn load(path: &Path) -> anyhow::Result<Settings> {
+    let metadata = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    anyhow::ensure!(metadata.is_file(), "{} is not a regular file; name the configuration", path.display());
+    Ok(config::load(path)?)
+}
+
+pub(super) fn is_empty(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0)
+}
+
+pub(super) fn modified(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
