@@ -97,7 +97,6 @@ impl Recording {
             private: Some(*private),
             proportional: Some(private + shared / 4),
             swap: Some(0),
-            peak: None,
             idle: Some(false),
             caught: None,
             as_one: None,
