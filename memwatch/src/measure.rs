@@ -10,6 +10,7 @@ mod pace;
 mod pools;
 mod pressure;
 mod process;
+mod strain;
 mod survey;
 
 pub use host::HostMeter;
@@ -19,4 +20,5 @@ pub use pools::PoolMeter;
 pub use pressure::{PressureTrigger, TriggerError};
 pub(crate) use process::oom_score_adj;
 pub use process::{Nature, ProcessMeter};
+pub use strain::StrainMeter;
 pub use survey::Survey;

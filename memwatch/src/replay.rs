@@ -193,6 +193,7 @@ impl Player {
             | Input::Table(_)
             | Input::Sweeps(_)
             | Input::Unreadable(_)
+            | Input::Strain { .. }
             | Input::Tick) => Some(other),
         }
     }

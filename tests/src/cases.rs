@@ -27,6 +27,7 @@ mod rights;
 mod same;
 mod scan;
 mod table;
+mod thrash;
 mod units;
 mod verifier;
 mod ways;
@@ -65,6 +66,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         explain::CASES,
         audit::CASES,
         forecast::CASES,
+        thrash::CASES,
         lookalikes::CASES,
         units::CASES,
         kubepods::CASES,

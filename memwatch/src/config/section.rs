@@ -10,13 +10,14 @@ pub(super) mod pressure;
 pub(super) mod process_limit;
 pub(super) mod protect;
 pub(super) mod scope;
+pub(super) mod thrash;
 
 use super::key::{Key, Section};
 use super::reader::Table;
 use super::value::Name;
 
 /// All tables, in the order of the documentation.
-pub(super) const ALL: [&Section; 12] = [
+pub(super) const ALL: [&Section; 13] = [
     &policy::SECTION,
     &scope::SECTION,
     &scope::STEP,
@@ -26,6 +27,7 @@ pub(super) const ALL: [&Section; 12] = [
     &process_limit::SECTION,
     &fd_table::SECTION,
     &pressure::SECTION,
+    &thrash::SECTION,
     &growth::SECTION,
     &protect::SECTION,
     &budget::SECTION,

@@ -28,10 +28,10 @@ pub use command::{Command, Limit, Outbox, Signal};
 pub use decision::{Candidate, Cause, Closing, Decision, Ending, Gravity, Outcome, Standing, Warning};
 pub use engine::{Engine, LIMIT_RULES};
 pub use guard_names::{MOVED, guarded_folders, guarded_path, guarded_program};
-pub use input::{Acted, Figures, Host, Input, Table, TableState};
+pub use input::{Acted, Figures, Host, Input, Strain, Table, TableState};
 pub use server::Server;
 pub use settings::{
     Amount, Bounds, Budget, FdTableRule, Growth, Hooks, Match, Measure, Mode, Pool, Pressure, ProcessLimit,
-    Protect, Reach, Scope, Settings, Step, TableAction, Then,
+    Protect, Reach, Scope, Settings, Step, TableAction, Then, Thrash,
 };
 pub use who::Who;

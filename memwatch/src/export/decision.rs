@@ -375,6 +375,19 @@ fn warn(warning: &Warning, engine: &Engine) -> String {
             size(limit),
             Nanos(reached_in_ns)
         ),
+        Warning::Thrashing { scope, refaults, major_faults, reclaimed, stalled } => {
+            let mut text = format!(
+                "scope {} thrashes: {refaults} pages a second are read in again, {major_faults} faults a second wait for a disk",
+                scope_name(scope)
+            );
+            if let Some(reclaimed) = reclaimed {
+                let _ = write!(text, ", {reclaimed} pages a second are taken back on the spot");
+            }
+            if let Some(stalled) = stalled {
+                let _ = write!(text, ", tasks wait {:.1} % of the time", f64::from(stalled) / 100.0);
+            }
+            text + "; give it memory, or take a worker away, before it stops to answer"
+        }
         Warning::Forecast { foretold_ns, reached_ns } => match reached_ns {
             Some(reached) => format!(
                 "the bound was reached {} {} than foretold",
@@ -414,6 +427,7 @@ const fn kind(warning: &Warning) -> &'static str {
         Warning::Stopped { .. } => "stopped",
         Warning::NobodyLeft { .. } => "nobody_left",
         Warning::Growing { .. } => "growing",
+        Warning::Thrashing { .. } => "thrashing",
         Warning::Forecast { .. } => "forecast",
         Warning::FdTable { .. } => "fd_table",
     }
@@ -423,7 +437,10 @@ const fn concerned(warning: &Warning) -> Option<ProcessKey> {
     match *warning {
         Warning::Stopped { key, .. } | Warning::FdTable { key, .. } => Some(key),
         Warning::Growing { worker, .. } => worker,
-        Warning::BudgetSpent { .. } | Warning::NobodyLeft { .. } | Warning::Forecast { .. } => None,
+        Warning::BudgetSpent { .. }
+        | Warning::NobodyLeft { .. }
+        | Warning::Thrashing { .. }
+        | Warning::Forecast { .. } => None,
     }
 }
 

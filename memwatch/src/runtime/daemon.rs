@@ -30,7 +30,7 @@ use crate::enrich::ledger::Ledger;
 use crate::enrich::proc::ProcFs;
 use crate::export::clock::Clock;
 use crate::export::decision::{Decisions, sentence};
-use crate::measure::{HostMeter, Pace, PressureTrigger, ProcessMeter, Survey};
+use crate::measure::{HostMeter, Pace, PressureTrigger, ProcessMeter, StrainMeter, Survey};
 use crate::probe::attach::{HookStatus, Options, Probe};
 use crate::source::Source;
 use crate::sys::boot_ns;
@@ -131,6 +131,7 @@ struct Daemon {
     followed: Vec<ProcessKey>,
     swept_ns: u64,
     swept_available: u64,
+    strain: StrainMeter,
     /// The next look at the host, on the boot clock.
     look_ns: u64,
     hooks: Hooks,
@@ -267,6 +268,7 @@ impl Daemon {
             followed: Vec::new(),
             swept_ns: 0,
             swept_available: 0,
+            strain: StrainMeter::open(Path::new("/proc")).context("cannot read /proc/self/mountinfo")?,
             look_ns: 0,
             hooks: Hooks::start().context("cannot start the thread of hooks")?,
             desk: desk(&start.socket)?,
@@ -435,6 +437,9 @@ impl Daemon {
         });
         let bounds: Vec<u64> = bounds.flatten().collect();
         self.look_ns = now_ns + self.pace.next_look(now_ns, &host, &bounds);
+        for strain in self.strain.look_when_due(now_ns, self.engine.settings()) {
+            self.feed(strain);
+        }
         self.feed(Input::Host(host));
         Ok(())
     }

@@ -28,6 +28,9 @@ pub(crate) struct Hold {
     /// Remove the file's name afterwards.
     #[arg(long)]
     unlink: bool,
+    /// Read the file over and over, without an end.
+    #[arg(long)]
+    again: bool,
     /// Mount a file system in memory over this folder beforehand, in mounts of its own.
     #[arg(long)]
     mount: Option<PathBuf>,
@@ -110,6 +113,11 @@ impl Hold {
         }
         if self.unlink {
             std::fs::remove_file(path)?;
+        }
+        if self.again {
+            loop {
+                memory::read_pages(address, self.bytes);
+            }
         }
         Ok(())
     }

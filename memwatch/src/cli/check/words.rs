@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::core::policy::{
     Amount, Bounds, FdTableRule, Growth, Pressure, ProcessLimit, Protect, Reach, Scope, Settings,
-    TableAction, Then,
+    TableAction, Then, Thrash,
 };
 use crate::core::quantity::Bytes;
 use matching::{guarded, processes};
@@ -44,6 +44,7 @@ pub(super) fn policy(settings: &Settings) -> Vec<Paragraph> {
     paragraphs.extend(settings.process_limits.iter().map(process_limit));
     paragraphs.extend(settings.fd_tables.iter().map(fd_table));
     paragraphs.push(pressure(settings.pressure.as_ref()));
+    paragraphs.push(thrash(settings.thrash));
     paragraphs.push(growth(settings.growth.as_ref()));
     paragraphs.push(protect(&settings.protect));
     paragraphs.push(budget(settings));
@@ -158,6 +159,19 @@ fn pressure(pressure: Option<&Pressure>) -> Paragraph {
         None => "is not looked at".to_owned(),
     };
     Paragraph::unnamed("pressure", vec![says])
+}
+
+fn thrash(thrash: Option<Thrash>) -> Paragraph {
+    let says = match thrash {
+        Some(thrash) => format!(
+            "told when a scope that is the host or a cgroup reads {} pages a second in again and tasks wait {} of the time, over {}",
+            thrash.refaults,
+            share(thrash.stalled),
+            duration(thrash.window_ns)
+        ),
+        None => "is not looked at".to_owned(),
+    };
+    Paragraph::unnamed("thrash", vec![says])
 }
 
 fn growth(growth: Option<&Growth>) -> Paragraph {

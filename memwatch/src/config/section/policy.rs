@@ -2,7 +2,7 @@
 
 use toml::de::DeTable;
 
-use super::{budget, fd_table, growth, pool, pressure, process_limit, protect, scope};
+use super::{budget, fd_table, growth, pool, pressure, process_limit, protect, scope, thrash};
 use crate::config::key::{Each, Inner, Key, Section, Unwritten};
 use crate::config::reader::{Reader, Table};
 use crate::config::value::{Mode, Nanoseconds};
@@ -43,6 +43,7 @@ const FD_TABLE: Key<Each> = Key::new(
     "What to do about fd tables; the first rule that matches wins.",
 );
 const PRESSURE: Key<Inner> = Key::new("pressure", Unwritten::Absent("defaults"), "Pressure.");
+const THRASH: Key<Inner> = Key::new("thrash", Unwritten::Absent("defaults"), "Thrash.");
 const GROWTH: Key<Inner> = Key::new("growth", Unwritten::Absent("defaults"), "Growth towards a limit.");
 const PROTECT: Key<Each> =
     Key::new("protect", Unwritten::Absent("none"), "Processes that are never touched.");
@@ -63,6 +64,7 @@ pub(in crate::config) const SECTION: Section = Section {
         PROCESS_LIMIT.row,
         FD_TABLE.row,
         PRESSURE.row,
+        THRASH.row,
         GROWTH.row,
         PROTECT.row,
         BUDGET.row,
@@ -104,6 +106,7 @@ pub(in crate::config) fn read(reader: &Reader<'_>, document: &DeTable<'_>) -> Se
         process_limits: process_limit::read(&file.each(&PROCESS_LIMIT, &process_limit::SECTION), &protect),
         fd_tables: fd_table::read(&file.each(&FD_TABLE, &fd_table::SECTION), &protect, mode),
         pressure: pressure::read(&file.inner(&PRESSURE, &pressure::SECTION)),
+        thrash: thrash::read(&file.inner(&THRASH, &thrash::SECTION)),
         growth: growth::read(&file.inner(&GROWTH, &growth::SECTION)),
         budget: budget::read(&file.inner(&BUDGET, &budget::SECTION)),
         returned_within_ns: returned_within.value.0,

@@ -64,6 +64,7 @@ impl History {
             | Input::Table(_)
             | Input::Sweeps(_)
             | Input::Acted(_)
+            | Input::Strain { .. }
             | Input::Outcome { .. }
             | Input::Tick => {}
         }

@@ -252,6 +252,19 @@ pub enum Warning {
         /// Until it is reached, in nanoseconds.
         reached_in_ns: u64,
     },
+    /// A scope reads pages in again and again, and waits for them.
+    Thrashing {
+        /// Number of the scope.
+        scope: usize,
+        /// Pages a second that were read in again.
+        refaults: u64,
+        /// Faults a second that waited for a disk.
+        major_faults: u64,
+        /// Pages a second taken back on the spot.
+        reclaimed: Option<u64>,
+        /// Share of the time in which a task waited, in hundredths of a percent.
+        stalled: Option<u32>,
+    },
     /// What came of an earlier warning of growth: the limit was to be reached at one time and was at another, or not at all.
     Forecast {
         /// Boot clock that was foretold, nanoseconds.

@@ -137,6 +137,9 @@ impl Engine {
                 self.world.host = Some(host);
                 self.evaluate(now_ns, out);
             }
+            Input::Strain { cgroup, strain } => {
+                self.world.strained(now_ns, cgroup, strain, &self.settings);
+            }
             Input::Figures { key, figures } => self.world.figures(key, now_ns, figures),
             Input::Unreadable(key) => {
                 if let Some(member) = self.world.get_mut(key) {

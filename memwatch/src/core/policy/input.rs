@@ -16,6 +16,13 @@ pub enum Input {
     Ended(ProcessKey),
     /// The host was looked at.
     Host(Host),
+    /// A cgroup, by its path, or the host was looked at for signs of thrash.
+    Strain {
+        /// Which; `None`: the host.
+        cgroup: Option<String>,
+        /// What was seen.
+        strain: Strain,
+    },
     /// A process was looked at.
     Figures {
         /// Which.
@@ -79,6 +86,21 @@ impl Host {
     pub const fn used(&self) -> u64 {
         self.total.saturating_sub(self.available)
     }
+}
+
+/// Signs of thrash: counters that only rise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Strain {
+    /// Faults that had to wait for a disk.
+    pub major_faults: u64,
+    /// Pages read in again soon after they were dropped.
+    pub refaults: u64,
+    /// Pages taken back on the spot by tasks that needed one; `None` where it is not told.
+    #[serde(default)]
+    pub reclaimed: Option<u64>,
+    /// Time in which a task waited for memory, in nanoseconds; `None` where it is not told.
+    #[serde(default)]
+    pub stalled_ns: Option<u64>,
 }
 
 /// Memory of a process, in bytes.

@@ -5,6 +5,7 @@ mod growth;
 mod host_bounds;
 mod pressure;
 mod process_limit;
+mod thrash;
 mod worker_pool;
 
 use super::decision::{Cause, Gravity, Warning};
@@ -99,13 +100,14 @@ pub(super) use host_bounds::{NAME as HOST_BOUNDS, level};
 pub(super) use process_limit::{NAME as PROCESS_LIMIT, entry_for as limit_for};
 
 /// Makes every rule anew; the order is that in which their proposals are considered.
-pub(super) const RULES: [fn() -> Box<dyn Rule>; 6] = [
+pub(super) const RULES: [fn() -> Box<dyn Rule>; 7] = [
     || Box::new(fd_table::FdTable),
     || Box::new(process_limit::ProcessLimit),
     || Box::<host_bounds::HostBounds>::default(),
     || Box::<pressure::PressureRule>::default(),
     || Box::<worker_pool::WorkerPool>::default(),
     || Box::<growth::GrowthRule>::default(),
+    || Box::<thrash::ThrashRule>::default(),
 ];
 
 /// The workers in a scope, or every process in it where the scope says so.

@@ -21,6 +21,8 @@ pub struct Settings {
     pub fd_tables: Vec<FdTableRule>,
     /// Pressure.
     pub pressure: Option<Pressure>,
+    /// What to tell about thrash.
+    pub thrash: Option<Thrash>,
     /// Growth.
     pub growth: Option<Growth>,
     /// Processes that are never touched, beyond those that are guarded by nature.
@@ -309,6 +311,17 @@ pub struct Pressure {
     pub lasting_ns: u64,
     /// Available memory below which memory is short.
     pub available_below: Amount,
+}
+
+/// Thrash, which is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thrash {
+    /// Refaults a second.
+    pub refaults: u64,
+    /// Share of the time in which a task waits for memory, in hundredths of a percent.
+    pub stalled: u32,
+    /// Time over which both are taken, in nanoseconds.
+    pub window_ns: u64,
 }
 
 /// Growth towards a limit.

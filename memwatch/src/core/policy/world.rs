@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::guard::{self, Guard, Own};
-use super::input::{Figures, Host, Table};
+use super::input::{Figures, Host, Strain, Table};
 use super::server::Server;
 use super::settings::{Measure, Pool, Reach, Settings};
 use super::who::Who;
@@ -90,6 +90,8 @@ impl Member {
 #[derive(Clone, Debug)]
 pub(super) struct World {
     pub(super) host: Option<Host>,
+    /// Signs of thrash, of the host and of cgroups, with the time of the look.
+    strains: Vec<(Reach, u64, Strain)>,
     own: Own,
     members: HashMap<ProcessKey, Member>,
     /// Who holds a process id now.
@@ -102,6 +104,7 @@ impl World {
     pub(super) fn new(own: Own) -> Self {
         Self {
             host: None,
+            strains: Vec::new(),
             own,
             members: HashMap::with_capacity(ROOM),
             holders: HashMap::with_capacity(ROOM),
@@ -232,6 +235,29 @@ impl World {
             }
             self.runs(Arc::unwrap_or_clone(who), settings);
         }
+    }
+
+    /// A cgroup or the host was looked at. One that is no scope is of no interest.
+    pub(super) fn strained(
+        &mut self,
+        now_ns: u64,
+        cgroup: Option<String>,
+        strain: Strain,
+        settings: &Settings,
+    ) {
+        let reach = cgroup.map_or(Reach::Host, Reach::Cgroup);
+        match self.strains.iter_mut().find(|(known, ..)| *known == reach) {
+            Some((_, time_ns, known)) => (*time_ns, *known) = (now_ns, strain),
+            None if settings.scopes.iter().any(|scope| scope.reach == reach) => {
+                self.strains.push((reach, now_ns, strain));
+            }
+            None => {}
+        }
+    }
+
+    /// The last look at what a scope reaches, and when it was.
+    pub(super) fn strain(&self, reach: &Reach) -> Option<(u64, Strain)> {
+        self.strains.iter().find(|(known, ..)| known == reach).map(|(_, time_ns, strain)| (*time_ns, *strain))
     }
 
     /// Bytes in use in a scope, and its memory. `None` while nothing is known of the host.

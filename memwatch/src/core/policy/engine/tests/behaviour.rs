@@ -4,7 +4,7 @@ use super::host::{Fake, MIB, SECOND, Sim, matching, pool, settings, who};
 use crate::core::fact::ProcessKey;
 use crate::core::policy::{
     Amount, Bounds, Budget, Cause, Command, Ending, FdTableRule, Growth, Input, Mode, Pressure, ProcessLimit,
-    Reach, Scope, Signal, Table, TableAction, TableState, Then, Warning,
+    Reach, Scope, Signal, Strain, Table, TableAction, TableState, Then, Thrash, Warning,
 };
 
 const HUP: Signal = Signal(1);
@@ -399,6 +399,32 @@ fn growth_is_told_before_the_bound_is_reached_and_the_forecast_is_checked() {
         }
     });
     assert!(error.expect("a check") < 3 * SECOND, "{error:?}");
+}
+
+#[test]
+fn thrash_of_a_scope_is_told_once_and_nothing_is_done() {
+    let mut settings = settings();
+    settings.scopes[0].reach = Reach::Cgroup("/index".into());
+    settings.scopes[0].memory = Some(1000 * MIB);
+    settings.thrash = Some(Thrash { refaults: 1_000, stalled: 500, window_ns: 4 * SECOND });
+    let mut sim = Sim::new(settings, 10_000 * MIB).with_pool(4, MIB);
+    for second in 0..20 {
+        for (cgroup, refaults) in [("/index", 5_000), ("/other", 50_000)] {
+            let stalled_ns = Some(second * SECOND / 5);
+            let strain = Strain { refaults: second * refaults, stalled_ns, ..Strain::default() };
+            sim.feed(Input::Strain { cgroup: Some(cgroup.into()), strain });
+        }
+        sim.run(1);
+    }
+    let told = Warning::Thrashing {
+        scope: 0,
+        refaults: 5_000,
+        major_faults: 0,
+        reclaimed: None,
+        stalled: Some(2_000),
+    };
+    assert_eq!(warnings(&sim), [told]);
+    assert!(sim.alive_at_decision.is_empty(), "nobody is chosen");
 }
 
 #[test]

@@ -107,6 +107,7 @@ pub(super) fn settings() -> Settings {
         process_limits: Vec::new(),
         fd_tables: Vec::new(),
         pressure: None,
+        thrash: None,
         growth: None,
         protect: Protect::default(),
         budget: Budget { kills: 100, window_ns: 60 * SECOND, cool_down_ns: 60 * SECOND },
