@@ -35,28 +35,49 @@ struct Pair {
     hard: u64,
 }
 
+/// A pair that may be unknown. No `Option`: what that holds when it is none is nothing, which the compiler reads all the
+/// same where two paths meet, and kernels before 6.3 refuse a program that reads a place of its stack before it wrote there.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    is: bool,
+    pair: Pair,
+}
+
+impl Known {
+    #[inline(always)]
+    fn some(pair: Pair) -> Self {
+        Self { is: true, pair }
+    }
+
+    #[inline(always)]
+    fn none() -> Self {
+        Self::default()
+    }
+}
+
 #[inline(always)]
-fn read_pair(pointer: u64) -> Option<Pair> {
+fn read_pair(pointer: u64) -> Known {
     if pointer == 0 {
-        return None;
+        return Known::none();
     }
     let mut pair = Pair::default();
     let read =
         unsafe { bpf_probe_read_user((&raw mut pair).cast(), size_of::<Pair>() as u32, pointer as *const _) };
     if read != 0 {
         count(FaultCode::UserRead);
-        return None;
+        return Known::none();
     }
-    Some(pair)
+    Known::some(pair)
 }
 
 /// A resource limit of the current process as the kernel has it.
 #[inline(always)]
-fn current_pair(resource: u32) -> Option<Pair> {
-    match task::current().limit_place(resource) {
-        0 => None,
-        place => Kptr(place).read::<Pair>(0),
+fn current_pair(resource: u32) -> Known {
+    let place = task::current().limit_place(resource);
+    if place == 0 {
+        return Known::none();
     }
+    Kptr(place).read::<Pair>(0).map_or(Known::none(), Known::some)
 }
 
 #[inline(always)]
@@ -87,30 +108,32 @@ fn handle(target: u32, resource: u32, new: u64, old: u64, result: i64) {
     let set = read_pair(new);
     let knew = process::knows_nofile(process);
     // A failed call leaves the caller's buffer as it was: what is there is not a limit.
-    let got = if result == 0 { read_pair(old) } else { None };
+    let got = if result == 0 { read_pair(old) } else { Known::none() };
     let own = target == 0 || names_caller(target);
     // What the call replaced without asking for it: nothing when it failed.
     let replaced = if new == 0 || old != 0 || !own {
-        None
+        Known::none()
     } else if result != 0 {
         current_pair(resource)
     } else if resource == NOFILE && knew {
-        Some(Pair { soft: process.nofile.soft, hard: process.nofile.hard })
+        Known::some(Pair { soft: process.nofile.soft, hard: process.nofile.hard })
     } else {
-        None
+        Known::none()
     };
     if resource == NOFILE && !own && new != 0 && result == 0 {
         process::other_was_set();
     }
     if resource == NOFILE && own && result == 0 {
-        if let Some(got) = got {
+        if got.is {
+            let got = got.pair;
             if got.hard != got.soft {
                 process::learn(process, got.hard, LEARNED_READ_HARD);
             }
             process::learn(process, got.soft, LEARNED_READ);
             process::note_nofile(process, got.soft, got.hard);
         }
-        if let Some(set) = set {
+        if set.is {
+            let set = set.pair;
             process::learn(process, set.soft, LEARNED_SET);
             process::note_nofile(process, set.soft, set.hard);
         } else if new != 0 {
@@ -121,18 +144,16 @@ fn handle(target: u32, resource: u32, new: u64, old: u64, result: i64) {
     let kind = if new == 0 { Kind::RlimitRead } else { Kind::RlimitSet };
     if wanted(knobs, kind) {
         emit::<Rlimit>(kind, process, |body| {
-            let told = got.or(replaced);
-            let (got_pair, set_pair) = (told.unwrap_or_default(), set.unwrap_or_default());
+            let told = if got.is { got } else { replaced };
             *body = Rlimit {
-                soft: got_pair.soft,
-                hard: got_pair.hard,
-                new_soft: set_pair.soft,
-                new_hard: set_pair.hard,
+                soft: told.pair.soft,
+                hard: told.pair.hard,
+                new_soft: set.pair.soft,
+                new_hard: set.pair.hard,
                 result,
                 resource,
                 target,
-                has: if told.is_some() { RLIMIT_HAS_OLD } else { 0 }
-                    | if set.is_some() { RLIMIT_HAS_NEW } else { 0 },
+                has: if told.is { RLIMIT_HAS_OLD } else { 0 } | if set.is { RLIMIT_HAS_NEW } else { 0 },
                 _pad: 0,
             };
         });
