@@ -22,6 +22,7 @@ mod manners;
 mod memory;
 mod negative;
 mod oom;
+mod pressure;
 mod programs;
 mod rights;
 mod same;
@@ -60,6 +61,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         cleanup::CASES,
         rights::CASES,
         action::CASES,
+        pressure::CASES,
         programs::CASES,
         scan::CASES,
         daemon::CASES,

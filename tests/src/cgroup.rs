@@ -76,6 +76,27 @@ impl Group {
         set(&file, &bytes.to_string())
     }
 
+    /// Has the kernel slow its processes down that hold more memory together; nobody is killed for it.
+    ///
+    /// # Errors
+    /// The kernel refuses, or the group is of a hierarchy without the memory controller, or of the first version.
+    pub fn slow_memory(&self, bytes: u64) -> anyhow::Result<()> {
+        set(&self.path.join("memory.high"), &bytes.to_string())
+    }
+
+    /// Kills its processes, which are all the test's own, until there are none.
+    pub fn kill(&self) {
+        // It removes itself on drop, which fails when somebody is left.
+        let _ = eventually(Duration::from_secs(10), "the group is empty", || {
+            let members = std::fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default();
+            let pids: Vec<u32> = members.lines().filter_map(|line| line.parse().ok()).collect();
+            for pid in &pids {
+                drop(crate::syscall::process::signal(*pid, libc::SIGKILL));
+            }
+            pids.is_empty()
+        });
+    }
+
     /// Has groups below it count memory of their own, which is always so in the first version of the controller.
     ///
     /// # Errors

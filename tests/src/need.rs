@@ -23,6 +23,8 @@ pub enum Need {
     Feature(&'static str),
     /// Groups can be made in the unified hierarchy.
     Unified,
+    /// The kernel tells pressure of groups, and lets a trigger be set for it.
+    Pressure,
     /// Groups can be made that bound memory, on a hierarchy of either version.
     Memory,
     /// The memory controller is on the unified hierarchy.
@@ -72,6 +74,9 @@ impl Need {
             },
             Self::Unified => {
                 lacks(unified().is_some(), "no unified cgroup hierarchy to make groups in".to_owned())
+            }
+            Self::Pressure => {
+                pressure_trigger().err().map(|reason| format!("no trigger for pressure: {reason}"))
             }
             Self::Memory => lacks(
                 memory_hierarchy().is_some(),
@@ -164,6 +169,14 @@ fn unified_memory() -> Option<PathBuf> {
     let folder = unified()?;
     let handed_down = std::fs::read_to_string(folder.join("cgroup.subtree_control")).ok()?;
     handed_down.split_whitespace().any(|name| name == "memory").then_some(folder)
+}
+
+/// Sets a trigger for pressure of the whole unified hierarchy, and lets it go at once.
+fn pressure_trigger() -> Result<(), String> {
+    let folder = unified().ok_or("no unified cgroup hierarchy to make groups in")?;
+    let file = std::fs::File::options().read(true).write(true).open(folder.join("memory.pressure"));
+    let set = file.and_then(|mut file| std::io::Write::write_all(&mut file, b"full 1000000 2000000\0"));
+    set.map_err(|error| error.to_string())
 }
 
 fn is_root() -> bool {
