@@ -43,7 +43,8 @@ pub(super) fn read(
     cgroup_id: Option<u64>,
 ) -> Result<Identity, ReadError> {
     // A main thread that has ended tells of its program, its arguments and on v1 its cgroup no more: another thread does.
-    let thread = if stat.state == b'Z' { dir.living_thread(&mut [0; STAT_MAX]) } else { None };
+    let is_mute = !stat.is_kernel && dir.exe().is_none();
+    let thread = if is_mute { dir.living_thread(&mut [0; STAT_MAX]) } else { None };
     let shown = thread.as_ref().unwrap_or(dir);
     let mut identity = Identity {
         parent_tgid: Some(stat.parent_pid),
