@@ -24,7 +24,7 @@ pub struct Track {
     settled: Option<(u64, u64)>,
     /// When the last look was.
     last_ns: u64,
-    /// The most it gained within [`STEP_NS`] once it had settled.
+    /// The most it gained within ten seconds once it had settled.
     pub step: u64,
     /// The looks of that time.
     recent: VecDeque<(u64, u64)>,
