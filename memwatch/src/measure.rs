@@ -15,7 +15,7 @@ mod survey;
 
 pub use host::HostMeter;
 pub use idle::IdleMeter;
-pub use pace::Pace;
+pub use pace::{Pace, headroom};
 pub use pools::PoolMeter;
 pub use pressure::{PressureTrigger, TriggerError};
 pub(crate) use process::oom_score_adj;

@@ -7,6 +7,8 @@ pub mod case;
 pub mod cases;
 pub mod cgroup;
 pub mod child;
+pub mod counting;
+pub mod crowded;
 pub mod limit;
 pub mod line;
 pub mod locate;

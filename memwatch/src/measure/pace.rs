@@ -50,7 +50,8 @@ impl Pace {
 }
 
 /// Bytes until the next bound above the present use, or until nothing is left.
-fn headroom(host: &Host, bounds: &[u64]) -> u64 {
+#[must_use]
+pub fn headroom(host: &Host, bounds: &[u64]) -> u64 {
     let used = host.used();
     let next = bounds.iter().filter(|bound| **bound > used).min();
     next.map_or(host.available, |bound| (bound - used).min(host.available))

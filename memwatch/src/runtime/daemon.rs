@@ -30,7 +30,7 @@ use crate::enrich::ledger::Ledger;
 use crate::enrich::proc::ProcFs;
 use crate::export::clock::Clock;
 use crate::export::decision::{Decisions, sentence};
-use crate::measure::{HostMeter, Pace, PressureTrigger, ProcessMeter, StrainMeter, Survey};
+use crate::measure::{HostMeter, Pace, PressureTrigger, ProcessMeter, StrainMeter, Survey, headroom};
 use crate::probe::attach::{HookStatus, Options, Probe};
 use crate::source::Source;
 use crate::sys::boot_ns;
@@ -46,6 +46,10 @@ use trees::Trees;
 const SWEEP_NS: u64 = 5_000_000_000;
 /// Share of the host's memory that has to move before they are looked at sooner.
 const SWEEP_SHARE: u64 = 256;
+/// Or share of what is left until the next bound.
+const SWEEP_STEPS: u64 = 8;
+/// Time that passes after a look at them, in lengths of that look: the share of a processor that this may take.
+const SWEEP_REST: u64 = 50;
 /// Time from a process's figures to the next look at the host, in nanoseconds.
 const SEEN_NS: u64 = 1_000_000;
 /// Time between looks at the configuration's file and at the loss counters.
@@ -132,6 +136,10 @@ struct Daemon {
     swept_ns: u64,
     swept_available: u64,
     strain: StrainMeter,
+    /// How long that took.
+    sweep_took_ns: u64,
+    /// Use of the host at which something is to be done.
+    bounds: Vec<u64>,
     /// The next look at the host, on the boot clock.
     look_ns: u64,
     hooks: Hooks,
@@ -269,6 +277,8 @@ impl Daemon {
             swept_ns: 0,
             swept_available: 0,
             strain: StrainMeter::open(Path::new("/proc")).context("cannot read /proc/self/mountinfo")?,
+            sweep_took_ns: 0,
+            bounds: Vec::new(),
             look_ns: 0,
             hooks: Hooks::start().context("cannot start the thread of hooks")?,
             desk: desk(&start.socket)?,
@@ -425,18 +435,17 @@ impl Daemon {
     fn look(&mut self) -> anyhow::Result<()> {
         let host = self.host.look().context("cannot read /proc/meminfo")?;
         let now_ns = boot_ns();
-        let moved = host.available.abs_diff(self.swept_available) > host.total / SWEEP_SHARE;
-        if moved || now_ns.saturating_sub(self.swept_ns) >= SWEEP_NS {
+        self.engine.bounds(&host, &mut self.bounds);
+        let enough = (headroom(&host, &self.bounds) / SWEEP_STEPS).min(host.total / SWEEP_SHARE);
+        let moved = host.available.abs_diff(self.swept_available) > enough;
+        let since_ns = now_ns.saturating_sub(self.swept_ns);
+        if since_ns >= SWEEP_NS || (moved && since_ns >= self.sweep_took_ns * SWEEP_REST) {
             (self.swept_ns, self.swept_available) = (now_ns, host.available);
             self.sweep();
+            self.sweep_took_ns = boot_ns().saturating_sub(now_ns);
+            self.engine.bounds(&host, &mut self.bounds);
         }
-        let settings = self.engine.settings();
-        let bounds = settings.scopes.iter().filter_map(|scope| {
-            let whole = scope.memory.unwrap_or(host.total);
-            scope.bounds.as_ref().map(|bounds| [bounds.lower.of(whole), bounds.upper.of(whole)])
-        });
-        let bounds: Vec<u64> = bounds.flatten().collect();
-        self.look_ns = now_ns + self.pace.next_look(now_ns, &host, &bounds);
+        self.look_ns = now_ns + self.pace.next_look(now_ns, &host, &self.bounds);
         for strain in self.strain.look_when_due(now_ns, self.engine.settings()) {
             self.feed(strain);
         }

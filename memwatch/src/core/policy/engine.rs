@@ -4,21 +4,25 @@ mod act;
 mod choose;
 mod explain;
 
+use foldhash::fast::FixedState;
+
 use super::budget::Spent;
 use super::case::Case;
 use super::command::{Command, Limit, Outbox, Signal};
 use super::decision::{Candidate, Warning};
 use super::guard::Own;
-use super::input::Input;
+use super::input::{Host, Input};
 use super::masters::Masters;
-use super::rule::{self, RULES, Rule, View, Wishes};
+use super::rule::{self, RULES, Rule, Totals, View, Wishes};
 use super::settings::{Mode, Reach, Settings, TableAction};
 use super::who::Who;
-use super::world::{PoolId, World};
+use super::world::{ById, PoolId, ROOM, World};
 use crate::core::fact::ProcessKey;
 
 /// Cases for which room is made at the start.
 const CASES: usize = 256;
+/// Pools for which room is made at the start.
+pub(super) const POOLS: usize = 1024;
 /// Time between looks at the host while nothing moves, in nanoseconds.
 const REST_NS: u64 = 1_000_000_000;
 /// Shortest time between looks, in nanoseconds.
@@ -36,12 +40,16 @@ pub struct Engine {
     spent: Spent,
     masters: Masters,
     last_id: u64,
+    /// Time of the last look at the host.
+    looked_ns: u64,
     /// When it was last found of each scope that something has to go and nobody may, boot clock, nanoseconds.
     nobody_left: Vec<Option<u64>>,
     wishes: Wishes,
     ranking: Vec<Candidate>,
     /// Workers of each pool when the ranking was made.
-    alive: Vec<(PoolId, usize)>,
+    alive: ById<PoolId, usize>,
+    /// Bytes of each pool with a limit; kept for its room.
+    totals: Totals,
 }
 
 impl Engine {
@@ -56,10 +64,12 @@ impl Engine {
             cases: Vec::with_capacity(CASES),
             masters: Masters::new(),
             last_id: 0,
+            looked_ns: 0,
             nobody_left: Vec::new(),
-            wishes: Wishes::default(),
-            ranking: Vec::new(),
-            alive: Vec::new(),
+            wishes: Wishes::with_room(),
+            ranking: Vec::with_capacity(ROOM),
+            alive: ById::with_capacity_and_hasher(POOLS, FixedState::default()),
+            totals: Totals::default(),
         }
     }
 
@@ -94,15 +104,28 @@ impl Engine {
             let is_summed = scope.bounds.is_some() && (scope.reach != Reach::Host || scope.any_process);
             if is_summed { bits | super::world::bit(index) } else { bits }
         });
-        let limits = !self.settings.process_limits.is_empty();
         let members = self.world.members().filter(|(_, member)| {
             !member.who.is_kernel
                 && (member.scopes & scopes != 0
                     || (member.is_free()
-                        && (member.pool.is_some()
-                            || (limits && rule::limit_for(&self.settings, &self.world, member).is_some()))))
+                        && (member.pool.is_some() || member.limit(&self.settings).is_some())))
         });
         out.extend(members.map(|(key, _)| key));
+    }
+
+    /// Uses of the host at which a bound of a scope or a limit of a pool is reached if whatever is taken is taken there.
+    /// One that is passed already is none.
+    pub fn bounds(&mut self, host: &Host, out: &mut Vec<u64>) {
+        out.clear();
+        for (index, scope) in self.settings.scopes.iter().enumerate() {
+            let Some(bounds) = &scope.bounds else { continue };
+            let memory = scope.memory.unwrap_or(host.total);
+            let used = if scope.reach == Reach::Host { host.used() } else { self.world.used_by(index) };
+            let left = [bounds.lower, bounds.upper].map(|bound| bound.of(memory).saturating_sub(used));
+            out.extend(left.into_iter().filter(|left| *left > 0).map(|left| host.used() + left));
+        }
+        let pools = rule::left_in_pools(&self.settings, &self.world, &mut self.totals);
+        out.extend(pools.map(|left| host.used() + left));
     }
 
     /// Puts new settings in force. What is under way goes on as it was decided.
@@ -135,6 +158,7 @@ impl Engine {
             }
             Input::Host(host) => {
                 self.world.host = Some(host);
+                self.looked_ns = now_ns;
                 self.evaluate(now_ns, out);
             }
             Input::Strain { cgroup, strain } => {
@@ -164,7 +188,7 @@ impl Engine {
     /// What the kernel side is to do about a process by itself.
     fn hand_down(&self, key: ProcessKey, out: &mut Outbox) {
         let Some(member) = self.world.get(key).filter(|member| member.is_free()) else { return };
-        if let Some((entry, limit)) = rule::limit_for(&self.settings, &self.world, member) {
+        if let Some((entry, limit)) = member.limit(&self.settings) {
             let signal = if self.settings.mode == Mode::Enforce { limit.signal } else { Signal(0) };
             let rule = Self::limit_rule(entry);
             out.commands.push(Command::Limit(Limit { key, bytes: limit.bytes, signal, rule }));

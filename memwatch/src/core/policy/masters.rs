@@ -20,11 +20,13 @@ struct Row {
 #[derive(Clone, Debug)]
 pub(super) struct Masters {
     rows: Vec<Row>,
+    /// Whether any is stopped: every candidate is asked about.
+    any_stopped: bool,
 }
 
 impl Masters {
     pub(super) fn new() -> Self {
-        Self { rows: Vec::with_capacity(ROOM) }
+        Self { rows: Vec::with_capacity(ROOM), any_stopped: false }
     }
 
     /// Counts a victim; gives how many there were in a row.
@@ -48,20 +50,23 @@ impl Masters {
     pub(super) fn stop(&mut self, master: u32) {
         for row in self.rows.iter_mut().filter(|row| row.master == master) {
             row.is_stopped = true;
+            self.any_stopped = true;
         }
     }
 
     pub(super) fn is_stopped(&self, master: u32) -> bool {
-        self.rows.iter().any(|row| row.master == master && row.is_stopped)
+        self.any_stopped && self.rows.iter().any(|row| row.master == master && row.is_stopped)
     }
 
     /// A master that ended starts anew.
     pub(super) fn forget(&mut self, master: u32) {
         self.rows.retain(|row| row.master != master);
+        self.any_stopped = self.rows.iter().any(|row| row.is_stopped);
     }
 
     /// All start anew.
     pub(super) fn clear(&mut self) {
         self.rows.clear();
+        self.any_stopped = false;
     }
 }

@@ -10,7 +10,7 @@ mod worker_pool;
 
 use super::decision::{Cause, Gravity, Warning};
 use super::settings::Settings;
-use super::world::{Member, PoolId, World};
+use super::world::{Member, PoolId, ROOM, World};
 use crate::core::fact::ProcessKey;
 
 /// What a rule sees.
@@ -58,7 +58,20 @@ pub(super) struct Wishes {
     pub(super) look_within_ns: Option<u64>,
 }
 
+/// Proposals and warnings for which room is made at the start.
+const WISHES: usize = 256;
+
 impl Wishes {
+    /// None, with room for many.
+    pub(super) fn with_room() -> Self {
+        Self {
+            proposals: Vec::with_capacity(WISHES),
+            warnings: Vec::with_capacity(WISHES),
+            measure: Vec::with_capacity(ROOM),
+            look_within_ns: None,
+        }
+    }
+
     pub(super) fn clear(&mut self) {
         self.proposals.clear();
         self.warnings.clear();
@@ -73,7 +86,7 @@ impl Wishes {
     /// Puts the proposals from a place on in the order of their processes; members come in none.
     fn put_in_order(&mut self, first: usize) {
         if let Some(own) = self.proposals.get_mut(first..) {
-            own.sort_by_key(|proposal| match proposal.among {
+            own.sort_unstable_by_key(|proposal| match proposal.among {
                 Among::One(key) => Some(key),
                 Among::Scope(_) | Among::Pool(_) => None,
             });
@@ -97,7 +110,8 @@ pub(super) trait Rule: std::fmt::Debug {
 
 pub(super) use fd_table::{NAME as FD_TABLE, entry_for as table_for};
 pub(super) use host_bounds::{NAME as HOST_BOUNDS, level};
-pub(super) use process_limit::{NAME as PROCESS_LIMIT, entry_for as limit_for};
+pub(super) use process_limit::NAME as PROCESS_LIMIT;
+pub(super) use worker_pool::{Totals, left as left_in_pools};
 
 /// Makes every rule anew; the order is that in which their proposals are considered.
 pub(super) const RULES: [fn() -> Box<dyn Rule>; 7] = [

@@ -3,20 +3,27 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
+
 use super::guard::{self, Guard, Own};
 use super::input::{Figures, Host, Strain, Table};
 use super::server::Server;
-use super::settings::{Measure, Pool, Reach, Settings};
+use super::settings::{Measure, Pool, ProcessLimit, Reach, Settings};
 use super::who::Who;
 use crate::core::fact::ProcessKey;
 
-/// Processes for which room is made at the start.
-const ROOM: usize = 16_384;
+/// Processes for which room is made at the start. Going through them takes time by the room, of which tests make tens of
+/// thousands.
+pub(super) const ROOM: usize = if cfg!(test) { 64 } else { 16_384 };
 /// Age of figures from which on they are taken anew; growth of RSS since is added to them meanwhile.
 const STALE_NS: u64 = 5_000_000_000;
 
+/// By process or pool. Ids are the kernel's choice, so that no hash that withstands an adversary is needed: the engine
+/// looks everybody up several times for a decision.
+pub(super) type ById<Key, Value> = HashMap<Key, Value, FixedState>;
+
 /// A pool as it runs: one entry of the settings (or a server found by itself) below one master.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PoolId {
     /// Number in the settings; `None`: found by itself.
     pub(super) entry: Option<usize>,
@@ -32,6 +39,8 @@ pub(super) struct Member {
     /// Bit per scope of the settings.
     pub(super) scopes: u64,
     pub(super) pool: Option<PoolId>,
+    /// Number in the settings of the limit that concerns it.
+    limit: Option<usize>,
     pub(super) table: Option<Table>,
     /// Resident bytes now.
     pub(super) resident: Option<u64>,
@@ -75,6 +84,12 @@ impl Member {
         }
     }
 
+    /// The limit that concerns it, and its number in the settings.
+    pub(super) fn limit<'a>(&self, settings: &'a Settings) -> Option<(usize, &'a ProcessLimit)> {
+        let entry = self.limit?;
+        settings.process_limits.get(entry).map(|limit| (entry, limit))
+    }
+
     /// Whether a full look is due.
     pub(super) fn is_stale(&self, now_ns: u64) -> bool {
         self.full.is_none_or(|(time_ns, _)| now_ns.saturating_sub(time_ns) > STALE_NS)
@@ -93,9 +108,9 @@ pub(super) struct World {
     /// Signs of thrash, of the host and of cgroups, with the time of the look.
     strains: Vec<(Reach, u64, Strain)>,
     own: Own,
-    members: HashMap<ProcessKey, Member>,
+    members: ById<ProcessKey, Member>,
     /// Who holds a process id now.
-    holders: HashMap<u32, ProcessKey>,
+    holders: ById<u32, ProcessKey>,
     /// Roots of trees, once they were seen, by id. A later process of the same id is another one, also for later settings.
     roots: BTreeMap<u32, ProcessKey>,
 }
@@ -106,8 +121,8 @@ impl World {
             host: None,
             strains: Vec::new(),
             own,
-            members: HashMap::with_capacity(ROOM),
-            holders: HashMap::with_capacity(ROOM),
+            members: ById::with_capacity_and_hasher(ROOM, FixedState::default()),
+            holders: ById::with_capacity_and_hasher(ROOM, FixedState::default()),
             roots: BTreeMap::new(),
         }
     }
@@ -152,10 +167,15 @@ impl World {
         let scopes = self.scopes_of(&mut who, inherited, settings);
         let guard = guard::of(&who, parent_who.as_deref(), &self.own, &settings.protect);
         let pool = if is_of_worker { None } else { pool_of(&who, parent_who.as_deref(), settings) };
+        let limit = settings
+            .process_limits
+            .iter()
+            .position(|limit| limit.matching.matches(&who, parent_who.as_deref()));
         let who = Arc::new(who);
         match self.members.get_mut(&key) {
             Some(known) => {
                 (known.who, known.guard, known.scopes, known.pool) = (who, guard, scopes, pool);
+                known.limit = limit;
             }
             None => {
                 let member = Member {
@@ -163,6 +183,7 @@ impl World {
                     guard,
                     scopes,
                     pool,
+                    limit,
                     table: None,
                     resident: None,
                     full: None,
@@ -226,6 +247,7 @@ impl World {
         all.sort_by_key(|who| (who.key.start_ns, who.key.tgid));
         for member in self.members.values_mut() {
             (member.scopes, member.pool, member.rests_until_ns) = (0, None, 0);
+            member.limit = None;
         }
         for who in all {
             if let Some(parent) = who.parent.and_then(|tgid| self.holder(tgid)).map(|parent| parent.scopes)
@@ -267,11 +289,14 @@ impl World {
         let memory = scope_settings.memory.unwrap_or(host.total);
         let used = match scope_settings.reach {
             Reach::Host => host.used(),
-            Reach::Cgroup(_) | Reach::Tree(_) => {
-                self.members_of(scope).map(|(_, member)| member.share()).sum()
-            }
+            Reach::Cgroup(_) | Reach::Tree(_) => self.used_by(scope),
         };
         Some((used, memory))
+    }
+
+    /// Bytes that the processes in a scope use.
+    pub(super) fn used_by(&self, scope: usize) -> u64 {
+        self.members_of(scope).map(|(_, member)| member.share()).sum()
     }
 
     /// Bytes resident in a scope, shared pages counted in each process: never less than what is in use.

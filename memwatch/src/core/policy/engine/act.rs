@@ -10,7 +10,7 @@ use crate::core::policy::command::{Command, Signal};
 use crate::core::policy::decision::{Cause, Ending, Gravity, Outcome};
 use crate::core::policy::input::Acted;
 use crate::core::policy::rule::{self, Among, Proposal};
-use crate::core::policy::settings::Mode;
+use crate::core::policy::settings::{Mode, Reach};
 use crate::core::policy::world::pool_settings;
 
 /// A process that was observed, or that the actuator refused, is left alone for this time, in nanoseconds.
@@ -253,8 +253,13 @@ impl Engine {
     fn returned(&self, case: &Case, is_due: bool) -> Option<(Ending, Option<u64>)> {
         let now = case.scope.and_then(|scope| self.world.used(scope, &self.settings)).map(|(used, _)| used);
         let returned = case.used_before.zip(now).map(|(before, now)| before.saturating_sub(now));
+        // The use of such a scope is the sum of its processes, and the kernel tells of an end when it has taken the memory
+        // back (do_exit in kernel/exit.c, 6.18): what others take meanwhile is no reason to wait.
+        let is_summed = case.scope.and_then(|scope| self.settings.scopes.get(scope));
+        let is_summed = is_summed.is_some_and(|scope| scope.reach != Reach::Host);
         match returned {
             None => Some((Ending::Returned, None)),
+            Some(_) if is_summed => Some((Ending::Returned, returned)),
             // Others take memory meanwhile: half of it is as good as all.
             Some(bytes) if bytes > 0 && bytes >= case.expected / 2 => Some((Ending::Returned, returned)),
             Some(_) if is_due => Some((Ending::NotReturned, returned)),

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use super::Engine;
 use crate::core::fact::ProcessKey;
 use crate::core::policy::budget::Answer;
+use crate::core::policy::case::Case;
 use crate::core::policy::command::{Command, Signal};
 use crate::core::policy::decision::{Candidate, Cause, Decision, Gravity, Standing, Warning};
 use crate::core::policy::explain::Obstacle;
 use crate::core::policy::rule::{self, Among, Proposal, candidates};
 use crate::core::policy::server::Server;
 use crate::core::policy::settings::{Mode, Then};
-use crate::core::policy::world::{PoolId, bit, pool_settings};
+use crate::core::policy::world::{ById, Member, PoolId, bit, pool_settings};
 use crate::core::policy::{FdTableRule, Outbox, Who};
 
 /// Candidates named in a record: the first of the ranking.
@@ -50,7 +51,7 @@ impl Engine {
             place += 1;
             // Each that goes leaves its pool with one less.
             let pool = self.pool_for(proposal, next.key);
-            if self.standing(now_ns, next.key, pool, &self.alive) > Standing::Young {
+            if standing(self.obstacle(now_ns, next.key, pool, &self.alive)) > Standing::Young {
                 continue;
             }
             if !self.decide(now_ns, proposal, next.key, scope, out) {
@@ -104,9 +105,10 @@ impl Engine {
         all.min_by_key(|scope| memory(scope).unwrap_or(u64::MAX))
     }
 
-    /// Acts under way among them.
+    /// Acts under way among them. Of one that has ended the last look at the host tells what it gave back.
     pub(super) fn under_way(&self, among: Among) -> u32 {
-        let count = self.cases.iter().filter(|case| match among {
+        let goes_on = |case: &&Case| case.ended_ns.is_none_or(|ended_ns| ended_ns >= self.looked_ns);
+        let count = self.cases.iter().filter(goes_on).filter(|case| match among {
             Among::Scope(scope) => case.scope == Some(scope),
             Among::Pool(pool) => case.pool == Some(pool),
             Among::One(key) => case.decision.key == key,
@@ -138,7 +140,7 @@ impl Engine {
         &self,
         now_ns: u64,
         proposal: &Proposal,
-        alive: &[(PoolId, usize)],
+        alive: &ById<PoolId, usize>,
         ranking: &mut Vec<Candidate>,
     ) {
         ranking.clear();
@@ -151,7 +153,7 @@ impl Engine {
                 (proposal.gravity == Gravity::Graceful || pool.entry.is_none())
                     && !self.hears(pool, figures.caught)
             });
-            let standing = self.standing(now_ns, key, pool, alive);
+            let standing = standing(self.obstacle_of(now_ns, key, member, pool, alive));
             let standing = if is_deaf { standing.max(Standing::Deaf) } else { standing };
             Candidate { key, figures, standing }
         }));
@@ -163,30 +165,25 @@ impl Engine {
         });
     }
 
-    fn standing(
-        &self,
-        now_ns: u64,
-        key: ProcessKey,
-        pool: Option<PoolId>,
-        alive: &[(PoolId, usize)],
-    ) -> Standing {
-        match self.obstacle(now_ns, key, pool, alive) {
-            None => Standing::Eligible,
-            Some(Obstacle::Young { .. }) => Standing::Young,
-            Some(Obstacle::Needed { .. }) => Standing::Needed,
-            Some(_) => Standing::Handled,
-        }
-    }
-
     /// What stands in the way of a candidate, apart from hearing no signal.
     pub(super) fn obstacle(
         &self,
         now_ns: u64,
         key: ProcessKey,
         pool: Option<PoolId>,
-        alive: &[(PoolId, usize)],
+        alive: &ById<PoolId, usize>,
     ) -> Option<Obstacle> {
-        let member = self.world.get(key)?;
+        self.obstacle_of(now_ns, key, self.world.get(key)?, pool, alive)
+    }
+
+    fn obstacle_of(
+        &self,
+        now_ns: u64,
+        key: ProcessKey,
+        member: &Member,
+        pool: Option<PoolId>,
+        alive: &ById<PoolId, usize>,
+    ) -> Option<Obstacle> {
         if let Some(case) = self.cases.iter().find(|case| case.decision.key == key) {
             return Some(Obstacle::UnderWay { decision: case.decision.id });
         }
@@ -199,7 +196,7 @@ impl Engine {
         let pool = pool?;
         let settings = pool_settings(&self.settings, pool)?;
         let leaving = self.cases.iter().filter(|case| case.pool == Some(pool)).count();
-        let alive = alive.iter().find(|(known, _)| *known == pool).map_or(0, |(_, count)| *count);
+        let alive = alive.get(&pool).copied().unwrap_or(0);
         let age_ns = now_ns.saturating_sub(key.start_ns);
         if alive.saturating_sub(leaving) <= settings.min_alive as usize {
             Some(Obstacle::Needed { alive, leaving, min_alive: settings.min_alive })
@@ -212,14 +209,11 @@ impl Engine {
 
     /// Counts the workers of each pool, those that have ended and whose case is not closed yet included: they stand among
     /// the cases.
-    pub(super) fn count_alive(&self, alive: &mut Vec<(PoolId, usize)>) {
+    pub(super) fn count_alive(&self, alive: &mut ById<PoolId, usize>) {
         alive.clear();
         let ended = self.cases.iter().filter(|case| case.ended_ns.is_some()).filter_map(|case| case.pool);
         for pool in self.world.members().filter_map(|(_, member)| member.pool).chain(ended) {
-            match alive.iter_mut().find(|(known, _)| *known == pool) {
-                Some((_, count)) => *count += 1,
-                None => alive.push((pool, 1)),
-            }
+            *alive.entry(pool).or_default() += 1;
         }
     }
 
@@ -390,4 +384,13 @@ impl Engine {
 /// Whether a proposal comes from a rule on single processes, in a pool or not: it holds whatever else the pool needs.
 fn is_of_process(proposal: &Proposal) -> bool {
     proposal.rule == rule::FD_TABLE || proposal.rule == rule::PROCESS_LIMIT
+}
+
+const fn standing(obstacle: Option<Obstacle>) -> Standing {
+    match obstacle {
+        None => Standing::Eligible,
+        Some(Obstacle::Young { .. }) => Standing::Young,
+        Some(Obstacle::Needed { .. }) => Standing::Needed,
+        Some(_) => Standing::Handled,
+    }
 }

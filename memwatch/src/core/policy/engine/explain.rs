@@ -11,13 +11,13 @@ use crate::core::policy::guard::Guard;
 use crate::core::policy::guard_names::guarded_program;
 use crate::core::policy::rule::{self, Among, Proposal, View};
 use crate::core::policy::server::Server;
-use crate::core::policy::world::{Member, PoolId, bit, pool_settings};
+use crate::core::policy::world::{ById, Member, PoolId, bit, pool_settings};
 
 impl Engine {
     /// Who would go now, and why. Nothing changes by it; it allocates, and takes the time of a decision for each scope.
     #[must_use]
     pub fn explain(&self, now_ns: u64, query: &Query) -> Explanation {
-        let mut alive = Vec::new();
+        let mut alive = ById::default();
         self.count_alive(&mut alive);
         let (kills, closed_until_ns) = self.spent.at(now_ns);
         let budget = self.settings.budget;
@@ -80,7 +80,7 @@ impl Engine {
         now_ns: u64,
         scope: usize,
         query: &Query,
-        alive: &[(PoolId, usize)],
+        alive: &ById<PoolId, usize>,
         ranking: &mut Vec<Candidate>,
     ) -> Option<ScopeState> {
         let settings = self.settings.scopes.get(scope)?;
@@ -140,7 +140,7 @@ impl Engine {
     }
 
     /// Those of a ranking that would go now, each of whom leaves its pool with one less.
-    fn going(&self, ranking: &[Candidate], wanted: u32, alive: &[(PoolId, usize)]) -> Vec<ProcessKey> {
+    fn going(&self, ranking: &[Candidate], wanted: u32, alive: &ById<PoolId, usize>) -> Vec<ProcessKey> {
         let mut going: Vec<(ProcessKey, Option<PoolId>)> = Vec::new();
         for candidate in ranking.iter().take_while(|candidate| self.may_go(candidate)) {
             if going.len() >= wanted as usize {
@@ -149,7 +149,7 @@ impl Engine {
             let pool = self.world.get(candidate.key).and_then(|member| member.pool);
             let is_spared = pool.is_some_and(|pool| {
                 let least = pool_settings(&self.settings, pool).map_or(0, |pool| pool.min_alive as usize);
-                let alive = alive.iter().find(|(known, _)| *known == pool).map_or(0, |(_, count)| *count);
+                let alive = alive.get(&pool).copied().unwrap_or(0);
                 let leaving = self.cases.iter().filter(|case| case.pool == Some(pool)).count();
                 let chosen = going.iter().filter(|(_, of)| *of == Some(pool)).count();
                 alive.saturating_sub(leaving + chosen) <= least
@@ -166,7 +166,7 @@ impl Engine {
         now_ns: u64,
         place: usize,
         candidate: &Candidate,
-        alive: &[(PoolId, usize)],
+        alive: &ById<PoolId, usize>,
         going: &[ProcessKey],
     ) -> Option<Ranked> {
         let member = self.world.get(candidate.key)?;
@@ -189,7 +189,7 @@ impl Engine {
         })
     }
 
-    fn pool_states(&self, query: &Query, alive: &[(PoolId, usize)]) -> Vec<PoolState> {
+    fn pool_states(&self, query: &Query, alive: &ById<PoolId, usize>) -> Vec<PoolState> {
         let is_asked = |pool: PoolId| match query {
             Query::All => true,
             Query::Process(tgid) => {
@@ -198,7 +198,7 @@ impl Engine {
             }
             Query::Pool(name) => self.pool_name(pool) == *name,
         };
-        let asked = alive.iter().filter(|(pool, _)| is_asked(*pool));
+        let asked = alive.iter().filter(|(pool, _)| is_asked(**pool));
         let mut states: Vec<PoolState> = asked
             .map(|(pool, workers)| {
                 let settings = pool_settings(&self.settings, *pool);

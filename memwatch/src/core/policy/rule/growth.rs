@@ -19,7 +19,7 @@ pub(super) struct GrowthRule {
 }
 
 /// Use of a scope over time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Series {
     samples: VecDeque<(u64, u64)>,
     /// When the limit is to be reached, as was told, and the limit.
@@ -64,6 +64,13 @@ impl Rule for GrowthRule {
                 });
             }
         }
+    }
+}
+
+impl Default for Series {
+    /// With room for all it will hold: nothing is allocated on the way to a signal.
+    fn default() -> Self {
+        Self { samples: VecDeque::with_capacity(SAMPLES), foretold: None }
     }
 }
 

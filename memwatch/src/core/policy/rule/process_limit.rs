@@ -3,8 +3,6 @@
 
 use super::{Among, Proposal, Rule, View, Wishes};
 use crate::core::policy::decision::{Cause, Gravity};
-use crate::core::policy::settings::Settings;
-use crate::core::policy::world::{Member, World};
 
 /// Its name in reports.
 pub(in crate::core::policy) const NAME: &str = "process_limit";
@@ -20,7 +18,7 @@ impl Rule for ProcessLimit {
         let first = wishes.proposals.len();
         for (key, member) in view.world.members() {
             let Some(bytes) = member.resident.filter(|_| member.is_free()) else { continue };
-            let Some((entry, limit)) = entry_for(view.settings, view.world, member) else { continue };
+            let Some((entry, limit)) = member.limit(view.settings) else { continue };
             if bytes <= limit.bytes {
                 continue;
             }
@@ -36,14 +34,4 @@ impl Rule for ProcessLimit {
         }
         wishes.put_in_order(first);
     }
-}
-
-/// The first entry of the settings that concerns a process, and its number.
-pub(in crate::core::policy) fn entry_for<'a>(
-    settings: &'a Settings,
-    world: &World,
-    member: &Member,
-) -> Option<(usize, &'a crate::core::policy::ProcessLimit)> {
-    let parent = member.who.parent.and_then(|tgid| world.holder(tgid)).map(|parent| &*parent.who);
-    settings.process_limits.iter().enumerate().find(|(_, limit)| limit.matching.matches(&member.who, parent))
 }

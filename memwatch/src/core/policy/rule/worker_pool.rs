@@ -2,23 +2,38 @@
 
 use std::cmp::Reverse;
 
+use foldhash::fast::FixedState;
+
 use super::{Among, Proposal, Rule, View, Wishes};
 use crate::core::policy::decision::{Cause, Gravity};
-use crate::core::policy::settings::Pool;
-use crate::core::policy::world::{PoolId, pool_settings};
+use crate::core::policy::engine::POOLS;
+use crate::core::policy::settings::{Pool, Settings};
+use crate::core::policy::world::{ById, PoolId, World, pool_settings};
 
 /// Its name in reports.
 const NAME: &str = "worker_pool";
 
 #[derive(Debug, Default)]
 pub(super) struct WorkerPool {
-    /// Bytes of each pool with a limit; kept for its room.
-    totals: Vec<(PoolId, u64)>,
+    totals: Totals,
+    /// Pools that are above their limit, in order; kept for its room.
+    above: Vec<(PoolId, u64, u64)>,
+}
+
+/// Bytes of each pool with a limit.
+#[derive(Debug)]
+pub(in crate::core::policy) struct Totals(ById<PoolId, u64>);
+
+impl Default for Totals {
+    /// None, with room.
+    fn default() -> Self {
+        Self(ById::with_capacity_and_hasher(POOLS, FixedState::default()))
+    }
 }
 
 impl Rule for WorkerPool {
     fn propose(&mut self, view: &View<'_>, wishes: &mut Wishes) {
-        self.totals.clear();
+        self.totals.0.clear();
         let first = wishes.proposals.len();
         for (key, member) in view.world.members() {
             let Some(id) = member.pool.filter(|_| member.is_free()) else { continue };
@@ -32,7 +47,7 @@ impl Rule for WorkerPool {
                 wishes.measure.push(key);
             }
             let Some(bytes) = member.measured(pool.measure) else { continue };
-            self.add(id, bytes);
+            self.totals.add(id, bytes);
             let over = |limit: Option<u64>| limit.filter(|limit| bytes > *limit);
             let (gravity, limit) = match (over(pool.hard), over(pool.soft)) {
                 (Some(hard), _) => (Gravity::Kill, hard),
@@ -51,18 +66,21 @@ impl Rule for WorkerPool {
         }
         // Members come in no order: the graver first, then the larger, then by process, so that a run can be repeated.
         if let Some(own) = wishes.proposals.get_mut(first..) {
-            own.sort_by_key(|proposal| (Reverse(proposal.gravity), Reverse(bytes(proposal)), key(proposal)));
+            own.sort_unstable_by_key(|proposal| {
+                (Reverse(proposal.gravity), Reverse(bytes(proposal)), key(proposal))
+            });
         }
-        self.totals.sort_by_key(|(id, _)| (id.entry, id.master));
-        for (id, bytes) in &self.totals {
-            let Some(limit) = pool_settings(view.settings, *id).and_then(|pool| pool.total) else { continue };
-            if *bytes <= limit {
-                continue;
-            }
+        self.above.clear();
+        self.above.extend(self.totals.0.iter().filter_map(|(id, bytes)| {
+            let limit = pool_settings(view.settings, *id)?.total?;
+            (*bytes > limit).then_some((*id, *bytes, limit))
+        }));
+        self.above.sort_unstable_by_key(|(id, ..)| (id.entry, id.master));
+        for (id, bytes, limit) in &self.above {
             wishes.proposals.push(Proposal {
                 rule: NAME,
                 entry: id.entry,
-                cause: Cause::PoolTotal { bytes: *bytes, limit },
+                cause: Cause::PoolTotal { bytes: *bytes, limit: *limit },
                 gravity: Gravity::Graceful,
                 among: Among::Pool(*id),
                 wanted: 1,
@@ -72,13 +90,32 @@ impl Rule for WorkerPool {
     }
 }
 
-impl WorkerPool {
+impl Totals {
     fn add(&mut self, id: PoolId, bytes: u64) {
-        match self.totals.iter_mut().find(|(known, _)| *known == id) {
-            Some((_, total)) => *total += bytes,
-            None => self.totals.push((id, bytes)),
-        }
+        *self.0.entry(id).or_default() += bytes;
     }
+}
+
+/// Bytes until the next limit of any pool is passed; `None` when there is none, or all are. `totals` is used for its room.
+pub(in crate::core::policy) fn left(settings: &Settings, world: &World, totals: &mut Totals) -> Option<u64> {
+    totals.0.clear();
+    let mut least: Option<u64> = None;
+    let mut until = |limit: Option<u64>, bytes: u64| {
+        let left = limit.and_then(|limit| limit.checked_sub(bytes)).map(|left| left + 1);
+        least = [least, left].into_iter().flatten().min();
+    };
+    for (_, member) in world.members() {
+        let Some(id) = member.pool.filter(|_| member.is_free()) else { continue };
+        let Some(pool) = pool_settings(settings, id).filter(|pool| has_limits(pool)) else { continue };
+        let bytes = member.measured(pool.measure).or(member.resident).unwrap_or(0);
+        totals.add(id, bytes);
+        until(pool.soft, bytes);
+        until(pool.hard, bytes);
+    }
+    for (id, bytes) in &totals.0 {
+        until(pool_settings(settings, *id).and_then(|pool| pool.total), *bytes);
+    }
+    least
 }
 
 const fn bytes(proposal: &Proposal) -> u64 {

@@ -97,7 +97,7 @@ fn is_guarded(sim_who: &BTreeMap<ProcessKey, Option<String>>, key: ProcessKey) -
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_guarded_process_is_never_signalled(settings in any_settings(), steps in prop::collection::vec(step(), 1..40)) {
