@@ -27,6 +27,7 @@ mod programs;
 mod rights;
 mod same;
 mod scan;
+mod servers;
 mod table;
 mod thrash;
 mod units;
@@ -66,6 +67,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         scan::CASES,
         daemon::CASES,
         explain::CASES,
+        servers::CASES,
         audit::CASES,
         forecast::CASES,
         thrash::CASES,

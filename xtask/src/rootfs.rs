@@ -38,7 +38,7 @@ macro_rules! base_packages {
 pub(crate) const BASE: Layer = Layer { name: "base", packages: base_packages!() };
 
 /// With the real programs: those that size memory by their descriptor limit, and those that only look like it. The compiler
-/// builds one of the latter, under a sanitizer.
+/// builds one of the latter, under a sanitizer. Flask is for the prefork servers, whose clients come from `ab`.
 pub(crate) const FULL: Layer = Layer {
     name: "full",
     packages: base_packages![
@@ -58,6 +58,8 @@ pub(crate) const FULL: Layer = Layer {
         "postgresql",
         "redis-server",
         "gunicorn",
+        "python3-flask",
+        "apache2-utils",
         "gcc",
         "libc6-dev",
     ],

@@ -45,8 +45,8 @@ pub(super) const CASES: &[Case] = &[
 const MIB: u64 = 1 << 20;
 
 /// A pool, and a daemon with a policy for it.
-struct Stage {
-    pool: Running,
+pub(super) struct Stage<Pool = Running> {
+    pool: Pool,
     daemon: Running,
     scratch: Scratch,
     lines: Vec<Line>,
@@ -71,8 +71,9 @@ fn policy(mode: &str, root: u32, rest: &str) -> String {
 const POOL: &str = "[[pool]]\nname = \"trigger\"\nmatch = { exe = \"memwatch-trigger\" }\nsignal = \"SIGHUP\"\n\
                     deadline = \"1s\"\nmin_lifetime = \"1ms\"\nmin_alive = 1\nrounds = 100\n";
 
-impl Stage {
-    fn new(pool: Running, policy: &str, more: &[&str]) -> anyhow::Result<Self> {
+impl<Pool> Stage<Pool> {
+    /// Starts a daemon with a policy and these arguments, and waits until it is at work.
+    pub(super) fn new(pool: Pool, policy: &str, more: &[&str]) -> anyhow::Result<Self> {
         let scratch = Scratch::new()?;
         let config = scratch.path().join("policy.toml");
         std::fs::write(&config, policy).context("write the policy")?;
@@ -97,7 +98,8 @@ impl Stage {
         }
     }
 
-    fn end(mut self) -> anyhow::Result<Vec<Line>> {
+    /// Ends it; gives every line that it wrote.
+    pub(super) fn end(mut self) -> anyhow::Result<Vec<Line>> {
         self.daemon.signal(libc::SIGTERM)?;
         for text in self.daemon.rest(PATIENCE)? {
             self.lines.push(Line::parse(&text)?);

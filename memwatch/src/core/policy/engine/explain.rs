@@ -235,7 +235,7 @@ impl Engine {
     }
 
     /// Who is no candidate of any scope, and why.
-    fn refused(&self, query: &Query, alive: &[(PoolId, usize)]) -> Vec<Refused> {
+    fn refused(&self, query: &Query, alive: &ById<PoolId, usize>) -> Vec<Refused> {
         let is_asked = |member: &Member| match query {
             Query::All => !member.who.is_kernel,
             Query::Process(tgid) => member.who.key.tgid == *tgid,
@@ -252,7 +252,7 @@ impl Engine {
         refused
     }
 
-    fn shut_out(&self, member: &Member, alive: &[(PoolId, usize)]) -> Option<Obstacle> {
+    fn shut_out(&self, member: &Member, alive: &ById<PoolId, usize>) -> Option<Obstacle> {
         if let Some(guard) = member.guard {
             let program = guarded_program(&member.who).filter(|_| guard == Guard::System);
             return Some(Obstacle::Guarded { guard, program });
