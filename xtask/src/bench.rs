@@ -5,12 +5,17 @@
 
 mod audit;
 mod bpftrace;
+mod daemon;
+mod decision;
 mod footprint;
 mod journal;
 mod latency;
+mod limit;
 mod load;
 mod others;
 mod overhead;
+mod overshoot;
+mod rest;
 mod scan;
 mod statistics;
 mod throughput;
@@ -35,18 +40,22 @@ struct Bench {
 type Section = (&'static str, fn(&Bench) -> Result<Table>);
 
 /// Every section, in the order of the journal.
-const SECTIONS: [Section; 6] = [
+const SECTIONS: [Section; 10] = [
     ("overhead", overhead::measure),
     ("latency", latency::measure),
     ("throughput", throughput::measure),
     ("footprint", footprint::measure),
     ("audit", audit::measure),
     ("scan", scan::measure),
+    ("limit", limit::measure),
+    ("decision", decision::measure),
+    ("rest", rest::measure),
+    ("overshoot", overshoot::measure),
 ];
 
 pub(crate) const TASK: Task = Task {
     name: "bench",
-    about: "Measure cost, latency, throughput and footprint beside their goals, into docs/journal (as root)",
+    about: "Measure cost, latency, throughput, footprint and decisions beside their goals, into docs/journal (as root)",
     arguments: |command| {
         command
             .arg(
@@ -98,7 +107,8 @@ pub(crate) const TASK: Task = Task {
             (None, None) => workspace::root().join(format!("docs/journal/{date}-bench.md")),
             (None, Some(_)) => return Ok(()),
         };
-        journal::write(&path, &date, &tables)
+        journal::write(&path, &date, &tables)?;
+        tables.iter().try_for_each(|table| journal::publish(table, &date))
     },
 };
 

@@ -24,8 +24,8 @@ const RSS_GOAL: u64 = 25 << 10;
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// Resident memory in KiB.
-struct Resident {
-    all: u64,
+pub(super) struct Resident {
+    pub(super) all: u64,
     ring: u64,
 }
 
@@ -84,7 +84,11 @@ fn mebibytes(kib: u64) -> f64 {
     kib as f64 / 1024.0
 }
 
-fn resident(pid: u32) -> Result<Resident> {
+/// Resident memory of a process.
+///
+/// # Errors
+/// It has ended, or is somebody else's.
+pub(super) fn resident(pid: u32) -> Result<Resident> {
     let path = format!("/proc/{pid}/smaps");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
     Ok(sum(&text))

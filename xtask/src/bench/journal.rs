@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command, thread};
 use anyhow::{Context as _, Result};
 
 use super::tracer::LANE;
-use crate::{process, report};
+use crate::{process, report, workspace};
 
 /// One section of an entry.
 pub(super) struct Table {
@@ -13,6 +13,8 @@ pub(super) struct Table {
     note: String,
     head: Vec<String>,
     rows: Vec<Vec<String>>,
+    /// A page of its own and what stands above it there.
+    page: Option<(&'static str, &'static str)>,
 }
 
 impl Table {
@@ -23,7 +25,13 @@ impl Table {
             note: note.to_owned(),
             head: head.iter().map(|&cell| cell.to_owned()).collect(),
             rows: Vec::new(),
+            page: None,
         }
+    }
+
+    /// The table, with a page of its own below these words whenever it is written to a journal.
+    pub(super) fn published(self, path: &'static str, words: &'static str) -> Self {
+        Self { page: Some((path, words)), ..self }
     }
 
     /// Adds a row; cells at its end may be missing.
@@ -60,18 +68,40 @@ pub(super) fn today() -> Result<String> {
 /// # Errors
 /// The file cannot be written.
 pub(super) fn write(path: &Path, date: &str, tables: &[Table]) -> Result<()> {
-    let kernel = read("/proc/sys/kernel/osrelease");
+    let sections: Vec<_> = tables.iter().map(Table::to_markdown).collect();
     let load = read("/proc/loadavg");
+    let text = format!(
+        "# {date}: cargo xtask bench\n\n{}; load average at the end {load}. Lane where one is set: {LANE}.\n\n{}",
+        machine(),
+        sections.join("\n")
+    );
+    write_text(path, &text)
+}
+
+/// Writes the page of a table that has one.
+///
+/// # Errors
+/// The file cannot be written.
+pub(super) fn publish(table: &Table, date: &str) -> Result<()> {
+    let Some((path, words)) = table.page else { return Ok(()) };
+    let text = format!(
+        "{words}<!-- Written by `cargo xtask bench`. -->\n\nMeasured on {date}. {}.\n\n{}",
+        machine(),
+        table.to_markdown()
+    );
+    write_text(&workspace::root().join(path), &text)
+}
+
+/// Kernel and processors.
+fn machine() -> String {
+    let kernel = read("/proc/sys/kernel/osrelease");
     let model = read("/proc/cpuinfo");
     let model = model.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
     let cpus = thread::available_parallelism().map_or(0, usize::from);
-    let mut text = format!(
-        "# {date}: cargo xtask bench\n\nKernel {kernel}; {cpus} CPUs, {}; load average at the end {load}. Lane where one is \
-         set: {LANE}.\n\n",
-        model.trim_start_matches([' ', '\t', ':']),
-    );
-    let sections: Vec<_> = tables.iter().map(Table::to_markdown).collect();
-    text.push_str(&sections.join("\n"));
+    format!("Kernel {kernel}; {cpus} CPUs, {}", model.trim_start_matches([' ', '\t', ':']))
+}
+
+fn write_text(path: &Path, text: &str) -> Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }

@@ -15,6 +15,25 @@ pub(super) struct Load {
     answers: BufReader<ChildStdout>,
 }
 
+/// What a hog did.
+pub(super) struct Hog {
+    /// Bytes that it has touched until it had all or was killed.
+    pub(super) touched: u64,
+    /// Bytes resident before the first of them.
+    pub(super) before: u64,
+    /// The boot clock at each MiB, from the first on.
+    pub(super) times: Vec<u64>,
+}
+
+impl Hog {
+    /// Bytes a second; `None` when it was too short to tell.
+    pub(super) fn speed(&self) -> Option<f64> {
+        let (first, last) = (*self.times.first()?, *self.times.last()?);
+        let seconds = last.checked_sub(first).filter(|ns| *ns > 0)? as f64 / 1e9;
+        Some((self.times.len() - 1) as f64 * 1_048_576.0 / seconds)
+    }
+}
+
 /// What a flood did.
 pub(super) struct Flooded {
     pub(super) calls: u64,
@@ -85,16 +104,44 @@ impl Load {
         Ok(started as u32)
     }
 
+    /// A process that waits, then touches so many bytes at full speed, and holds them until the next command.
+    ///
+    /// # Errors
+    /// The load failed; its own message is on standard error.
+    pub(super) fn hog(&mut self, bytes: u64, wait_ms: u64) -> Result<Hog> {
+        let answer = self.answer(&format!("hog {bytes} {wait_ms}"))?;
+        let numbers = answer.split_whitespace().map(str::parse).collect::<Result<Vec<u64>, _>>();
+        match numbers.as_deref() {
+            Ok([touched, before, times @ ..]) => {
+                Ok(Hog { touched: *touched, before: *before, times: times.to_vec() })
+            }
+            _ => anyhow::bail!("memwatch-load answered a hog with {answer:?}"),
+        }
+    }
+
+    /// Ends what the last command started.
+    ///
+    /// # Errors
+    /// The load failed; its own message is on standard error.
+    pub(super) fn rest(&mut self) -> Result<()> {
+        self.ask("measure getpid 1").map(drop)
+    }
+
     /// Gives a command; gives the first two numbers of the answer.
     fn ask(&mut self, command: &str) -> Result<(f64, f64)> {
-        writeln!(self.commands, "{command}").context("memwatch-load takes no more commands")?;
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer).context("cannot read memwatch-load's answer")?;
+        let answer = self.answer(command)?;
         let mut numbers = answer.split_whitespace().map(str::parse);
         match (numbers.next(), numbers.next()) {
             (Some(Ok(first)), Some(Ok(second))) => Ok((first, second)),
             _ => anyhow::bail!("memwatch-load answered {command:?} with {answer:?}"),
         }
+    }
+
+    fn answer(&mut self, command: &str) -> Result<String> {
+        writeln!(self.commands, "{command}").context("memwatch-load takes no more commands")?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).context("cannot read memwatch-load's answer")?;
+        Ok(answer)
     }
 }
 

@@ -78,6 +78,20 @@ impl Region {
         Self::of_kind(length, libc::MAP_PRIVATE, libc::PROT_NONE)
     }
 
+    /// Maps memory that is shared with processes forked later.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub(crate) fn shared(length: usize) -> Result<Self> {
+        Self::of_kind(length, libc::MAP_SHARED, libc::PROT_READ | libc::PROT_WRITE)
+    }
+
+    /// It as atomic numbers, which any process that shares it may change at any time.
+    pub(crate) fn numbers(&self) -> &[AtomicU64] {
+        // SAFETY: mapped memory starts at a page, is initialised, and lives as long as this value.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.length / 8) }
+    }
+
     fn of_kind(length: usize, sharing: i32, protection: i32) -> Result<Self> {
         let flags = sharing | libc::MAP_ANONYMOUS;
         // SAFETY: asks for fresh memory anywhere, of no file.
@@ -105,11 +119,17 @@ impl Region {
 
     /// Writes to every page; gives their number.
     pub(crate) fn touch(&mut self) -> u32 {
+        self.touch_and_tell(|_| {});
+        u32::try_from(self.length / PAGE).unwrap_or(u32::MAX)
+    }
+
+    /// Writes to every page, and tells the bytes so far after each.
+    pub(crate) fn touch_and_tell(&mut self, mut tell: impl FnMut(usize)) {
         for offset in (0..self.length).step_by(PAGE) {
             // SAFETY: the offset is within the region; volatile, as nobody reads what is written.
             unsafe { self.start.add(offset).write_volatile(1) };
+            tell(offset + PAGE);
         }
-        u32::try_from(self.length / PAGE).unwrap_or(u32::MAX)
     }
 }
 
@@ -138,7 +158,7 @@ impl Shared {
     /// # Errors
     /// The kernel refuses the memory.
     pub(crate) fn new() -> Result<Self> {
-        Ok(Self { region: Region::of_kind(PAGE, libc::MAP_SHARED, libc::PROT_READ | libc::PROT_WRITE)? })
+        Ok(Self { region: Region::shared(PAGE)? })
     }
 
     fn counts(&self) -> &Counts {
@@ -229,6 +249,30 @@ pub(crate) fn use_of_children() -> Result<(f64, i64)> {
 
 /// A process that was forked; killed and waited for when dropped.
 pub(crate) struct Child(i32);
+
+impl Child {
+    /// Its process id.
+    pub(crate) const fn id(&self) -> i32 {
+        self.0
+    }
+
+    /// Whether it has ended. It keeps its id all the same.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub(crate) fn has_ended(&self) -> Result<bool> {
+        // SAFETY: all-zero bytes are a valid value of this C struct.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: the pointer is to a value of the type that the call fills.
+        let result = unsafe { libc::waitid(libc::P_PID, self.0.cast_unsigned(), &raw mut info, options) };
+        if result != 0 {
+            return Err(Error::last_os_error()).context("cannot wait for a child");
+        }
+        // SAFETY: the call has filled it, or left it zero.
+        Ok(unsafe { info.si_pid() } == self.0)
+    }
+}
 
 impl Drop for Child {
     fn drop(&mut self) {

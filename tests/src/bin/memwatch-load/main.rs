@@ -3,16 +3,19 @@
 //! `serve` takes one command a line on standard input and answers each with one line, so that one and the same process
 //! is measured with and without a tracer. `arrivals` reads memwatch's JSON lines and tells how late they came.
 //! `nothing` ends at once: it is the small program that `serve` starts over and over. `timed` runs another program and
-//! tells what it took.
+//! tells what it took. `decide` has the policy engine decide. `told` tells when a line came that somebody waits for.
 
 mod arrivals;
 mod cost;
 mod crowd;
+mod decide;
 mod flood;
+mod hog;
 mod index;
 mod kernel;
 mod serve;
 mod statistics;
+mod told;
 
 use std::process::ExitCode;
 
@@ -24,7 +27,11 @@ fn main() -> ExitCode {
         Some("serve") => serve::run(),
         Some("arrivals") => arrivals::run(),
         Some("timed") => timed(),
-        _ => Err(anyhow::anyhow!("usage: memwatch-load serve|arrivals|nothing|timed PROGRAM ARGUMENTS")),
+        Some("decide") => decide::run(),
+        Some("told") => told::run(),
+        _ => Err(anyhow::anyhow!(
+            "usage: memwatch-load serve|arrivals|nothing|decide PROCESSES TIMES|told PART|timed PROGRAM ARGUMENTS"
+        )),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

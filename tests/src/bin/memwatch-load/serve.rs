@@ -4,7 +4,7 @@
 //! (0: as fast as it goes) answers `CALLS SECONDS`; `crowd PROCESSES AREAS BYTES` answers `STARTED ASKED`. What a flood or
 //! a crowd started waits until the next command, so that its end is no part of what is measured. `index BYTES RESIDENT
 //! TIMES` holds a file in memory and answers `PAGES 0`; `rates` answers `PAGEMAP KPAGECGROUP` (entries per second that the
-//! kernel gives of it).
+//! kernel gives of it). `hog BYTES WAIT_MS` touches memory at full speed and answers `TOUCHED BEFORE TIME…`, see `hog.rs`.
 
 use std::io::{BufRead as _, Write as _};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::cost::Load;
 use crate::crowd::Crowd;
 use crate::flood::Flood;
+use crate::hog::Hog;
 use crate::index::Index;
 
 /// Serves until standard input ends.
@@ -24,9 +25,10 @@ pub(crate) fn run() -> Result<()> {
     let mut flood = None;
     let mut index: Option<Index> = None;
     let mut crowd = None;
+    let mut hog = None;
     for line in std::io::stdin().lock().lines() {
         let line = line.context("cannot read a command")?;
-        drop((flood.take(), crowd.take()));
+        drop((flood.take(), crowd.take(), hog.take()));
         let words: Vec<_> = line.split(' ').collect();
         let answer = match *words.as_slice() {
             ["measure", load, milliseconds] => {
@@ -55,6 +57,12 @@ pub(crate) fn run() -> Result<()> {
                 let started = Crowd::start(processes.parse()?, areas.parse()?, bytes.parse()?)?;
                 let answer = format!("{} {processes}", started.len());
                 crowd = Some(started);
+                answer
+            }
+            ["hog", bytes, wait_ms] => {
+                let started = Hog::start(bytes.parse()?, Duration::from_millis(wait_ms.parse()?))?;
+                let answer = started.wait()?;
+                hog = Some(started);
                 answer
             }
             _ => bail!("`{line}` is no command: see serve.rs for those that are"),

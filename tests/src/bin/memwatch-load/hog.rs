@@ -1,0 +1,89 @@
+//! A process that touches memory at full speed, and what it had touched when.
+
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::kernel::{self, Child, Region};
+
+const MIB: usize = 1 << 20;
+
+/// A hog; killed when dropped.
+pub(crate) struct Hog {
+    child: Child,
+    /// First the bytes touched, then the boot clock at each MiB of them, from the first on.
+    notes: Region,
+    bytes: usize,
+    /// Resident before the first of them.
+    before: u64,
+}
+
+impl Hog {
+    /// Starts one that waits, and then touches so many bytes, page after page, and holds them.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub(crate) fn start(bytes: usize, wait: Duration) -> Result<Self> {
+        let notes = Region::shared((bytes / MIB + 2) * 8)?;
+        // What is noted is no part of what is measured: it is resident before.
+        notes.numbers().iter().for_each(|note| note.store(0, Ordering::Relaxed));
+        let child = kernel::fork(|| {
+            notes.numbers().iter().for_each(|note| note.store(0, Ordering::Relaxed));
+            std::thread::sleep(wait);
+            if let Ok(mut region) = Region::map(bytes) {
+                // One that cannot be told so takes more in a step, which shows in the figures.
+                let _ = region.refuse_huge_pages();
+                touch(&mut region, &notes);
+                std::mem::forget(region);
+            }
+        })?;
+        std::thread::sleep(wait / 2);
+        let before = resident(child.id())?;
+        Ok(Self { child, notes, bytes, before })
+    }
+
+    /// Waits until it has touched all, or was killed. Gives the answer: `TOUCHED BEFORE TIME…`, the bytes that it has touched,
+    /// what was resident before, and the boot clock at each MiB.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub(crate) fn wait(&self) -> Result<String> {
+        let touched = || self.notes.numbers().first().map_or(0, |note| note.load(Ordering::Acquire));
+        while touched() < self.bytes as u64 && !self.child.has_ended()? {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let mut answer = format!("{} {}", touched(), self.before);
+        for time in self.notes.numbers().iter().skip(1).map(|note| note.load(Ordering::Relaxed)) {
+            if time > 0 {
+                write!(answer, " {time}")?;
+            }
+        }
+        Ok(answer)
+    }
+}
+
+fn touch(region: &mut Region, notes: &Region) {
+    let notes = notes.numbers();
+    region.touch_and_tell(|bytes| {
+        if bytes % MIB == 0
+            && let Some(note) = notes.get(bytes / MIB)
+        {
+            note.store(kernel::boot_ns(), Ordering::Relaxed);
+        }
+        if let Some(touched) = notes.first() {
+            touched.store(bytes as u64, Ordering::Release);
+        }
+    });
+}
+
+/// Resident bytes of a process, exactly.
+fn resident(pid: i32) -> Result<u64> {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
+    let kib: u64 =
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).context("no Rss is told")?;
+    Ok(kib << 10)
+}

@@ -1,0 +1,197 @@
+//! How far use is above a bound when it is decided what is done about it: memwatch beside others, deciding and never acting.
+
+mod tool;
+
+use std::{fs, thread, time::Duration};
+
+use anyhow::{Context as _, Result};
+
+use self::tool::{Bound, TOOLS, Tool, Watching};
+use super::{
+    Bench,
+    journal::Table,
+    load::{Hog, Load},
+    statistics::{Sample, verdict},
+};
+use crate::report;
+
+const MIB: u64 = 1 << 20;
+/// What the hog may take until the bound, and what it takes and holds.
+const BOUND: u64 = 1024 * MIB;
+const ALL: u64 = 3072 * MIB;
+/// After this a tool that was started watches.
+const SETTLE: Duration = Duration::from_secs(2);
+/// From the hog's start to its first page, spread over the rounds so that it meets no tool's interval in step.
+const WAIT_MS: u64 = 200;
+const SPREAD_MS: u64 = 130;
+/// memwatch's overshoot as a share of that of each other tool.
+const GOAL: f64 = 0.2;
+
+/// Where the table is published.
+const PAGE: &str = "docs/overshoot.md";
+const TITLE: &str = "# Overshoot\n\nHow much memory is in use above the bound by the time that a tool decides to act, and how \
+                     long that takes. A tool that looks once in a while decides late by what is taken between two looks.\n\n";
+
+/// What came of one hog.
+struct Decision {
+    /// Bytes above the bound when it was made.
+    above: f64,
+    /// Milliseconds from the crossing.
+    after_ms: f64,
+    /// Whether the hog had all by then: it would have been more.
+    is_late: bool,
+}
+
+/// All decisions of one tool.
+struct Outcome {
+    name: String,
+    decisions: Vec<Decision>,
+    /// Why there are none.
+    reason: String,
+}
+
+/// Lets every tool watch hogs, in turns.
+///
+/// # Errors
+/// A peer's package cannot be had, or memwatch or the load fails.
+pub(super) fn measure(bench: &Bench) -> Result<Table> {
+    let tools = TOOLS.iter().map(|tool| (tool.prepare)(bench)).collect::<Result<Vec<_>>>()?;
+    let mut load = bench.load()?;
+    let mut speed = Vec::new();
+    let mut outcomes: Vec<Outcome> = tools
+        .iter()
+        .map(|tool| Outcome { name: tool.name.clone(), decisions: Vec::new(), reason: String::new() })
+        .collect();
+    for round in 0..bench.rounds {
+        for (tool, outcome) in tools.iter().zip(&mut outcomes) {
+            if round >= tool.rounds || !outcome.reason.is_empty() {
+                continue;
+            }
+            match decision(tool, &mut load, round as u64, &mut speed)? {
+                Ok(decision) => outcome.decisions.push(decision),
+                Err(reason) => {
+                    report::step(&format!("{}: {reason}", tool.name));
+                    outcome.reason = reason;
+                }
+            }
+        }
+    }
+    Ok(table(&outcomes, &Sample::new(speed)).published(PAGE, TITLE))
+}
+
+/// One tool and one hog; the reason when the tool decides nothing.
+fn decision(
+    tool: &Tool,
+    load: &mut Load,
+    round: u64,
+    speed: &mut Vec<f64>,
+) -> Result<Result<Decision, String>> {
+    let before = Memory::read()?;
+    let bound = Bound {
+        total: before.total,
+        available: before.available.saturating_sub(BOUND),
+        of_process: BOUND,
+        parent: load.id(),
+    };
+    let mut watching = Watching::start(tool, &bound)?;
+    thread::sleep(SETTLE);
+    // The tool takes memory itself: the hog reaches the bound that much sooner.
+    let left =
+        if tool.is_of_process { BOUND } else { Memory::read()?.available.saturating_sub(bound.available) };
+    let hog = load.hog(ALL, WAIT_MS + round * 37 % SPREAD_MS)?;
+    speed.extend(hog.speed());
+    let told = watching.told(tool.patience);
+    load.rest()?;
+    let Some(crossed_ns) = time_of(&hog, left) else {
+        return Ok(Err("the hog never reached the bound".into()));
+    };
+    Ok(told.map(|told_ns| {
+        let touched = hog.times.iter().filter(|time| **time <= told_ns).count() as u64 * MIB;
+        Decision {
+            above: touched as f64 - left as f64,
+            after_ms: (told_ns as f64 - crossed_ns as f64) / 1e6,
+            is_late: touched >= ALL,
+        }
+    }))
+}
+
+/// When the hog had touched so much.
+fn time_of(hog: &Hog, bytes: u64) -> Option<u64> {
+    let place = usize::try_from(bytes / MIB).ok()?;
+    hog.times.get(place.saturating_sub(1)).copied()
+}
+
+fn table(outcomes: &[Outcome], speed: &Sample) -> Table {
+    let mut table = Table::new(
+        "Overshoot of decisions",
+        &format!(
+            "A process touches {} MiB, page after page of 4 KiB, at {} GB/s, and holds them. Each tool is given the same bound in turn, {} \
+             MiB below what was available before, and only says what it would do (memwatch `mode = \"observe\"`, earlyoom and \
+             systemd-oomd `--dryrun`); psutil stands for the loop of a known incident, which looks at a worker's RSS every 45 s. \
+             In use above the bound: what the process had touched when the tool's line arrived, less what it had touched at \
+             the bound. Median and quartiles, and the most.",
+            ALL / MIB,
+            speed.spread(|speed| format!("{:.1}", speed / 1e9)),
+            BOUND / MIB
+        ),
+        &[
+            "tool",
+            "decisions",
+            "in use above the bound",
+            "most",
+            "bound to decision",
+            "memwatch's share",
+            "goal",
+            "",
+        ],
+    );
+    let medians: Vec<f64> = outcomes.iter().map(|outcome| outcome.above().median()).collect();
+    for (place, outcome) in outcomes.iter().enumerate() {
+        if outcome.decisions.is_empty() {
+            table.row(vec![outcome.name.clone(), format!("none: {}", outcome.reason)]);
+            continue;
+        }
+        let late = outcome.decisions.iter().any(|decision| decision.is_late);
+        let at_least = if late { ">= " } else { "" };
+        let mebibytes = |bytes: f64| format!("{:.1}", bytes / MIB as f64);
+        let above = outcome.above();
+        let after = Sample::new(outcome.decisions.iter().map(|decision| decision.after_ms));
+        let mut row = vec![
+            outcome.name.clone(),
+            outcome.decisions.len().to_string(),
+            format!("{at_least}{} MiB", above.spread(mebibytes)),
+            format!("{at_least}{} MiB", mebibytes(above.quantile(1.0))),
+            format!("{} ms", after.spread(|ms| format!("{ms:.1}"))),
+        ];
+        if let Some(own) = medians.first().filter(|_| place > 0) {
+            let share = own.max(0.0) / above.median().max(1.0);
+            row.extend([format!("{share:.3}"), format!("<= {GOAL}"), verdict(share <= GOAL).to_owned()]);
+        }
+        table.row(row);
+    }
+    table
+}
+
+impl Outcome {
+    fn above(&self) -> Sample {
+        Sample::new(self.decisions.iter().map(|decision| decision.above))
+    }
+}
+
+/// Memory of the host, in bytes.
+struct Memory {
+    total: u64,
+    available: u64,
+}
+
+impl Memory {
+    fn read() -> Result<Self> {
+        let text = fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
+        let bytes = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+            kib.map(|kib| kib << 10).with_context(|| format!("/proc/meminfo has no {name}"))
+        };
+        Ok(Self { total: bytes("MemTotal:")?, available: bytes("MemAvailable:")? })
+    }
+}
