@@ -171,9 +171,8 @@ impl Crowded {
             .out
             .commands
             .iter()
-            .filter_map(|command| match command {
-                Command::Send { decision, key, .. } => Some((*decision, *key)),
-                _ => None,
+            .filter_map(|command| {
+                if let Command::Send { decision, key, .. } = command { Some((*decision, *key)) } else { None }
             })
             .collect();
         sent.first()?;

@@ -100,6 +100,7 @@ impl Recording {
             idle: Some(false),
             caught: None,
             as_one: None,
+            peak: None,
         };
         let key = who.key;
         self.say(Input::Figures { key, figures });
