@@ -65,7 +65,7 @@ pub fn checked(all: &[Checked]) -> String {
                 "  after {percent} %: memory used up in {} [{} .. {}], came {}",
                 expected.and_then(nanos).map_or("never".into(), |ns| Nanos(ns).to_string()),
                 Nanos(soonest),
-                latest.and_then(nanos).map_or("never".into(), |ns| Nanos(ns).to_string()),
+                latest.and_then(nanos).map_or("perhaps never".into(), |ns| Nanos(ns).to_string()),
                 host.reached_s
                     .and_then(nanos)
                     .map_or("not in the recording".into(), |ns| Nanos(ns).to_string())
@@ -157,7 +157,11 @@ fn seen(pool: &PoolForecast, text: &mut String) {
 }
 
 fn worst(pool: &PoolForecast, text: &mut String) {
-    let verdict = if pool.fits() { "fits" } else { "does not fit" };
+    let verdict = match (pool.fits(), pool.past.steady) {
+        (false, _) => "does not fit",
+        (true, None) => "fits",
+        (true, Some(_)) => "fits, but workers still grow",
+    };
     line(
         text,
         "worst",
@@ -231,6 +235,15 @@ fn settings(pool: &PoolForecast, text: &mut String) {
         let growth = Bytes(advice.recycle_at - pool.least);
         let times = Counted(requests, "request");
         line(text, "", format!("that is {growth} of growth / {} a request = {times}", Bytes(each)));
+    }
+    if let (Some(lifetime_s), Some(rate)) = (advice.lifetime_s, pool.past.steady) {
+        let growth = Bytes(advice.recycle_at - pool.least);
+        let (each, time) = (Bytes((rate * 3600.0) as u64), Nanos(lifetime_s.saturating_mul(1_000_000_000)));
+        line(
+            text,
+            "",
+            format!("that is {growth} of growth / {each} an hour, as the fastest steadily grew = {time}"),
+        );
     }
     let Some(syntax) = pool.server.and_then(|server| Syntax::of(&server.kind)) else { return };
     let _ = writeln!(text, "    {}", syntax.file);
