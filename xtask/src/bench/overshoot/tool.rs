@@ -29,6 +29,9 @@ pub(super) struct Bound {
     pub(super) parent: u32,
 }
 
+/// How a tool is started with a bound.
+type Start = dyn Fn(&Bound) -> Result<Command>;
+
 /// A tool, ready to be started.
 pub(super) struct Tool {
     pub(super) name: String,
@@ -40,7 +43,7 @@ pub(super) struct Tool {
     pub(super) is_of_process: bool,
     /// What stands in the line that tells of a decision.
     told: &'static str,
-    command: Box<dyn Fn(&Bound) -> Result<Command>>,
+    command: Box<Start>,
     load: PathBuf,
 }
 
