@@ -79,6 +79,8 @@ impl<Pool> Stage<Pool> {
         std::fs::write(&config, policy).context("write the policy")?;
         let mut command = Command::new(locate::memwatch()?);
         command.args(["daemon", "--output", "json", "--config"]).arg(&config).args(more).stdin(Stdio::null());
+        // One that is killed leaves its socket behind, which is not to be the usual one.
+        command.arg("--socket").arg(scratch.path().join("run/daemon.sock"));
         let mut daemon = Running::start(&mut command)?;
         daemon.wait_for_error_line("processes known", PATIENCE)?;
         Ok(Self { pool, daemon, scratch, lines: Vec::new() })
