@@ -39,19 +39,25 @@ impl Regs {
         unsafe { self.place.add(number * 8).cast::<u64>().read_volatile() }
     }
 
-    /// Registers of the current task, which is in this system call. A wrong place (another stack layout, a 32-bit call) shows
-    /// as another system call's number.
+    /// Registers of the current task, which is in any system call.
     #[inline(always)]
-    pub(crate) fn current(syscall: u64) -> Option<Self> {
+    pub(crate) fn of_any_call() -> Option<Self> {
         let from_stack = offset!(regs_from_stack);
-        let regs = Self {
+        Some(Self {
             place: if from_stack != ABSENT {
                 let stack = task::current().read::<u64>(offset!(task_stack))?;
                 (stack + u64::from(from_stack)) as *const u8
             } else {
                 (unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) }) as *const u8
             },
-        };
+        })
+    }
+
+    /// Registers of the current task, which is in this system call. A wrong place (another stack layout, a 32-bit call) shows
+    /// as another system call's number.
+    #[inline(always)]
+    pub(crate) fn current(syscall: u64) -> Option<Self> {
+        let regs = Self::of_any_call()?;
         if regs.orig_ax() != syscall {
             count(FaultCode::Registers);
             return None;

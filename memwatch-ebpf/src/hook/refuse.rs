@@ -1,9 +1,10 @@
 //! Refusal of an fd table with ENOMEM, before it is mapped.
 //!
 //! Way: modify-return on `security_vm_enough_memory_mm(mm, pages)`, which every accounted mapping passes (mm/util.c,
-//! mm/mmap.c): writable and private, so the flags that the detector asks for need no second look here. No other
-//! place that may be made to fail knows the length. Attached only when a rule refuses. Lane: the ring, on a refusal.
-//! Without it: rules that refuse do nothing.
+//! mm/mmap.c). So do a fork, for each mapping of the parent (kernel/fork.c, dup_mmap), shared memory (mm/shmem.c) and memory
+//! made writable (mm/mprotect.c): the system call and its arguments tell what asks. No other place that may be made to fail
+//! knows the length. Attached only when a rule refuses. Lane: the ring, on a refusal. Without it: rules that refuse do
+//! nothing.
 //!
 //! aya knows no modify-return programs: this one is written as an entry trampoline and loaded by
 //! `memwatch/src/probe/modify_return.rs`.
@@ -11,13 +12,20 @@
 use aya_ebpf::cty::c_void;
 use aya_ebpf::programs::FEntryContext;
 use memwatch_ebpf::abi::event::{ACTION_REFUSE, SOURCE_BRK, SOURCE_MMAP};
-use memwatch_ebpf::table::is_asked_again;
+use memwatch_ebpf::table::{is_asked_again, is_candidate};
 
+use super::mmap::pages;
 use crate::emit::knobs;
 use crate::maps::{PROCESSES, offset};
+use crate::regs::Regs;
 use crate::{process, resident, rule, tables};
 
 const ENOMEM: i32 = 12;
+
+/// Numbers of the system calls that ask for tables.
+const MMAP: u64 = 9;
+const BRK: u64 = 12;
+const MREMAP: u64 = 25;
 
 /// Spelled out: aya's macro for entry programs returns 0 whatever the function returned.
 #[unsafe(no_mangle)]
@@ -32,7 +40,16 @@ fn handle(ctx: &FEntryContext) -> i32 {
     if knobs.rules == 0 {
         return 0;
     }
-    let length = (ctx.arg::<i64>(1) as u64).wrapping_mul(u64::from(offset!(page_size)));
+    let charged = (ctx.arg::<i64>(1) as u64).wrapping_mul(u64::from(offset!(page_size)));
+    let Some(regs) = Regs::of_any_call() else { return 0 };
+    let call = regs.orig_ax();
+    let length = match call {
+        MMAP if is_candidate(regs.dx() as u32, regs.r10() as u32) => charged,
+        BRK => charged,
+        // Charged is what it grows by.
+        MREMAP => pages(regs.dx()),
+        _ => return 0,
+    };
     let Some((_, rule)) = rule::find(knobs, ACTION_REFUSE, length) else { return 0 };
     let Some(process) = PROCESSES.get_ptr_mut(process::current_tgid()) else { return 0 };
     let process = unsafe { &mut *process };
@@ -41,7 +58,8 @@ fn handle(ctx: &FEntryContext) -> i32 {
         return 0;
     }
     if !is_asked_again(process.refused, length) {
-        if tables::explain(SOURCE_MMAP, length).is_none() && tables::explain(SOURCE_BRK, length).is_none() {
+        let is_heap = || call != MREMAP && tables::explain(SOURCE_BRK, length).is_some();
+        if tables::explain(SOURCE_MMAP, length).is_none() && !is_heap() {
             return 0;
         }
         process.refused = length;

@@ -5,8 +5,9 @@ use anyhow::ensure;
 use super::TRACING;
 use super::table::{NO_TABLE, large_element, length, table};
 use crate::case::Case;
+use crate::limit;
 use crate::need::Need;
-use crate::tracer::Run;
+use crate::tracer::{Run, Tracer};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("action::signal_before_the_first_touch", TRACING, before_touch),
@@ -17,8 +18,12 @@ pub(super) const CASES: &[Case] = &[
     Case::new("action::smaller_table_is_left_alone", TRACING, smaller),
     Case::new("action::no_table_is_left_alone", TRACING, no_table),
     Case::new("action::rule_without_its_hooks_is_refused", TRACING, without_hooks),
-    Case::new("action::refusal", &[Need::Root, Need::Tracing, Need::Way("fentry")], refusal),
+    Case::new("action::refusal", REFUSING, refusal),
+    Case::new("action::refusal_of_a_table_that_grows", REFUSING, refusal_of_growth),
+    Case::new("action::lookalikes_are_not_refused", REFUSING, lookalikes),
 ];
+
+const REFUSING: &[Need] = &[Need::Root, Need::Tracing, Need::Way("fentry")];
 
 const TOUCH: u64 = 12 << 20;
 
@@ -110,4 +115,22 @@ fn refusal() -> anyhow::Result<()> {
     let run = acted(&["--act", "refuse"], &["--refused"])?.succeeded()?;
     run.one("action", |line| line.is("what", "refuse"))?;
     run.first("fd_table", |line| line.is("state", "failed")).map(drop)
+}
+
+fn refusal_of_growth() -> anyhow::Result<()> {
+    let run = acted(&["--act", "refuse"], &["--refused", "--call", "mremap"])?.succeeded()?;
+    run.one("action", |line| line.is("what", "refuse"))?.expect(&[("bytes", length(large_element()).into())])
+}
+
+/// Memory of a table's length that the kernel charges too, and that is no table.
+fn lookalikes() -> anyhow::Result<()> {
+    for region in ["shared", "stack"] {
+        left_alone(acted(&["--act", "refuse"], &["--region", region])?)?;
+    }
+    // A fork charges what the parent has, here from before it learned the limit.
+    let before = length(large_element()).to_string();
+    let run = Tracer::new(&["--min-table", "0", "--act", "refuse"])?
+        .descriptors(limit::table())
+        .trigger(&["table", "--map-first", &before, "--apart", "--forks", "1", "--region", "prot-none"])?;
+    left_alone(run)
 }

@@ -55,6 +55,9 @@ pub(crate) struct Table {
     /// Write to memory that is not the table's first.
     #[arg(long, default_value_t = 0)]
     touch_before: u64,
+    /// Bytes to map before the limit is learned, and to keep.
+    #[arg(long, default_value_t = 0)]
+    map_first: u64,
     /// Map so many areas of a page first, none like its neighbours.
     #[arg(long, default_value_t = 0)]
     areas: u64,
@@ -112,6 +115,11 @@ impl Table {
             // The report is the one of the parent, which knows the id that others know.
             let asked = self.learn().and_then(|limit| self.ask(limit));
             process::exit_now(i32::from(asked.is_err()));
+        }
+        if self.map_first > 0 {
+            self.fence()?;
+            Region::Private.map(self.map_first)?;
+            self.fence()?;
         }
         let learned = self.learn()?;
         let limit = self.limit.unwrap_or(learned);
