@@ -1,13 +1,15 @@
 //! `memwatch trace` as a command: what it runs, when it ends, what it says at the end.
 
 use std::ffi::OsStr;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
 use super::{TRACING, traced};
 use crate::case::Case;
-use crate::child::PATIENCE;
+use crate::child::{PATIENCE, Running};
+use crate::locate;
 use crate::tracer::Tracer;
 use crate::trigger::Trigger;
 
@@ -15,6 +17,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("command::passes_exit_status", TRACING, exit_status),
     Case::new("command::passes_death_by_signal", TRACING, death_by_signal),
     Case::new("command::traces_from_first_instruction", TRACING, first_instruction),
+    Case::new("command::has_the_limits_of_the_tracer_s_parent", TRACING, same_limits),
     Case::new("command::no_such_program", TRACING, no_such_program),
     Case::new("command::count_ends_it", TRACING, count),
     Case::new("command::duration_ends_it", TRACING, duration),
@@ -45,6 +48,22 @@ fn first_instruction() -> anyhow::Result<()> {
     let after_exec: Vec<&str> = own.by_ref().skip_while(|name| *name != "exec").take(2).collect();
     // The loader's first system call is brk(0), which moves nothing; its first mapping follows.
     ensure!(after_exec == ["exec", "mmap"], "the first lines of the command are {after_exec:?}");
+    Ok(())
+}
+
+/// What the tracer raises for itself does not reach the command.
+fn same_limits() -> anyhow::Result<()> {
+    let script =
+        "ulimit -S -l 48 && exec \"$0\" trace --output none -- /bin/sh -c 'test $(ulimit -S -l) = 48'";
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", script]).arg(locate::memwatch()?).stdin(Stdio::null());
+    let mut tracer = Running::start_with(&mut shell, Stdio::null())?;
+    let status = tracer.wait(PATIENCE)?;
+    ensure!(
+        status.success(),
+        "the command has another limit of locked memory: {status}; {}",
+        tracer.errors()
+    );
     Ok(())
 }
 

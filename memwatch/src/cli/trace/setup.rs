@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use memwatch_ebpf::abi::event::{ACTION_REFUSE, ACTION_SIGNAL_TOUCHED, Kind};
 use memwatch_ebpf::abi::knobs::{Knobs, MARK_INHERITED, MARK_RULED, MARK_SHOWN, Rule};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::process::{Child, Command};
 
 use super::{Args, banner};
@@ -35,6 +36,8 @@ pub(super) struct Setup {
     took: Duration,
     has_command: bool,
     watch_touch: bool,
+    /// The limit of locked memory that the command is to have: loading raises this program's own.
+    memlock: Rlimit,
 }
 
 /// Attaches with the filters already in place, so that nothing unwanted is ever written.
@@ -85,6 +88,7 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
         refuse: rules.iter().any(|rule| rule.action == ACTION_REFUSE),
     };
     let watch_touch = options.watch_touch;
+    let memlock = getrlimit(Resource::Memlock);
     let mut probe = Probe::load(&options, &knobs)?;
     let by_touch = rules.iter().any(|rule| rule.action == ACTION_SIGNAL_TOUCHED);
     let is_needed = |name| !rules.is_empty() && (ACTING.contains(&name) || (by_touch && name == TOUCH));
@@ -135,6 +139,7 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
         took: started.elapsed(),
         has_command,
         watch_touch,
+        memlock,
     })
 }
 
@@ -205,6 +210,8 @@ impl Setup {
     /// Starts the command to trace. It is marked from its fork on, so not one of its instructions is missed.
     pub(super) fn start_command(&mut self, command: &[OsString]) -> anyhow::Result<Option<Child>> {
         let Some((program, arguments)) = command.split_first() else { return Ok(None) };
+        // Everything is loaded by now.
+        setrlimit(Resource::Memlock, self.memlock).context("cannot restore the limit of locked memory")?;
         let own = std::process::id();
         self.probe.mark(own, MARK_SHOWN | MARK_INHERITED | MARK_RULED)?;
         let started = Command::new(program).args(arguments).spawn();
