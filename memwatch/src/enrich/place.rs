@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::cgroup::{CgroupTree, hierarchy_of};
 use super::container::{container_of, unit_of};
-use super::proc::Memberships;
+use super::proc::{Memberships, REMOVED};
 use crate::core::fact::{Container, Hierarchy, Identity};
 
 /// Paths whose names are kept; beyond it they are read out anew.
@@ -62,6 +62,8 @@ impl Places {
 
     /// The place that `/proc/PID/cgroup` tells, of a process whose cgroup id may be known from elsewhere.
     pub(super) fn by_memberships(&mut self, memberships: &Memberships, id: Option<u64>) -> Place {
+        let alive = self.named_like_a_removed_one(memberships, id);
+        let memberships = alive.as_ref().unwrap_or(memberships);
         let charged = memberships.charged_path();
         let charged = charged.map(|(hierarchy, path)| (hierarchy, String::from_utf8_lossy(path)));
         let id = id.or_else(|| charged.as_ref().and_then(|(hierarchy, path)| self.tree.id(*hierarchy, path)));
@@ -74,6 +76,17 @@ impl Places {
             .telling_path()
             .map(|(hierarchy, path)| (hierarchy, Arc::from(String::from_utf8_lossy(path))));
         Place { cgroup_id: id, named: telling.map(|(hierarchy, path)| self.named(hierarchy, path)) }
+    }
+
+    /// What the memberships are if the unified cgroup lives and its name ends as those of removed ones do: whoever may name
+    /// a cgroup so must not pass for another that is named without it.
+    fn named_like_a_removed_one(&self, memberships: &Memberships, id: Option<u64>) -> Option<Memberships> {
+        let path = memberships.unified.as_ref().filter(|_| memberships.unified_removed)?;
+        let path = [path, REMOVED].concat();
+        let found = self.tree.id(Hierarchy::Unified, &String::from_utf8_lossy(&path))?;
+        let is_it = id.is_none_or(|id| id == found || hierarchy_of(id) != Hierarchy::Unified);
+        let alive = || Memberships { unified: Some(path), unified_removed: false, ..memberships.clone() };
+        is_it.then(alive)
     }
 
     fn named(&mut self, hierarchy: Hierarchy, path: Arc<str>) -> Arc<Named> {
@@ -89,5 +102,31 @@ impl Places {
         let named = Arc::new(Named { path, hierarchy, container, unit });
         self.named.insert(key, Arc::clone(&named));
         named
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn a_name_like_that_of_a_removed_cgroup_is_its_own() {
+        let root = std::env::temp_dir().join(format!("memwatch-place-{}", std::process::id()));
+        let (service, like) = (root.join("ssh.service"), root.join("ssh.service (deleted)"));
+        std::fs::create_dir_all(&service).unwrap();
+        std::fs::create_dir_all(&like).unwrap();
+        let mounts = format!("30 1 0:26 / {} rw - cgroup2 cgroup2 rw\n", root.display());
+        let mut places = Places::new(CgroupTree::new(mounts.as_bytes()));
+        let told = crate::enrich::proc::parse_cgroups(b"0::/ssh.service (deleted)\n").unwrap();
+        let id = |folder| std::fs::metadata(folder).unwrap().ino();
+        let mut path = |id| places.by_memberships(&told, id).named.unwrap().path.to_string();
+        assert_eq!(path(Some(id(&like))), "/ssh.service (deleted)");
+        assert_eq!(path(None), "/ssh.service (deleted)");
+        assert_eq!(path(Some(1)), "/ssh.service", "the removed one, of which the id is all that is left");
+        std::fs::remove_dir_all(&like).unwrap();
+        assert_eq!(path(None), "/ssh.service");
+        std::fs::remove_dir_all(root).unwrap();
     }
 }

@@ -16,7 +16,7 @@ pub(crate) mod number;
 mod stat;
 mod status;
 
-pub use cgroups::{Memberships, parse_cgroups, scan_cgroups};
+pub use cgroups::{Memberships, REMOVED, parse_cgroups, scan_cgroups};
 pub use cmdline::parse_cmdline;
 pub use exe::{Exe, parse_exe};
 pub use fs::{FileId, ProcFs, ProcessDir, ReadError};

@@ -3,6 +3,10 @@
 use super::ParseError;
 use crate::core::fact::Hierarchy;
 
+/// What the kernel appends to the path of a removed cgroup (`proc_cgroup_show` of kernel/cgroup/cgroup.c). A living one may
+/// be named so.
+pub const REMOVED: &[u8] = b" (deleted)";
+
 /// The cgroup paths of one process, in the hierarchies that tell something about it. Each starts with `/`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memberships<Path = Vec<u8>> {
@@ -87,7 +91,7 @@ pub fn scan_cgroups(text: &[u8]) -> Result<Memberships<&[u8]>, ParseError> {
         let controllers = parts.next().ok_or(missing("controllers"))?;
         let path = parts.next().filter(|path| path.starts_with(b"/")).ok_or(missing("path"))?;
         if id == b"0" && controllers.is_empty() {
-            let living = path.strip_suffix(b" (deleted)");
+            let living = path.strip_suffix(REMOVED);
             found.unified_removed = living.is_some();
             found.unified = Some(living.unwrap_or(path));
         } else if controllers == b"name=systemd" {
