@@ -167,8 +167,6 @@ impl Probe {
         let (offsets, missing_fields) = offsets::resolve(&types);
         let mut ebpf = load_object(options, &offsets)?;
         set_knobs(&mut ebpf, knobs)?;
-        let logger = options.kernel_log.then(|| EbpfLogger::init(&mut ebpf)).transpose();
-        let logger = logger.map_err(|error| ProbeError::Load(format!("the kernel side's log: {error}")))?;
         let mut attacher = Attacher {
             options,
             types: &types,
@@ -184,6 +182,9 @@ impl Probe {
             return Err(ProbeError::NothingAttached(hooks));
         }
         drop(types);
+        // Takes its map away, which the refusing hook asks for.
+        let logger = options.kernel_log.then(|| EbpfLogger::init(&mut ebpf)).transpose();
+        let logger = logger.map_err(|error| ProbeError::Load(format!("the kernel side's log: {error}")))?;
         crate::sys::trim_heap();
         let mut probe =
             Self { ebpf, _events: events, by_hand, rss: RSS, touch: TOUCH, logger, hooks, missing_fields };

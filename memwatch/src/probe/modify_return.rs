@@ -27,6 +27,10 @@ pub(super) fn attach(object: &[u8], ebpf: &Ebpf, program: &str, function: u32) -
     let loaded: HashMap<&str, RawFd> =
         ebpf.maps().filter_map(|(name, map)| Some((name, descriptor(map)?))).collect();
     let maps = object.maps.clone();
+    // aya ties what names a map that is not given to any other of its section.
+    if let Some(name) = maps.keys().find(|name| !loaded.contains_key(name.as_str())) {
+        return Err(format!("cannot tie {program} to its maps: no descriptor of {name} is known"));
+    }
     let maps = maps.iter().filter_map(|(name, map)| Some((name.as_str(), *loaded.get(name.as_str())?, map)));
     let text = object.functions.keys().map(|(section, _)| *section).collect();
     object.relocate_maps(maps, &text).map_err(|e| format!("cannot tie {program} to its maps: {e}"))?;
@@ -53,7 +57,12 @@ pub(super) fn attach(object: &[u8], ebpf: &Ebpf, program: &str, function: u32) -
 #[expect(clippy::wildcard_enum_match_arm, reason = "the object holds maps of these types only")]
 fn descriptor(map: &Map) -> Option<RawFd> {
     let data = match map {
-        Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data) => data,
+        Map::Array(data)
+        | Map::HashMap(data)
+        | Map::LruHashMap(data)
+        | Map::PerCpuArray(data)
+        | Map::Queue(data)
+        | Map::RingBuf(data) => data,
         _ => return None,
     };
     Some(data.fd().as_fd().as_raw_fd())
