@@ -62,7 +62,13 @@ pub(crate) fn anon(mm: Kptr) -> u64 {
     counter(mm, ANON)
 }
 
-/// The same of the current task's own, with the faults that the task keeps back. Not for the tracepoint of the counters:
+/// Swapped-out memory of an address space, in bytes.
+#[inline(always)]
+pub(crate) fn swapped(mm: Kptr) -> u64 {
+    counter(mm, SWAP)
+}
+
+/// Anonymous RSS of the current task's own, with the faults that the task keeps back. Not for the tracepoint of the counters:
 /// it fires while they are handed over, before the task's part is cleared.
 #[inline(always)]
 pub(crate) fn own_anon(mm: Kptr) -> u64 {

@@ -1,8 +1,8 @@
 //! The fd-table detector's kernel half: does this region follow from a limit the process learned, and what becomes of it?
 
 use memwatch_ebpf::abi::event::{
-    ACTION_SIGNAL_MAPPED, ACTION_SIGNAL_TOUCHED, FdTable, Kind, SOURCE_BRK, SOURCE_MREMAP, TABLE_FAILED,
-    TABLE_MAPPED,
+    ACTION_SIGNAL_MAPPED, ACTION_SIGNAL_TOUCHED, FdTable, Kind, SOURCE_BRK, SOURCE_MMAP, SOURCE_MREMAP,
+    TABLE_FAILED, TABLE_MAPPED,
 };
 use memwatch_ebpf::abi::offsets::ABSENT;
 use memwatch_ebpf::abi::state::{LEARNED_MAX, Process, REGIONS_MAX, Region, Tables};
@@ -137,7 +137,8 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
     }
 }
 
-/// Follows a table until it is given back; when there is no room, the smallest is followed no longer.
+/// Follows a table until it is given back; when there is no room, the smallest is followed no longer: only its length is
+/// remembered.
 #[inline(always)]
 fn keep(tables: &mut Tables, start: u64, length: u64) {
     tables.total += length;
@@ -151,14 +152,38 @@ fn keep(tables: &mut Tables, start: u64, length: u64) {
     if length > smallest {
         // Masked: the slot exists.
         unsafe { *tables.regions.as_mut_ptr().add(place & (REGIONS_MAX - 1)) = Region { start, length } };
+        tables.unfollowed += smallest;
+    } else {
+        tables.unfollowed += length;
     }
 }
 
-/// Part of the address space was given back: tables that lay there count no longer.
+/// Memory was unmapped. Where no table is followed it may have been one that is not, if it is as long as one: the sum of a
+/// process that asks for small tables again and again would grow at each of them.
 #[inline(always)]
-pub(crate) fn released(process: &mut Process, start: u64, length: u64) {
-    if process.tables.total == 0 {
+pub(crate) fn unmapped(process: &mut Process, start: u64, length: u64) {
+    let floor = knobs().map_or(u64::MAX, |knobs| knobs.min_table);
+    if released(process, start, length)
+        || length < floor
+        || length > process.tables.unfollowed
+        || explain(SOURCE_MMAP, length).is_none()
+    {
         return;
+    }
+    let tables = &mut process.tables;
+    tables.unfollowed -= length;
+    tables.total = tables.total.saturating_sub(length);
+    if tables.progress.touched > tables.total {
+        tables.progress.touched = tables.total;
+    }
+}
+
+/// Part of the address space was given back or holds something else now: tables that lay there count no longer. Gives
+/// whether there was one.
+#[inline(always)]
+pub(crate) fn released(process: &mut Process, start: u64, length: u64) -> bool {
+    if process.tables.total == 0 {
+        return false;
     }
     let freed = cut(&mut process.tables, start, length);
     if freed != 0 {
@@ -167,10 +192,12 @@ pub(crate) fn released(process: &mut Process, start: u64, length: u64) {
     if process.tables.total == 0 {
         process.tables.bound = 0;
     }
+    freed != 0
 }
 
 /// A region was moved or resized. What was a table stays one as long as it shrinks or keeps its length; one that grew
-/// is looked at anew. What was touched of it moves along.
+/// is looked at anew. What was touched of it moves along. The region may hold more than the table: the kernel resizes
+/// neighbouring mappings of one kind as one.
 #[inline(always)]
 pub(crate) fn remapped(process: &mut Process, (start, before): (u64, u64), (result, after): (i64, u64)) {
     if result < 0 && result > -4096 {
@@ -179,18 +206,27 @@ pub(crate) fn remapped(process: &mut Process, (start, before): (u64, u64), (resu
         }
         return;
     }
+    let to = result as u64;
+    let is_moved = to != start;
+    if is_moved {
+        // Whatever lay there is gone (MREMAP_FIXED).
+        released(process, to, after);
+    }
     let progress = process.tables.progress;
-    let freed = if process.tables.total == 0 { 0 } else { cut(&mut process.tables, start, before) };
+    let (from, length) =
+        if is_moved || after > before { (start, before) } else { (start + after, before - after) };
+    let freed = if process.tables.total == 0 { 0 } else { cut(&mut process.tables, from, length) };
     if after > before {
         if may_be_private(after) {
             consider(process, SOURCE_MREMAP, after, 0, result);
         }
-    } else if freed != 0 && after != 0 {
-        keep(&mut process.tables, result as u64, after);
+    } else if freed != 0 && is_moved {
+        keep(&mut process.tables, to, if freed < after { freed } else { after });
     }
     if freed != 0 {
         process.tables.progress = progress;
-        touched::shrank(process, before.saturating_sub(after), resident::current_mm());
+        let gone = before.saturating_sub(after);
+        touched::shrank(process, if freed < gone { freed } else { gone }, resident::current_mm());
         if process.tables.total == 0 {
             process.tables.bound = 0;
         }

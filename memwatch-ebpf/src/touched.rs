@@ -4,7 +4,8 @@
 //! anonymous RSS grew by since, at most a huge page. On another CPU than the fault's, and where parts of the counters
 //! cannot be read (`resident.rs`), the smallest page is taken for a write unless they show a huge one. Memory that the kernel itself fills (a read into a table) is not
 //! counted. Until the first fault is seen (the program that sees them is attached once a table was found) any growth
-//! since the table counts, for reports only: a signal needs faults.
+//! since the table counts, for reports only: a signal needs faults. Pages given back by `madvise` and touched again are
+//! counted again, but never more than the process has of anonymous memory.
 
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use memwatch_ebpf::abi::event::{ACTION_SIGNAL_TOUCHED, FdTable, Kind, TABLE_TOUCHED};
@@ -21,6 +22,8 @@ use crate::{resident, rule};
 const FIRST_REPORT: u64 = 1 << 20;
 /// The most that one fault makes resident.
 const HUGE_PAGE: u64 = 2 << 20;
+/// Resident memory that the counters of other CPUs may hide.
+const UNSEEN: u64 = 2 << 20;
 
 /// The first table was granted, with this much anonymous memory resident.
 #[inline(always)]
@@ -115,6 +118,13 @@ fn settle(process: &mut Process, mm: u64) {
         process.tables.progress.place = FAULT_ELSEWHERE;
     }
     count(&mut process.tables, bytes);
+    let progress = &mut process.tables.progress;
+    if progress.touched > anon {
+        let most = anon + resident::swapped(Kptr(mm)) + UNSEEN;
+        if progress.touched > most {
+            progress.touched = most;
+        }
+    }
 }
 
 #[inline(always)]

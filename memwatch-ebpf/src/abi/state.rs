@@ -92,7 +92,7 @@ pub struct Region {
     pub length: u64,
 }
 
-/// Tables followed per process until they are given back; of more the smallest stay in the sum until the process ends.
+/// Tables followed per process until they are given back; of more the smallest are known by their length only.
 pub const REGIONS_MAX: usize = 4;
 
 /// [`Progress::place`]: no fault was seen since the first table was granted. The program that sees them may not be attached.
@@ -132,6 +132,8 @@ pub struct Tables {
     pub total: u64,
     /// What was touched of them.
     pub progress: Progress,
+    /// Those of tables that are not followed, for which there was no room.
+    pub unfollowed: u64,
     /// Touched bytes at which a rule acts; 0: none.
     pub bound: u64,
     /// Tables so far.
@@ -161,6 +163,7 @@ impl Tables {
         regions: [Region { start: 0, length: 0 }; REGIONS_MAX],
         total: 0,
         progress: Progress { touched: 0, next_report: 0, anon: 0, place: FAULT_UNSEEN, cpu: 0 },
+        unfollowed: 0,
         bound: 0,
         count: 0,
         rule: 0,

@@ -19,7 +19,7 @@ fn handle(regs: &Regs, result: i64) {
     let length = pages(regs.si());
     if result == 0 {
         add(&raw mut process.counters.munmap_bytes, length);
-        tables::released(process, regs.di(), length);
+        tables::unmapped(process, regs.di(), length);
     }
     let Some(knobs) = knobs() else { return };
     if length >= knobs.min_bytes && wanted(knobs, Kind::Munmap) {

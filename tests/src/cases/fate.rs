@@ -16,6 +16,9 @@ pub(super) const CASES: &[Case] = &[
     Case::new("fate::moved_table_stays", TRACING, || is_left("move")),
     Case::new("fate::moved_table_is_followed", TRACING, || is_left("move-and-free")),
     Case::new("fate::replaced_table_counts_no_longer", TRACING, || is_left("replace")),
+    Case::new("fate::overlaid_table_counts_no_longer", TRACING, || is_left("overlay")),
+    Case::new("fate::tables_beyond_those_followed_are_given_back", TRACING, || is_left("crowd")),
+    Case::new("fate::pages_given_up_are_not_resident", TRACING, given_up),
     Case::new("fate::shrunk_table_stays_in_part", TRACING, || is_left("shrink")),
     Case::new("fate::realloc_keeps_what_was_touched", TRACING, realloc),
     Case::new("fate::others_stay_when_one_is_freed", TRACING, one_of_two),
@@ -37,6 +40,16 @@ fn is_left(fate: &str) -> anyhow::Result<()> {
     let run = table(&["--min-table", "0"], &["--then", fate])?.succeeded()?;
     let (counted, left) = (at_exit(&run, "fd_table_bytes")?, run.reported("left")?);
     ensure!(counted == left, "{counted} bytes of tables at exit, {left} are left after {fate}");
+    Ok(())
+}
+
+/// A program that uses a little of its table at a time never has much of it.
+fn given_up() -> anyhow::Result<()> {
+    let element = large_element().to_string();
+    let run = table(&["--min-table", "0"], &["--elements", &element, "--then", "reset"])?.succeeded()?;
+    let touched = at_exit(&run, "fd_table_touched_bytes")?;
+    // One mebibyte, what else the trigger has, and what the counters of other processors may hide.
+    ensure!(touched <= 8 << 20, "{touched} bytes touched at exit, 1 MiB was resident at any time");
     Ok(())
 }
 

@@ -54,10 +54,17 @@ pub fn remap(address: u64, old: u64, new: u64) -> io::Result<u64> {
 /// # Errors
 /// The kernel's errno.
 pub fn move_away(address: u64, bytes: u64) -> io::Result<u64> {
-    let place = map(bytes, libc::PROT_NONE, PRIVATE, None)?;
+    move_onto(address, bytes, map(bytes, libc::PROT_NONE, PRIVATE, None)?)
+}
+
+/// Moves a region to where another lies, which is gone then, by `mremap(2)`; returns where.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn move_onto(address: u64, bytes: u64, place: u64) -> io::Result<u64> {
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
     let (from, to) = (address as *mut libc::c_void, place as *mut libc::c_void);
-    // SAFETY: callers pass a region that `map` returned and hold no reference into; `place` was reserved for it just now.
+    // SAFETY: callers pass regions that `map` returned and hold no reference into.
     let moved = unsafe { libc::mremap(from, bytes as usize, bytes as usize, flags, to) };
     if moved == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(moved as u64) }
 }
@@ -152,6 +159,18 @@ pub fn forbid_huge_pages(address: u64, bytes: u64) -> io::Result<()> {
     // SAFETY: advice about a region that `map` returned changes none of its content.
     checked(i64::from(unsafe {
         libc::madvise(address as *mut libc::c_void, bytes as usize, libc::MADV_NOHUGEPAGE)
+    }))
+    .map(drop)
+}
+
+/// Gives the pages of a region up, and keeps its address space.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn give_up_pages(address: u64, bytes: u64) -> io::Result<()> {
+    // SAFETY: callers pass a region that `map` returned and hold no reference into; it reads as zeros afterwards.
+    checked(i64::from(unsafe {
+        libc::madvise(address as *mut libc::c_void, bytes as usize, libc::MADV_DONTNEED)
     }))
     .map(drop)
 }

@@ -20,6 +20,12 @@ pub(crate) enum Fate {
     MoveAndFree,
     /// Address space without access is mapped over it.
     Replace,
+    /// Other memory is moved over it.
+    Overlay,
+    /// Tables like it come and go, more at once than are followed.
+    Crowd,
+    /// Its first mebibyte is written to and given up (`MADV_DONTNEED`) again and again.
+    Reset,
     /// It is cut to its first half.
     Shrink,
     /// It grows to a table of elements twice as large, as `realloc` makes it.
@@ -44,6 +50,31 @@ impl Fate {
                 memory::unmap(moved, length).map(|()| 0)
             }
             Self::Replace => memory::replace(address, length).map(|()| 0),
+            Self::Overlay => {
+                // Not writable when it is asked for: no table itself.
+                let other = memory::map(length, libc::PROT_READ, memory::PRIVATE, None)?;
+                memory::move_onto(other, length, address).map(|_| 0)
+            }
+            Self::Crowd => {
+                for _ in 0..10 {
+                    let others: Vec<u64> = (0..8)
+                        .map(|_| memory::map(length, memory::READ_WRITE, memory::PRIVATE, None))
+                        .collect::<Result<_, _>>()?;
+                    for other in others {
+                        memory::unmap(other, length)?;
+                    }
+                }
+                Ok(length)
+            }
+            Self::Reset => {
+                const PART: u64 = 1 << 20;
+                memory::forbid_huge_pages(address, length)?;
+                for _ in 0..length / PART {
+                    memory::touch(address, PART.min(length));
+                    memory::give_up_pages(address, length)?;
+                }
+                Ok(length)
+            }
             Self::Shrink => memory::remap(address, length, half).map(|_| half),
             Self::Double => memory::remap(address, length, double).map(|_| double),
             Self::LowerBreak => memory::lower_heap(address).map(|()| 0),
