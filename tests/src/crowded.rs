@@ -24,6 +24,7 @@ const WARM_UP: usize = 4;
 
 const POLICY: &str = r#"
 mode = "enforce"
+whole_host = true
 [budget]
 kills = 100000
 [[scope]]

@@ -120,6 +120,7 @@ impl Scene {
 
     fn policy(&self, reach: Reach, rule: &Rule) -> anyhow::Result<String> {
         let kib = |bytes: u64| format!("\"{}KiB\"", (self.before + bytes) >> 10);
+        let is_host = reach == Reach::Host;
         let reach = match (reach, &self.group) {
             (Reach::Host, _) => String::new(),
             (Reach::Cgroup, Some(group)) => {
@@ -136,7 +137,7 @@ impl Scene {
             String::new()
         };
         Ok(format!(
-            "mode = \"enforce\"\n[growth]\nenabled = false\n{}[[scope]]\nname = \"site\"\n{reach}{bounds}",
+            "mode = \"enforce\"\nwhole_host = {is_host}\n[growth]\nenabled = false\n{}[[scope]]\nname = \"site\"\n{reach}{bounds}",
             rule.settings
         ))
     }
