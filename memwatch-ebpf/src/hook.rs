@@ -57,7 +57,7 @@ mod life;
 mod mmap;
 mod mremap;
 mod munmap;
-mod oom;
+pub(crate) mod oom;
 mod refuse;
 mod rlimit;
 mod rss;

@@ -8,6 +8,8 @@ use memwatch_ebpf::abi::knobs::{Knobs, RULES_MAX, RssLimit, Rule};
 use memwatch_ebpf::abi::offsets::Offsets;
 use memwatch_ebpf::abi::state::{Counters, Process, ThreadFaults};
 
+use crate::hook::oom::Short;
+
 /// Records to user space.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
@@ -58,6 +60,10 @@ pub(crate) static THREADS: LruHashMap<u64, ThreadFaults> = LruHashMap::with_max_
 /// anybody's limit is in doubt then.
 #[map]
 pub(crate) static OTHERS_SET: Array<u64> = Array::with_max_entries(1, 0);
+
+/// The memory cgroup that was short at the last OOM kill; one place, as the kernel kills under one lock (`oom_lock`).
+#[map]
+pub(crate) static LAST_SHORT: Array<Short> = Array::with_max_entries(1, 0);
 
 /// Losses and failures by [`FaultCode`].
 #[map]

@@ -4,15 +4,17 @@
 //! 6.1 and late releases of 5.10: the prototype in BTF decides); else fentry on `mark_oom_victim(task)`, which the
 //! tracepoint stands in, for victims not marked before. Either fires once per victim, so every member of a group kill is reported, and in whatever task
 //! triggered: the header is the trigger's. The domain is the nearest memory cgroup of the
-//! victim that is at its limit. Lane: the ring. Without it: OOM kills are not seen.
+//! victim that is at its limit; of a group kill's later victims, whose predecessors may have given memory back
+//! already, the one that was at its limit before. Lane: the ring. Without it: OOM kills are not seen.
 
+use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_ktime_get_boot_ns};
 use aya_ebpf::macros::{fentry, raw_tracepoint};
 use aya_ebpf::programs::{FEntryContext, RawTracePointContext};
 use memwatch_ebpf::abi::event::{Kind, OOM_CGROUP, OOM_HOST, OomKill};
 use memwatch_ebpf::abi::offsets::ABSENT;
 
 use crate::emit::{emit, knobs};
-use crate::maps::offset;
+use crate::maps::{LAST_SHORT, offset};
 use crate::task::Kptr;
 use crate::{process, resident};
 
@@ -20,6 +22,23 @@ use crate::{process, resident};
 const DEPTH: u32 = 16;
 /// A charge fails when it would pass the limit; the largest charge is a huge page of 2 MiB.
 const NEAR_PAGES: u64 = 512;
+
+/// For how long the victims of one trigger may belong to one group kill: a slow console has a line for each.
+const GROUP_KILL_NS: u64 = 10_000_000_000;
+
+/// A memory cgroup that was at its limit when its memory ran out.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Short {
+    /// `struct mem_cgroup *`; compared, never read.
+    group: u64,
+    /// Thread that triggered, as `bpf_get_current_pid_tgid` has it.
+    trigger: u64,
+    time_ns: u64,
+    id: u64,
+    limit: u64,
+    usage: u64,
+}
 
 struct Domain {
     memcg_id: u64,
@@ -95,6 +114,12 @@ fn domain(victim: Kptr) -> Domain {
     let mut state = set.peek_at(offset!(cset_subsys).wrapping_add(index * 8));
     found.memcg_id = state.peek_at(offset!(css_cgroup)).cgroup_own_id();
     let page = u64::from(offset!(page_size));
+    let Some(last) = LAST_SHORT.get_ptr_mut(0) else { return found };
+    let last = unsafe { &mut *last };
+    let trigger = unsafe { bpf_get_current_pid_tgid() };
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    let is_recent = last.trigger == trigger && now.wrapping_sub(last.time_ns) < GROUP_KILL_NS;
+    let before = if is_recent { last.group } else { 0 };
     for _ in 0..DEPTH {
         if state.0 == 0 {
             break;
@@ -105,6 +130,12 @@ fn domain(victim: Kptr) -> Domain {
             found.id = state.peek_at(offset!(css_cgroup)).cgroup_own_id();
             found.limit = limit.wrapping_mul(page);
             found.usage = usage.wrapping_mul(page);
+            let Domain { id, limit, usage, .. } = found;
+            *last = Short { group: state.0, trigger, time_ns: now, id, limit, usage };
+            break;
+        }
+        if state.0 == before {
+            (found.id, found.limit, found.usage) = (last.id, last.limit, last.usage);
             break;
         }
         state = state.peek_at(offset!(css_parent));
