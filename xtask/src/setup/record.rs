@@ -63,9 +63,11 @@ pub(crate) fn record_path(target: &Path) -> PathBuf {
     target.join("toolchain/env")
 }
 
-/// The target folder that holds `inside`: cargo tags it, and with `--target` a folder in it as well.
+/// The target folder that holds `inside`: cargo tags the one it makes, and with `--target` a folder in it as well; in one that
+/// was there before it leaves what it knows of the compiler.
 pub(crate) fn target_dir(inside: &Path) -> Option<&Path> {
-    let is_tagged = |dir: &&Path| dir.join("CACHEDIR.TAG").exists();
+    let is_tagged =
+        |dir: &&Path| ["CACHEDIR.TAG", ".rustc_info.json"].iter().any(|name| dir.join(name).exists());
     let nearest = inside.ancestors().find(is_tagged)?;
     Some(nearest.parent().filter(is_tagged).unwrap_or(nearest))
 }
