@@ -7,6 +7,7 @@ use super::cgroup::{CgroupTree, hierarchy_of};
 use super::container::{container_of, unit_of};
 use super::proc::{Memberships, REMOVED};
 use crate::core::fact::{Container, Hierarchy, Identity};
+use crate::sys::boot_ns;
 
 /// Paths whose names are kept; beyond it they are read out anew.
 const NAMED_MAX: usize = 4_096;
@@ -65,6 +66,13 @@ impl Places {
         let alive = self.named_like_a_removed_one(memberships, id);
         let memberships = alive.as_ref().unwrap_or(memberships);
         let charged = memberships.charged_path();
+        // Of a process on its way out the kernel shows the root in v1 hierarchies (`proc_cgroup_show` of kernel/cgroup/cgroup.c).
+        if let (Some(known), Some((Hierarchy::Memory, b"/"))) = (id, charged)
+            && hierarchy_of(known) == Hierarchy::Memory
+            && self.tree.id(Hierarchy::Memory, "/") != id
+        {
+            return self.by_id(id, boot_ns());
+        }
         let charged = charged.map(|(hierarchy, path)| (hierarchy, String::from_utf8_lossy(path)));
         let id = id.or_else(|| charged.as_ref().and_then(|(hierarchy, path)| self.tree.id(*hierarchy, path)));
         if let (Some(id), Some((hierarchy, path))) = (id, charged)
@@ -109,6 +117,8 @@ impl Places {
 mod tests {
     use std::os::unix::fs::MetadataExt;
 
+    use memwatch_ebpf::abi::header::MEMORY_V1;
+
     use super::*;
 
     #[test]
@@ -127,6 +137,21 @@ mod tests {
         assert_eq!(path(Some(1)), "/ssh.service", "the removed one, of which the id is all that is left");
         std::fs::remove_dir_all(&like).unwrap();
         assert_eq!(path(None), "/ssh.service");
+        std::fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn who_is_on_its_way_out_of_a_v1_cgroup_is_still_of_it() {
+        let root = std::env::temp_dir().join(format!("memwatch-leaving-{}", std::process::id()));
+        let pod = root.join("kubepods/pod1");
+        std::fs::create_dir_all(&pod).unwrap();
+        let mounts = format!("31 1 0:27 / {} rw - cgroup cgroup rw,memory\n", root.display());
+        let mut places = Places::new(CgroupTree::new(mounts.as_bytes()));
+        let told = crate::enrich::proc::parse_cgroups(b"4:memory:/\n0::/\n").unwrap();
+        let id = |folder| Some(std::fs::metadata(folder).unwrap().ino() | MEMORY_V1);
+        let mut path = |id| places.by_memberships(&told, id).named.map(|named| named.path.to_string());
+        assert_eq!(path(id(&pod)).as_deref(), Some("/kubepods/pod1"));
+        assert_eq!(path(id(&root)).as_deref(), Some("/"), "it is there");
         std::fs::remove_dir_all(root).unwrap();
     }
 }
