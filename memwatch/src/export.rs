@@ -106,6 +106,6 @@ pub struct TopProcess {
     pub minor_faults: u64,
     /// Its major page faults.
     pub major_faults: u64,
-    /// What it holds resident, when last seen; `None` when it never was.
+    /// What it holds resident, when last seen; `None` when it never was, or has ended.
     pub resident: Option<Resident>,
 }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -15,7 +16,7 @@ use super::filter::Filter;
 use super::losses::{self, Losses};
 use super::sequence::Sequence;
 use crate::core::detect::fd_table::{FdTables, Finding};
-use crate::core::fact::{Body, ProcessKey};
+use crate::core::fact::{Body, Fact, ProcessKey};
 use crate::decode::decode;
 use crate::enrich::cgroup::hierarchy_of;
 use crate::enrich::ledger::Ledger;
@@ -59,6 +60,8 @@ pub struct Pipeline {
     sequence: Sequence,
     findings: HashMap<u64, Finding>,
     findings_dropped: u64,
+    /// Those that have ended and asked for the most, the largest first.
+    ended: Vec<TopProcess>,
     losses: Losses,
 }
 
@@ -96,6 +99,7 @@ impl Pipeline {
             sequence: Sequence::default(),
             findings: HashMap::new(),
             findings_dropped: 0,
+            ended: Vec::with_capacity(TOP + 1),
             losses: Losses::default(),
         }
     }
@@ -148,6 +152,12 @@ impl Pipeline {
         self.detector.take(&fact, &mut self.found);
         // An OOM kill is the victim's, also when it was memwatch's own request that triggered it.
         let is_own = fact.event.header.tgid == std::process::id() && kind != Kind::OomKill;
+        if let Body::Exit(exit) = &fact.event.body
+            && !is_own
+            && self.filter.concerns(&fact.process)
+        {
+            self.note_ended(&fact, &exit.counters);
+        }
         let shown = !is_own && self.filter.admits(&fact, kind);
         // What the kernel side reports of tables is told by the detector's findings.
         if shown
@@ -283,7 +293,28 @@ impl Pipeline {
                 resident: Some(state.resident).filter(|resident| *resident != Resident::default()),
             })
         });
-        identified.take(TOP).collect()
+        let mut top: Vec<_> = identified.take(TOP).chain(self.ended.iter().cloned()).collect();
+        top.sort_by_key(|process| (Reverse(process.mapped_bytes), process.identity.key.tgid));
+        top.truncate(TOP);
+        top
+    }
+
+    /// Keeps a process that has ended for the summary, if it is one of the largest.
+    fn note_ended(&mut self, fact: &Fact, counters: &Counters) {
+        let mapped_bytes = mapped(counters);
+        let place = self.ended.partition_point(|other| other.mapped_bytes >= mapped_bytes);
+        if mapped_bytes == 0 || place >= TOP {
+            return;
+        }
+        let process = TopProcess {
+            identity: Arc::clone(&fact.process),
+            mapped_bytes,
+            minor_faults: counters.minor_faults,
+            major_faults: counters.major_faults,
+            resident: None,
+        };
+        self.ended.insert(place, process);
+        self.ended.truncate(TOP);
     }
 
     /// Sums of the kernel side over those that ended or moved on, and what the living have not added to them yet.

@@ -25,6 +25,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("manners::a_guard_outlives_the_reader", TRACING, guard_after_reader),
     Case::new("manners::a_burst_of_signals_is_one", TRACING, burst),
     Case::new("manners::a_summary_is_of_the_filter", TRACING, summary_of_filter),
+    Case::new("manners::a_summary_names_who_has_ended", TRACING, summary_of_the_ended),
     Case::new("manners::log_tells_hooks_and_rules", TRACING, log),
     Case::new("manners::demo_without_a_finding_fails", TRACING, demo),
     Case::new("manners::doctor_lists_hooks_without_rights", &[Need::Root], doctor_without_rights),
@@ -35,6 +36,14 @@ pub(super) const CASES: &[Case] = &[
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
+
+fn summary_of_the_ended() -> anyhow::Result<()> {
+    let run = traced(&["--event", "exit"], &["map", "--bytes", "50000001"])?;
+    let pid = run.pid()?.to_string();
+    let named = run.errors.lines().any(|line| line.split_whitespace().next() == Some(pid.as_str()));
+    ensure!(named, "process {pid} is not named: {}", run.errors);
+    Ok(())
+}
 
 /// What memwatch says when it is run to its end.
 struct Said {
