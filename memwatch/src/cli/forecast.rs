@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use super::values::{Output, parse_bound, parse_duration, parse_pid};
 use crate::core::forecast::conclude::KEEP_FREE;
@@ -165,6 +165,13 @@ fn watch(args: &Args) -> anyhow::Result<History> {
     });
     let mut record = record.transpose()?;
     let mut history = History::new(args.master);
+    if let Some(master) = args.master {
+        ensure!(
+            proc.join(master.to_string()).exists(),
+            "there is no process {master}: --master names one that runs"
+        );
+    }
+    ensure!(!args.every.is_zero(), "--every 0s leaves no time between two looks; write for example 1s");
     let mut inputs = Vec::new();
     let begun = Instant::now();
     loop {

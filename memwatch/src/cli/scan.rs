@@ -26,7 +26,7 @@ use walk::Walked;
 Examples:
   memwatch scan                                  the whole host
   memwatch scan --cgroup /kubepods.slice         the pods of a node
-  memwatch scan --min-table 1GiB || notify       from cron: silent when nothing is found and all could be read
+  memwatch scan --min-table 1GiB 2>/dev/null || notify      from cron: silent when nothing is found and all could be read
   memwatch scan --output json --min-confidence low
 
 Needs neither BPF nor root; without root the memory of other users' processes is out of sight, and is counted.

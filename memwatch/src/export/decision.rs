@@ -307,7 +307,7 @@ fn closed(closing: &Closing) -> String {
     if let Some(after) = closing.ended_after_ns {
         let _ = write!(text, " after {}", Nanos(after));
     }
-    if closing.was_killed {
+    if closing.was_killed && closing.ending != Ending::Observed {
         text.push_str(", by SIGKILL");
     }
     text

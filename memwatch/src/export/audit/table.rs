@@ -6,6 +6,7 @@ use super::words;
 use crate::core::audit::{Balance, Charged, Class, Dying, Estimate, Owner, Report};
 use crate::core::quantity::{Bytes, Nanos};
 use crate::export::escape;
+use crate::rights::{self, CAP_SYS_PTRACE};
 
 /// Owners told of each cgroup at most; JSON has all.
 const OWNERS: usize = 4;
@@ -64,7 +65,7 @@ fn head(report: &Report, text: &mut String) {
         let _ = write!(text, "; {} ended meanwhile", notes.gone);
     }
     if notes.refused > 0 {
-        let _ = write!(text, "; {} not read for lack of CAP_SYS_PTRACE", notes.refused);
+        let _ = write!(text, "; {} not read: {}", notes.refused, rights::remedy(&[CAP_SYS_PTRACE]));
     }
     text.push('\n');
     if report.survey.rate > 1 {

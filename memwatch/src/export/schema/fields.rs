@@ -151,10 +151,10 @@ fields! {
     TABLE_FIT: "memwatch.fd_table.fit" Text "" only(Kind::FdTable) => "How L follows from N and k: `exact`, `power_of_two` (N rounded up), `size_class` (of jemalloc), `heap` (grown with padding) or `capped` (Erlang's bound).";
     TABLE_LAG: "memwatch.fd_table.lag_ns" Integer "ns" only(Kind::FdTable) => "Time from learning the limit to asking for the memory; left out when the record of the request was lost.";
     TABLE_SOURCE: "memwatch.fd_table.source" Text "" only(Kind::FdTable) => "System call that asked: `mmap`, `mremap` or `brk`.";
-    TABLE_STATE: "memwatch.fd_table.state" Text "" only(Kind::FdTable) => "`mapped` (granted, not known to be touched), `touched` (pages of it are resident) or `failed` (refused: the program may be about to exit).";
+    TABLE_STATE: "memwatch.fd_table.state" Text "" only(Kind::FdTable) => "`mapped` (granted, not known to be touched), `touched` (pages of it, or of smaller tables of the process, are resident) or `failed` (refused: the program may be about to exit).";
     TABLE_ADDRESS: "memwatch.fd_table.address" Hex "" only(Kind::FdTable) => "Address of the region.";
     TABLE_ERROR: "memwatch.fd_table.error" Text "" only(Kind::FdTable) => "Name of the error, when the memory was refused.";
-    TABLE_TOUCHED: "memwatch.fd_table.touched_bytes" Integer "bytes" only(Kind::FdTable) => "Bytes of the tables that were touched, counted by page faults (docs/detection.md).";
+    TABLE_TOUCHED: "memwatch.fd_table.touched_bytes" Integer "bytes" only(Kind::FdTable) => "Bytes touched of all tables of the process, counted by page faults (docs/detection.md).";
     TABLE_ORDINAL: "memwatch.fd_table.ordinal" Integer "" only(Kind::FdTable) => "Number of this table among those of the process, from 1.";
     TABLE_CONFIDENCE: "memwatch.fd_table.confidence" Text "" only(Kind::FdTable) => "`high`, `medium` or `low`.";
     TABLE_REASONS: "memwatch.fd_table.reasons" Texts "" only(Kind::FdTable) => "Signs for and against the finding, as codes that do not change.";
@@ -218,7 +218,7 @@ fields! {
     EXIT_BRK_SHRUNK: "memwatch.exit.brk_shrunk_bytes" Integer "bytes" only(Kind::Exit) => "Given back by the heap.";
     EXIT_MINOR: "memwatch.exit.minor_faults" Integer "" only(Kind::Exit) => "Minor page faults while it was seen: exact, as each thread's own count is read at its end.";
     EXIT_MAJOR: "memwatch.exit.major_faults" Integer "" only(Kind::Exit) => "Major page faults while it was seen: exact, as the minor ones.";
-    EXIT_TABLES: "memwatch.exit.fd_table_bytes" Integer "bytes" only(Kind::Exit) => "Fd tables it asked for.";
+    EXIT_TABLES: "memwatch.exit.fd_table_bytes" Integer "bytes" only(Kind::Exit) => "Fd tables it had at its end.";
     EXIT_TOUCHED: "memwatch.exit.fd_table_touched_bytes" Integer "bytes" only(Kind::Exit) => "Part of them that was touched.";
 
     // `memwatch.exposure`.

@@ -345,7 +345,7 @@ pub(super) fn progress(touched: u64, total: u64) -> Reason {
         let text = format!("{whole} mapped, {have} of it touched so far: untouched memory costs nothing");
         return Reason { code: "mapped_only", text };
     }
-    let text = format!("the process's memory grew by {have} of the {whole}");
+    let text = format!("{have} of the {whole} were touched");
     Reason { code: touched_code(touched, total), text }
 }
 
