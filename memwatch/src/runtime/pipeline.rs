@@ -140,6 +140,13 @@ impl Pipeline {
         self.sequence.saw(event.header.cpu, event.header.seq);
         let kind = event.body.kind();
         let fact = self.ledger.attribute(event);
+        // Before the filter learns that it is no member any more.
+        if let Body::Exit(exit) = &fact.event.body
+            && fact.event.header.tgid != std::process::id()
+            && self.filter.concerns(&fact.process)
+        {
+            self.note_ended(&fact, &exit.counters);
+        }
         self.filter.learn(&fact);
         if let Some(learned) = self.detector.lacks_origin(&fact)
             && self.filter.matches(&fact.process)
@@ -152,12 +159,6 @@ impl Pipeline {
         self.detector.take(&fact, &mut self.found);
         // An OOM kill is the victim's, also when it was memwatch's own request that triggered it.
         let is_own = fact.event.header.tgid == std::process::id() && kind != Kind::OomKill;
-        if let Body::Exit(exit) = &fact.event.body
-            && !is_own
-            && self.filter.concerns(&fact.process)
-        {
-            self.note_ended(&fact, &exit.counters);
-        }
         let shown = !is_own && self.filter.admits(&fact, kind);
         // What the kernel side reports of tables is told by the detector's findings.
         if shown
