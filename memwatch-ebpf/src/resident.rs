@@ -91,6 +91,12 @@ pub(crate) fn of(mm: Kptr) -> Resident {
     }
 }
 
+/// Whether the current process has a limit of its own.
+#[inline(always)]
+pub(crate) fn has_own_limit() -> bool {
+    unsafe { LIMITS.get(current_tgid()) }.is_some()
+}
+
 /// Looks at the current process's RSS: keeps it, and acts on what it passed.
 #[inline(always)]
 pub(crate) fn look(process: &mut Process) {

@@ -15,7 +15,7 @@ use crate::{process, resident};
 #[raw_tracepoint(tracepoint = "rss_stat")]
 pub(crate) fn rss_raw(ctx: RawTracePointContext) -> i32 {
     let mm = ctx.arg::<u64>(0);
-    if knobs().is_some_and(|knobs| knobs.rss_limit != 0)
+    if (knobs().is_some_and(|knobs| knobs.rss_limit != 0) || resident::has_own_limit())
         && mm == resident::current_mm()
         && !task::current().is_exiting()
         && let Some(process) = process::current()
