@@ -93,7 +93,7 @@ fn decision(
         of_process: BOUND,
         parent: load.id(),
     };
-    let mut watching = Watching::start(tool, &bound)?;
+    let watching = Watching::start(tool, &bound)?;
     thread::sleep(SETTLE);
     // The tool takes memory itself: the hog reaches the bound that much sooner.
     let left =

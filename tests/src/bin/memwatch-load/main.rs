@@ -3,7 +3,7 @@
 //! `serve` takes one command a line on standard input and answers each with one line, so that one and the same process
 //! is measured with and without a tracer. `arrivals` reads memwatch's JSON lines and tells how late they came.
 //! `nothing` ends at once: it is the small program that `serve` starts over and over. `timed` runs another program and
-//! tells what it took. `decide` has the policy engine decide. `told` tells when a line came that somebody waits for.
+//! tells what it took. `decide` has the policy engine decide. `told` tells when the lines of another program came.
 
 mod arrivals;
 mod cost;
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         Some("decide") => decide::run(),
         Some("told") => told::run(),
         _ => Err(anyhow::anyhow!(
-            "usage: memwatch-load serve|arrivals|nothing|decide PROCESSES TIMES|told PART|timed PROGRAM ARGUMENTS"
+            "usage: memwatch-load serve|arrivals|nothing|decide PROCESSES TIMES|told|timed PROGRAM ARGUMENTS"
         )),
     };
     match result {

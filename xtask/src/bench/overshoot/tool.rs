@@ -1,12 +1,12 @@
 //! The tools that decide, and how each is told not to act.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _},
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
@@ -142,12 +142,15 @@ fn psutil_loop(bench: &Bench) -> Result<Tool> {
     })
 }
 
+/// Has errors told where decisions are.
+const AS_ONE: &str = "exec \"$@\" 2>&1";
+
 /// A tool at work, and the clock at its lines; both killed when dropped.
 pub(super) struct Watching {
     tool: Child,
     clock: Child,
-    told: Receiver<u64>,
-    said: Receiver<String>,
+    told: &'static str,
+    lines: Receiver<String>,
 }
 
 impl Watching {
@@ -156,41 +159,53 @@ impl Watching {
     /// # Errors
     /// It cannot be started.
     pub(super) fn start(tool: &Tool, bound: &Bound) -> Result<Self> {
-        let mut command = (tool.command)(bound)?;
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("cannot start {}", tool.name))?;
+        let asked = (tool.command)(bound)?;
+        let mut command = Command::new("sh");
+        command.args(["-c", AS_ONE, "sh"]).arg(asked.get_program()).args(asked.get_args());
+        command.envs(asked.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", tool.name))?;
         let mut clock = Command::new(&tool.load)
-            .args(["told", tool.told])
+            .arg("told")
             .stdin(child.stdout.take().context("a tool has no output")?)
             .stdout(Stdio::piped())
             .spawn()
             .context("cannot start memwatch-load")?;
-        let lines = BufReader::new(clock.stdout.take().context("memwatch-load has no output")?).lines();
-        let (sender, told) = channel();
+        let told = BufReader::new(clock.stdout.take().context("memwatch-load has no output")?).lines();
+        let (sender, lines) = channel();
         thread::spawn(move || {
-            let times = lines.map_while(Result::ok).filter_map(|line| line.split(' ').next()?.parse().ok());
-            // Only the first is waited for.
-            times.take(1).for_each(|time| _ = sender.send(time));
+            // Until nobody waits for one any more.
+            for line in told.map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
         });
-        let mut messages = child.stderr.take().context("a tool has no messages")?;
-        let (sender, said) = channel();
-        thread::spawn(move || {
-            let mut text = String::new();
-            // A tool that is killed has said what there is.
-            let _ = messages.read_to_string(&mut text);
-            let _ = sender.send(text);
-        });
-        Ok(Self { tool: child, clock, told, said })
+        Ok(Self { tool: child, clock, told: tool.told, lines })
     }
 
     /// The boot clock when it told of its first decision, or why there was none.
-    pub(super) fn told(&mut self, patience: Duration) -> Result<u64, String> {
-        match self.told.recv_timeout(patience) {
-            Ok(time) => Ok(time),
-            Err(RecvTimeoutError::Timeout) => Err(format!("no decision within {} s", patience.as_secs())),
-            Err(RecvTimeoutError::Disconnected) => {
-                let said = self.said.recv_timeout(PATIENCE).unwrap_or_default();
-                Err(said.lines().last().unwrap_or("it ended").trim().to_owned())
+    pub(super) fn told(&self, patience: Duration) -> Result<u64, String> {
+        let deadline = Instant::now() + patience;
+        let mut last = String::from("it ended");
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    let (time, line) = line.split_once(' ').unwrap_or_default();
+                    if line.contains(self.told)
+                        && let Ok(time) = time.parse()
+                    {
+                        return Ok(time);
+                    }
+                    last = line.trim().to_owned();
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(format!("no decision within {} s", patience.as_secs()));
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(last),
             }
         }
     }
