@@ -23,6 +23,8 @@ pub(super) struct Hog {
     pub(super) before: u64,
     /// The boot clock at each MiB, from the first on.
     pub(super) times: Vec<u64>,
+    /// Meanwhile: the boot clock, and bytes that the host has available.
+    pub(super) looks: Vec<(u64, u64)>,
 }
 
 impl Hog {
@@ -112,8 +114,10 @@ impl Load {
         let answer = self.answer(&format!("hog {bytes} {wait_ms}"))?;
         let numbers = answer.split_whitespace().map(str::parse).collect::<Result<Vec<u64>, _>>();
         match numbers.as_deref() {
-            Ok([touched, before, times @ ..]) => {
-                Ok(Hog { touched: *touched, before: *before, times: times.to_vec() })
+            Ok([touched, before, count, rest @ ..]) if *count <= rest.len() as u64 => {
+                let (times, looks) = rest.split_at(*count as usize);
+                let looks = looks.chunks_exact(2).filter_map(|look| Some((*look.first()?, *look.last()?)));
+                Ok(Hog { touched: *touched, before: *before, times: times.to_vec(), looks: looks.collect() })
             }
             _ => anyhow::bail!("memwatch-load answered a hog with {answer:?}"),
         }

@@ -95,30 +95,42 @@ fn decision(
     };
     let watching = Watching::start(tool, &bound)?;
     thread::sleep(SETTLE);
-    // The tool takes memory itself: the hog reaches the bound that much sooner.
-    let left =
-        if tool.is_of_process { BOUND } else { Memory::read()?.available.saturating_sub(bound.available) };
     let hog = load.hog(ALL, WAIT_MS + round * 37 % SPREAD_MS)?;
     speed.extend(hog.speed());
     let told = watching.told(tool.patience);
     load.rest()?;
-    let Some(crossed_ns) = time_of(&hog, left) else {
-        return Ok(Err("the hog never reached the bound".into()));
+    let course = if tool.is_of_process { Course::of_process(&hog) } else { Course::of_host(&hog, &bound) };
+    let Some(crossed_ns) = course.crossed_ns() else {
+        return Ok(Err("the bound was never reached".into()));
     };
-    Ok(told.map(|told_ns| {
-        let touched = hog.times.iter().filter(|time| **time <= told_ns).count() as u64 * MIB;
-        Decision {
-            above: touched as f64 - left as f64,
-            after_ms: (told_ns as f64 - crossed_ns as f64) / 1e6,
-            is_late: touched >= ALL,
-        }
+    Ok(told.map(|told_ns| Decision {
+        above: course.above(told_ns),
+        after_ms: (told_ns as f64 - crossed_ns as f64) / 1e6,
+        is_late: hog.times.last().is_none_or(|last| told_ns > *last),
     }))
 }
 
-/// When the hog had touched so much.
-fn time_of(hog: &Hog, bytes: u64) -> Option<u64> {
-    let place = usize::try_from(bytes / MIB).ok()?;
-    hog.times.get(place.saturating_sub(1)).copied()
+/// Bytes above the bound, negative below it, over the boot clock.
+struct Course(Vec<(u64, f64)>);
+
+impl Course {
+    fn of_process(hog: &Hog) -> Self {
+        let touched = (1..).zip(&hog.times);
+        Self(touched.map(|(mib, time)| (*time, (hog.before + mib * MIB) as f64 - BOUND as f64)).collect())
+    }
+
+    fn of_host(hog: &Hog, bound: &Bound) -> Self {
+        let looks = hog.looks.iter();
+        Self(looks.map(|(time, available)| (*time, bound.available as f64 - *available as f64)).collect())
+    }
+
+    fn crossed_ns(&self) -> Option<u64> {
+        self.0.iter().find(|(_, above)| *above >= 0.0).map(|(time, _)| *time)
+    }
+
+    fn above(&self, time_ns: u64) -> f64 {
+        self.0.iter().rfind(|(time, _)| *time <= time_ns).map_or(0.0, |(_, above)| *above)
+    }
 }
 
 fn table(outcomes: &[Outcome], speed: &Sample) -> Table {
@@ -128,8 +140,8 @@ fn table(outcomes: &[Outcome], speed: &Sample) -> Table {
             "A process touches {} MiB, page after page of 4 KiB, at {} GB/s, and holds them. Each tool is given the same bound in turn, {} \
              MiB below what was available before, and only says what it would do (memwatch `mode = \"observe\"`, earlyoom and \
              systemd-oomd `--dryrun`); psutil stands for the loop of a known incident, which looks at a worker's RSS every 45 s. \
-             In use above the bound: what the process had touched when the tool's line arrived, less what it had touched at \
-             the bound. Median and quartiles, and the most.",
+             In use above the bound when the tool's line arrived: by MemAvailable, read every millisecond; for psutil, by the pages \
+             that the process counted. Median and quartiles, and the most.",
             ALL / MIB,
             speed.spread(|speed| format!("{:.1}", speed / 1e9)),
             BOUND / MIB

@@ -1,6 +1,8 @@
 //! A process that touches memory at full speed, and what it had touched when.
 
 use std::fmt::Write as _;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -44,24 +46,35 @@ impl Hog {
         Ok(Self { child, notes, bytes, before })
     }
 
-    /// Waits until it has touched all, or was killed. Gives the answer: `TOUCHED BEFORE TIME…`, the bytes that it has touched,
-    /// what was resident before, and the boot clock at each MiB.
+    /// Waits until it has touched all, or was killed. Gives the answer: `TOUCHED BEFORE COUNT TIME… TIME AVAILABLE…`, the bytes
+    /// that it has touched, what was resident before, the boot clock at each MiB, and meanwhile, a thousand times a second, what
+    /// the host has available.
     ///
     /// # Errors
     /// The kernel refuses.
     pub(crate) fn wait(&self) -> Result<String> {
         let touched = || self.notes.numbers().first().map_or(0, |note| note.load(Ordering::Acquire));
+        let meminfo = File::open("/proc/meminfo").context("cannot open /proc/meminfo")?;
+        let mut looks = String::new();
         while touched() < self.bytes as u64 && !self.child.has_ended()? {
+            write!(looks, " {} {}", kernel::boot_ns(), available(&meminfo)?)?;
             std::thread::sleep(Duration::from_millis(1));
         }
-        let mut answer = format!("{} {}", touched(), self.before);
-        for time in self.notes.numbers().iter().skip(1).map(|note| note.load(Ordering::Relaxed)) {
-            if time > 0 {
-                write!(answer, " {time}")?;
-            }
-        }
-        Ok(answer)
+        write!(looks, " {} {}", kernel::boot_ns(), available(&meminfo)?)?;
+        let times = self.notes.numbers().iter().skip(1).map(|note| note.load(Ordering::Relaxed));
+        let times: Vec<String> = times.filter(|time| *time > 0).map(|time| time.to_string()).collect();
+        Ok(format!("{} {} {} {}{looks}", touched(), self.before, times.len(), times.join(" ")))
     }
+}
+
+/// Bytes that the host has available.
+fn available(meminfo: &File) -> Result<u64> {
+    let mut room = [0; 256];
+    let read = meminfo.read_at(&mut room, 0).context("cannot read /proc/meminfo")?;
+    let text = String::from_utf8_lossy(room.get(..read).unwrap_or_default());
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib: Option<u64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    Ok(kib.context("/proc/meminfo has no MemAvailable")? << 10)
 }
 
 fn touch(region: &mut Region, notes: &Region) {

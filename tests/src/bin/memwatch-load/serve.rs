@@ -4,7 +4,7 @@
 //! (0: as fast as it goes) answers `CALLS SECONDS`; `crowd PROCESSES AREAS BYTES` answers `STARTED ASKED`. What a flood or
 //! a crowd started waits until the next command, so that its end is no part of what is measured. `index BYTES RESIDENT
 //! TIMES` holds a file in memory and answers `PAGES 0`; `rates` answers `PAGEMAP KPAGECGROUP` (entries per second that the
-//! kernel gives of it). `hog BYTES WAIT_MS` touches memory at full speed and answers `TOUCHED BEFORE TIME…`, see `hog.rs`.
+//! kernel gives of it). `hog BYTES WAIT_MS` touches memory at full speed and answers as is said in `hog.rs`.
 
 use std::io::{BufRead as _, Write as _};
 use std::time::Duration;
