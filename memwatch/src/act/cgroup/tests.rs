@@ -4,6 +4,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::*;
 use crate::act::{Actuator, DryRun, PidfdActuator};
 use crate::core::fact::Hierarchy;
@@ -63,7 +65,11 @@ impl Drop for Group {
             let _ = child.kill();
             let _ = child.wait();
         }
-        // Orphans of the children take a moment to end.
+        // What the children started is orphaned now, and would sleep on; nobody else is in this cgroup.
+        let members = fs::read_to_string(self.folder.join("cgroup.procs")).unwrap_or_default();
+        for pid in members.lines().filter_map(|id| Pid::from_raw(id.parse().ok()?)) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
         let started = Instant::now();
         while fs::remove_dir(&self.folder).is_err() && started.elapsed() < Duration::from_secs(5) {
             std::thread::sleep(Duration::from_millis(2));
