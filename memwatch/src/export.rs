@@ -9,6 +9,7 @@ pub mod decision;
 pub mod escape;
 mod exit_status;
 pub mod explain;
+pub mod flat;
 pub mod forecast;
 pub mod json;
 pub mod kernel_names;

@@ -95,6 +95,8 @@ impl Name {
 pub enum Type {
     /// A JSON number without a fraction.
     Integer,
+    /// Such a number; of a sample with `_low` and `_high` beside it.
+    Estimate,
     /// A string.
     Text,
     /// A string with `0x` and the number in hexadecimal: an address does not fit the numbers of every JSON reader.
@@ -113,6 +115,7 @@ impl Type {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Integer => "integer",
+            Self::Estimate => "estimate",
             Self::Text => "string",
             Self::Hex => "hex string",
             Self::Time => "time string",

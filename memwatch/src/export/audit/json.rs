@@ -1,12 +1,12 @@
 //! JSON lines: one flat object a line. docs/audit.md describes every key.
 
-use super::keys::{self, Key, Line, Type};
+use super::keys::{self, Line};
 use super::words;
 use crate::core::audit::balance::Part;
-use crate::core::audit::{Balance, Charged, Dying, Estimate, Owner, Report};
+use crate::core::audit::{Balance, Charged, Dying, Owner, Report};
 use crate::enrich::container::{container_of, unit_of};
 use crate::export::clock::Clock;
-use crate::export::{escape, schema};
+use crate::export::flat::Object;
 
 /// Appends every line of a report.
 pub fn write(report: &Report, clock: Clock, out: &mut Vec<u8>) {
@@ -15,7 +15,7 @@ pub fn write(report: &Report, clock: Clock, out: &mut Vec<u8>) {
         cgroup(report, balance, clock, out);
         for elsewhere in &balance.elsewhere {
             for part in elsewhere.of.iter().take(report.files) {
-                let mut line = Object::begin(Line::Elsewhere, report, clock, out);
+                let mut line = begin(Line::Elsewhere, report, clock, out);
                 line.group(report, balance.group);
                 line.owner(report, elsewhere.owner);
                 line.part(report, part);
@@ -34,7 +34,7 @@ pub fn write(report: &Report, clock: Clock, out: &mut Vec<u8>) {
 
 fn summary(report: &Report, clock: Clock, out: &mut Vec<u8>) {
     let notes = &report.notes;
-    let mut line = Object::begin(Line::Summary, report, clock, out);
+    let mut line = begin(Line::Summary, report, clock, out);
     line.number(&keys::PROCESSES, notes.processes);
     line.number(&keys::GONE, notes.gone);
     line.number(&keys::REFUSED, notes.refused);
@@ -50,7 +50,7 @@ fn summary(report: &Report, clock: Clock, out: &mut Vec<u8>) {
 }
 
 fn cgroup(report: &Report, balance: &Balance, clock: Clock, out: &mut Vec<u8>) {
-    let mut line = Object::begin(Line::Cgroup, report, clock, out);
+    let mut line = begin(Line::Cgroup, report, clock, out);
     line.group(report, balance.group);
     line.number(&keys::PROCESSES, balance.processes);
     line.maybe(&keys::LIMIT, report.survey.tree.get(balance.group).and_then(|group| group.limit));
@@ -75,7 +75,7 @@ fn cgroup(report: &Report, balance: &Balance, clock: Clock, out: &mut Vec<u8>) {
 }
 
 fn finding(report: &Report, balance: &Balance, clock: Clock, out: &mut Vec<u8>) {
-    let mut line = Object::begin(Line::UnderCharged, report, clock, out);
+    let mut line = begin(Line::UnderCharged, report, clock, out);
     line.group(report, balance.group);
     line.maybe(&keys::LIMIT, report.survey.tree.get(balance.group).and_then(|group| group.limit));
     line.use_and_missing(balance);
@@ -90,7 +90,7 @@ fn finding(report: &Report, balance: &Balance, clock: Clock, out: &mut Vec<u8>) 
 }
 
 fn dying(report: &Report, dying: &Dying, clock: Clock, out: &mut Vec<u8>) {
-    let mut line = Object::begin(Line::Dying, report, clock, out);
+    let mut line = begin(Line::Dying, report, clock, out);
     line.group(report, dying.below);
     line.maybe(&keys::DYING_COUNT, dying.count);
     line.maybe(&keys::DYING_ANON, dying.held.anon);
@@ -101,34 +101,12 @@ fn dying(report: &Report, dying: &Dying, clock: Clock, out: &mut Vec<u8>) {
     line.end();
 }
 
-/// A line that is being written.
-struct Object<'a> {
-    out: &'a mut Vec<u8>,
-    kind: Line,
-    start: usize,
-    has_interval: bool,
+/// Opens a line about a report.
+fn begin<'a>(kind: Line, report: &Report, clock: Clock, out: &'a mut Vec<u8>) -> Object<'a, Line> {
+    Object::begin(kind, Some((clock, report.time_ns)), out).with_intervals(report.survey.rate > 1)
 }
 
-impl<'a> Object<'a> {
-    fn begin(kind: Line, report: &Report, clock: Clock, out: &'a mut Vec<u8>) -> Self {
-        let start = out.len();
-        let mut line = Self { out, kind, start, has_interval: report.survey.rate > 1 };
-        line.text(&keys::EVENT_NAME, kind.name().as_bytes());
-        line.number(&keys::SCHEMA_VERSION, schema::VERSION);
-        let mut time = Vec::new();
-        clock.push_rfc3339(report.time_ns, &mut time);
-        line.text(&keys::TIMESTAMP, &time);
-        line
-    }
-
-    fn end(self) {
-        // Every key brings a comma in front; the first one stands where the object opens.
-        if let Some(first) = self.out.get_mut(self.start) {
-            *first = b'{';
-        }
-        self.out.extend_from_slice(b"}\n");
-    }
-
+impl Object<'_, Line> {
     fn group(&mut self, report: &Report, number: u32) {
         let Some(group) = report.survey.tree.get(number) else { return };
         self.number(&keys::CGROUP_ID, group.id);
@@ -173,52 +151,6 @@ impl<'a> Object<'a> {
         self.estimate(&keys::TRUE_USE, balance.true_use);
         self.estimate(&keys::MISSING, balance.missing);
         self.number(&keys::MISSING_PERCENT, balance.missing_percent());
-    }
-
-    fn key(&mut self, key: &Key, suffix: &str, ty: Type) {
-        debug_assert!(key.ty == ty && key.lines.contains(&self.kind), "{} in {:?}", key.name, self.kind);
-        self.out.extend_from_slice(b",\"");
-        self.out.extend_from_slice(key.name.as_bytes());
-        self.out.extend_from_slice(suffix.as_bytes());
-        self.out.extend_from_slice(b"\":");
-    }
-
-    fn digits(&mut self, value: u64) {
-        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-    }
-
-    fn number(&mut self, key: &Key, value: u64) {
-        self.key(key, "", Type::Integer);
-        self.digits(value);
-    }
-
-    fn maybe(&mut self, key: &Key, value: Option<u64>) {
-        if let Some(value) = value {
-            self.number(key, value);
-        }
-    }
-
-    fn estimate(&mut self, key: &Key, value: Estimate) {
-        self.key(key, "", Type::Estimate);
-        self.digits(value.bytes);
-        if self.has_interval {
-            self.key(key, "_low", Type::Estimate);
-            self.digits(value.low);
-            self.key(key, "_high", Type::Estimate);
-            self.digits(value.high);
-        }
-    }
-
-    fn flag(&mut self, key: &Key, value: bool) {
-        self.key(key, "", Type::Flag);
-        self.out.extend_from_slice(if value { b"true" } else { b"false" });
-    }
-
-    fn text(&mut self, key: &Key, value: &[u8]) {
-        self.key(key, "", Type::Text);
-        self.out.push(b'"');
-        escape::json(value, self.out);
-        self.out.push(b'"');
     }
 }
 

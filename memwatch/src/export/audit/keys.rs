@@ -1,6 +1,8 @@
 //! The keys of the lines that `memwatch audit` writes: one table, which the writer takes its keys from and docs/audit.md
 //! is made of.
 
+use crate::export::flat::{Key, Kind, keys};
+
 /// A kind of line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line {
@@ -16,14 +18,13 @@ pub enum Line {
     Dying,
 }
 
-impl Line {
-    /// Every kind, in the order they are written.
-    pub const ALL: [Self; 5] =
-        [Self::Summary, Self::Cgroup, Self::Elsewhere, Self::UnderCharged, Self::Dying];
+impl Kind for Line {
+    const ALL: &'static [Self] =
+        &[Self::Summary, Self::Cgroup, Self::Elsewhere, Self::UnderCharged, Self::Dying];
 
-    /// Value of `event.name`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    const HEAD: [&'static Key<Self>; 3] = [&EVENT_NAME, &SCHEMA_VERSION, &TIMESTAMP];
+
+    fn name(self) -> &'static str {
         match self {
             Self::Summary => "memwatch.audit",
             Self::Cgroup => "memwatch.audit.cgroup",
@@ -33,9 +34,7 @@ impl Line {
         }
     }
 
-    /// What such a line says.
-    #[must_use]
-    pub const fn doc(self) -> &'static str {
+    fn doc(self) -> &'static str {
         match self {
             Self::Summary => "First line: how the reading went.",
             Self::Cgroup => "A cgroup that has processes: what it is charged for and what they hold.",
@@ -53,60 +52,7 @@ impl Line {
     }
 }
 
-/// Type of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Type {
-    /// A number without a fraction.
-    Integer,
-    /// A number, of a sample with `_low` and `_high` beside it.
-    Estimate,
-    /// A string.
-    Text,
-    /// `true` or `false`.
-    Flag,
-}
-
-impl Type {
-    /// Its name in the documentation.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Integer => "integer",
-            Self::Estimate => "estimate",
-            Self::Text => "string",
-            Self::Flag => "boolean",
-        }
-    }
-}
-
-/// A row.
-#[derive(Debug)]
-pub struct Key {
-    /// The key.
-    pub name: &'static str,
-    /// Type of its value.
-    pub ty: Type,
-    /// Unit of its value.
-    pub unit: &'static str,
-    /// The lines that may carry it.
-    pub lines: &'static [Line],
-    /// What it says.
-    pub doc: &'static str,
-}
-
-macro_rules! keys {
-    ($($name:ident: $key:literal $ty:ident $unit:literal $lines:expr => $doc:literal;)*) => {
-        $(
-            #[doc = $doc]
-            pub static $name: Key = Key { name: $key, ty: Type::$ty, unit: $unit, lines: $lines, doc: $doc };
-        )*
-
-        /// Every row, in the order of the documentation.
-        pub static ALL: &[&Key] = &[$(&$name,)*];
-    };
-}
-
-const EVERY: &[Line] = &Line::ALL;
+const EVERY: &[Line] = Line::ALL;
 const SUMMARY: &[Line] = &[Line::Summary];
 const CGROUP: &[Line] = &[Line::Cgroup];
 const ELSEWHERE: &[Line] = &[Line::Elsewhere];

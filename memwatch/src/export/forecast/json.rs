@@ -1,12 +1,12 @@
 //! JSON lines: one flat object a line. docs/forecast.md describes every key.
 
-use super::keys::{self, Key, Line, Type};
+use super::keys::{self, Line};
 use super::nanos;
 use crate::core::forecast::conclude::{Room, RoomOf};
 use crate::core::forecast::syntax::Syntax;
 use crate::core::forecast::{Checked, Forecast, PoolForecast};
 use crate::export::clock::Clock;
-use crate::export::{escape, schema};
+use crate::export::flat::Object;
 
 /// Appends every line of a forecast; times are those of this clock, or left out.
 pub fn write(forecast: &Forecast, clock: Option<Clock>, out: &mut Vec<u8>) {
@@ -61,35 +61,7 @@ pub fn write_checked(checked: &[Checked], out: &mut Vec<u8>) {
     }
 }
 
-/// A line that is being written.
-struct Object<'a> {
-    out: &'a mut Vec<u8>,
-    kind: Line,
-    start: usize,
-}
-
-impl<'a> Object<'a> {
-    fn begin(kind: Line, time: Option<(Clock, u64)>, out: &'a mut Vec<u8>) -> Self {
-        let start = out.len();
-        let mut line = Self { out, kind, start };
-        line.text(&keys::EVENT_NAME, kind.name().as_bytes());
-        line.number(&keys::SCHEMA_VERSION, schema::VERSION);
-        if let Some((clock, time_ns)) = time {
-            let mut time = Vec::new();
-            clock.push_rfc3339(time_ns, &mut time);
-            line.text(&keys::TIMESTAMP, &time);
-        }
-        line
-    }
-
-    fn end(self) {
-        // Every key brings a comma in front; the first one stands where the object opens.
-        if let Some(first) = self.out.get_mut(self.start) {
-            *first = b'{';
-        }
-        self.out.extend_from_slice(b"}\n");
-    }
-
+impl Object<'_, Line> {
     fn whose(&mut self, master: u32, server: Option<&str>) {
         self.number(&keys::MASTER, master.into());
         if let Some(name) = server {
@@ -161,41 +133,6 @@ impl<'a> Object<'a> {
         for (key, seconds) in [&keys::REACHED, &keys::SOONEST, &keys::LATEST].into_iter().zip(seconds) {
             self.maybe(key, seconds.and_then(nanos));
         }
-    }
-
-    fn key(&mut self, key: &Key, ty: Type) {
-        debug_assert!(key.ty == ty && key.lines.contains(&self.kind), "{} in {:?}", key.name, self.kind);
-        self.out.extend_from_slice(b",\"");
-        self.out.extend_from_slice(key.name.as_bytes());
-        self.out.extend_from_slice(b"\":");
-    }
-
-    fn number(&mut self, key: &Key, value: u64) {
-        self.key(key, Type::Integer);
-        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-    }
-
-    fn signed(&mut self, key: &Key, value: i64) {
-        self.key(key, Type::Integer);
-        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-    }
-
-    fn maybe(&mut self, key: &Key, value: Option<u64>) {
-        if let Some(value) = value {
-            self.number(key, value);
-        }
-    }
-
-    fn flag(&mut self, key: &Key, value: bool) {
-        self.key(key, Type::Flag);
-        self.out.extend_from_slice(if value { b"true" } else { b"false" });
-    }
-
-    fn text(&mut self, key: &Key, value: &[u8]) {
-        self.key(key, Type::Text);
-        self.out.push(b'"');
-        escape::json(value, self.out);
-        self.out.push(b'"');
     }
 }
 

@@ -1,6 +1,8 @@
 //! The keys of the lines that `memwatch forecast` writes: one table, which the writer takes its keys from and
 //! docs/forecast.md is made of.
 
+use crate::export::flat::{Key, Kind, keys};
+
 /// A kind of line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line {
@@ -16,13 +18,12 @@ pub enum Line {
     CheckPool,
 }
 
-impl Line {
-    /// Every kind, in the order they are written.
-    pub const ALL: [Self; 5] = [Self::Summary, Self::Pool, Self::Setting, Self::Check, Self::CheckPool];
+impl Kind for Line {
+    const ALL: &'static [Self] = &[Self::Summary, Self::Pool, Self::Setting, Self::Check, Self::CheckPool];
 
-    /// Value of `event.name`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    const HEAD: [&'static Key<Self>; 3] = [&EVENT_NAME, &SCHEMA_VERSION, &TIMESTAMP];
+
+    fn name(self) -> &'static str {
         match self {
             Self::Summary => "memwatch.forecast",
             Self::Pool => "memwatch.forecast.pool",
@@ -32,9 +33,7 @@ impl Line {
         }
     }
 
-    /// What such a line says.
-    #[must_use]
-    pub const fn doc(self) -> &'static str {
+    fn doc(self) -> &'static str {
         match self {
             Self::Summary => "First line: the host.",
             Self::Pool => "A pool: what its workers showed, its worst case, and what that leaves.",
@@ -49,57 +48,7 @@ impl Line {
     }
 }
 
-/// Type of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Type {
-    /// A number without a fraction.
-    Integer,
-    /// A string.
-    Text,
-    /// `true` or `false`.
-    Flag,
-}
-
-impl Type {
-    /// Its name in the documentation.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Integer => "integer",
-            Self::Text => "string",
-            Self::Flag => "boolean",
-        }
-    }
-}
-
-/// A row.
-#[derive(Debug)]
-pub struct Key {
-    /// The key.
-    pub name: &'static str,
-    /// Type of its value.
-    pub ty: Type,
-    /// Unit of its value.
-    pub unit: &'static str,
-    /// The lines that may carry it.
-    pub lines: &'static [Line],
-    /// What it says.
-    pub doc: &'static str,
-}
-
-macro_rules! keys {
-    ($($name:ident: $key:literal $ty:ident $unit:literal $lines:expr => $doc:literal;)*) => {
-        $(
-            #[doc = $doc]
-            pub static $name: Key = Key { name: $key, ty: Type::$ty, unit: $unit, lines: $lines, doc: $doc };
-        )*
-
-        /// Every row, in the order of the documentation.
-        pub static ALL: &[&Key] = &[$(&$name,)*];
-    };
-}
-
-const EVERY: &[Line] = &Line::ALL;
+const EVERY: &[Line] = Line::ALL;
 const SUMMARY: &[Line] = &[Line::Summary];
 const POOL: &[Line] = &[Line::Pool];
 const SETTING: &[Line] = &[Line::Setting];
