@@ -20,6 +20,7 @@
 
 mod emit;
 mod hook;
+mod limits;
 mod maps;
 mod process;
 mod regs;

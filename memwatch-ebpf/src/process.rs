@@ -1,15 +1,15 @@
 //! The state kept per process, and its sums per cgroup.
 
 use aya_ebpf::helpers::generated::{
-    bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_ktime_get_boot_ns, bpf_probe_read_kernel,
+    bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_ktime_get_boot_ns,
 };
 use memwatch_ebpf::abi::event::{CloseSweep, Kind, Resident, SWEEP_END};
 use memwatch_ebpf::abi::fault::FaultCode;
-use memwatch_ebpf::abi::state::{Counters, KnownLimit, LEARNED_MAX, Learned, Process, Sweep, Tables};
+use memwatch_ebpf::abi::state::{Counters, LEARNED_MAX, Learned, Process, Sweep, Tables};
 use zerocopy::FromZeros;
 
 use crate::emit::{emit, knobs, wanted};
-use crate::maps::{CGROUPS, OTHERS_SET, PROCESSES, add, count};
+use crate::maps::{CGROUPS, PROCESSES, add, count};
 use crate::task;
 
 /// What a process starts with. Inserted from here: it is too large for the stack of a BPF program.
@@ -21,7 +21,6 @@ static EMPTY: Process = Process {
     resident: Resident { anon: 0, file: 0, shmem: 0, swap: 0 },
     brk: 0,
     fd_slots: 0,
-    nofile: KnownLimit { soft: 0, hard: 0, epoch: 0 },
     refused: 0,
     learned: [Learned { limit: 0, time_ns: 0, tgid: 0, tid: 0, how: 0, forks: 0 }; LEARNED_MAX],
     sweep: Sweep { first_ns: 0, last_ns: 0, count: 0, next: 0 },
@@ -129,49 +128,6 @@ pub(crate) fn learn(process: &mut Process, limit: u64, how: u32) {
     process.learned_next = next as u32 + 1;
 }
 
-/// `RLIMIT_NOFILE` on every architecture but alpha, mips and sparc (include/uapi/asm-generic/resource.h).
-pub(crate) const NOFILE: u32 = 7;
-
-/// Times that a process set another's limit, and one: a [`KnownLimit`] of another number may have changed since.
-#[inline(always)]
-fn epoch() -> u64 {
-    OTHERS_SET.get(0).map_or(0, |times| *times) + 1
-}
-
-/// A process set RLIMIT_NOFILE of another.
-#[inline(always)]
-pub(crate) fn other_was_set() {
-    if let Some(times) = OTHERS_SET.get_ptr_mut(0) {
-        add(times, 1);
-    }
-}
-
-/// Notes the RLIMIT_NOFILE that a process has now.
-#[inline(always)]
-pub(crate) fn note_nofile(process: &mut Process, soft: u64, hard: u64) {
-    process.nofile = KnownLimit { soft, hard, epoch: epoch() };
-}
-
-/// Whether RLIMIT_NOFILE of a process is known to be what was noted.
-#[inline(always)]
-pub(crate) fn knows_nofile(process: &Process) -> bool {
-    process.nofile.epoch == epoch()
-}
-
-/// Notes the RLIMIT_NOFILE of the current process as the kernel has it, unless that is known. Read straight to its place:
-/// the stack has little room.
-#[inline(always)]
-fn look_at_nofile(process: &mut Process) {
-    if knows_nofile(process) {
-        return;
-    }
-    let place = task::current().limit_place(NOFILE);
-    let to = (&raw mut process.nofile).cast();
-    if place != 0 && unsafe { bpf_probe_read_kernel(to, 16, place as *const _) } == 0 {
-        process.nofile.epoch = epoch();
-    }
-}
-
 /// The largest limit learned, or 0.
 #[inline(always)]
 pub(crate) fn largest_learned(process: &Process) -> u64 {
@@ -186,9 +142,7 @@ pub(crate) fn largest_learned(process: &Process) -> u64 {
 
 /// Hands what a process learned down to a child.
 #[inline(always)]
-pub(crate) fn inherit(parent: &mut Process, child: &mut Process) {
-    look_at_nofile(parent);
-    child.nofile = parent.nofile;
+pub(crate) fn inherit(parent: &Process, child: &mut Process) {
     child.learned = parent.learned;
     for slot in &mut child.learned {
         if slot.limit != 0 {

@@ -82,9 +82,14 @@ impl Kptr {
     #[inline(always)]
     pub(crate) fn own_id(self) -> u32 {
         const UPID_SIZE: u32 = 16; // a number and a pointer (include/linux/pid.h)
-        let pid = self.peek_at(offset!(task_thread_pid));
-        let level = pid.peek::<u32>(offset!(pid_level)) & 0xff;
-        pid.peek(offset!(pid_numbers).wrapping_add(level * UPID_SIZE))
+        let level = self.pid_level() & 0xff;
+        self.peek_at(offset!(task_thread_pid)).peek(offset!(pid_numbers).wrapping_add(level * UPID_SIZE))
+    }
+
+    /// How deep the task's pid namespace lies; 0: ids that it passes are the host's.
+    #[inline(always)]
+    pub(crate) fn pid_level(self) -> u32 {
+        self.peek_at(offset!(task_thread_pid)).peek(offset!(pid_level))
     }
 
     /// Process id of the parent; 0 when not readable.

@@ -170,16 +170,29 @@ impl Tables {
     };
 }
 
-/// RLIMIT_NOFILE of a process as it was last known.
+/// `RLIM_NLIMITS` (include/uapi/asm-generic/resource.h).
+pub const RESOURCES: usize = 16;
+
+/// A `struct rlimit` of 64 bits.
 #[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
 #[repr(C)]
-pub struct KnownLimit {
+pub struct LimitPair {
     /// What applies.
     pub soft: u64,
     /// What the process may raise it to.
     pub hard: u64,
+}
+
+/// The resource limits of a process as they were last known: value of the map `KNOWN_LIMITS`, by process id.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
+#[repr(C)]
+pub struct KnownLimits {
+    /// Start of the process, boot clock, nanoseconds: the id may be another's by now.
+    pub start_ns: u64,
     /// One more than how often a process had set another's limit by then; 0: nothing is known.
     pub epoch: u64,
+    /// By number of the resource.
+    pub pairs: [LimitPair; RESOURCES],
 }
 
 /// Everything kept of one process: value of the map `PROCESSES`, by process id.
@@ -200,8 +213,6 @@ pub struct Process {
     pub brk: u64,
     /// Descriptor-table slots when last seen; 0: not seen.
     pub fd_slots: u64,
-    /// What a call that sets RLIMIT_NOFILE changes, and does not tell.
-    pub nofile: KnownLimit,
     /// Length of the fd table that a rule refused it first; 0: none.
     pub refused: u64,
     /// Limits it learned; the next one goes to slot `learned_next`.

@@ -16,7 +16,7 @@ use super::fault;
 use crate::emit::{emit, knobs, wanted};
 use crate::maps::{ENDED, LIMITS, MARKS, PROCESSES, count, offset};
 use crate::task::{self, Kptr};
-use crate::{process, resident};
+use crate::{limits, process, resident};
 
 /// `BPF_NOEXIST` (include/uapi/linux/bpf.h), and what an insertion with it gets when the key is there.
 const NO_EXIST: u64 = 1;
@@ -40,6 +40,7 @@ pub(crate) fn fork_raw(ctx: RawTracePointContext) -> i32 {
         state.uid = parent.uid;
         process::inherit(parent, state);
     }
+    limits::note(tgid, start_ns, child);
     match unsafe { MARKS.get(parent_tgid) }.copied() {
         Some(marks) if marks & MARK_INHERITED != 0 => {
             if MARKS.insert(tgid, marks, 0).is_err() {
@@ -109,6 +110,7 @@ pub(crate) fn exit_raw(_ctx: RawTracePointContext) -> i32 {
     let _ = PROCESSES.remove(tgid);
     let _ = MARKS.remove(tgid);
     let _ = LIMITS.remove(tgid);
+    limits::forget(tgid);
     0
 }
 

@@ -5,47 +5,41 @@
 //! table can be told from another mapping.
 //!
 //! A call that sets a limit and does not ask for the old one (`setrlimit`, and what glibc makes of it) leaves the new value
-//! everywhere. What was there before it is known of RLIMIT_NOFILE: from the process's own last call, or from the
-//! kernel at the first fork of its parent that was seen ([`Process::nofile`](memwatch_ebpf::abi::state::Process)). When one
-//! process sets another's limit all of that is forgotten, as the id it passes may be one of another pid namespace. A
-//! 32-bit process that sets its own limit is not noticed. No program runs at the entry: those that the kernel offers
-//! everywhere, tracepoints, would cost every system call of the host.
+//! everywhere. What was there before it is known of a process whose start was seen or that read or set a limit before
+//! ([`KnownLimits`](memwatch_ebpf::abi::state::KnownLimits)). When one process sets another's limit all of that is
+//! forgotten, as the id it passes may be one of another pid namespace. A 32-bit process that sets its own limit is not
+//! noticed. No program runs at the entry: those that the kernel offers everywhere, tracepoints, would cost every system
+//! call of the host.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use memwatch_ebpf::abi::event::{Kind, RLIMIT_HAS_NEW, RLIMIT_HAS_OLD, Rlimit};
 use memwatch_ebpf::abi::fault::FaultCode;
-use memwatch_ebpf::abi::state::{LEARNED_READ, LEARNED_READ_HARD, LEARNED_SET};
+use memwatch_ebpf::abi::state::{KnownLimits, LEARNED_READ, LEARNED_READ_HARD, LEARNED_SET, LimitPair};
 
 use crate::emit::{emit, knobs, wanted};
-use crate::maps::count;
-use crate::process::NOFILE;
+use crate::maps::{PROCESSES, count};
 use crate::regs::Regs;
 use crate::task::Kptr;
-use crate::{process, task};
+use crate::{limits, process, task};
 
 syscall_exit!(97, getrlimit, tracepoint getrlimit_tracepoint, fexit getrlimit_fexit, kretprobe getrlimit_kretprobe);
 syscall_exit!(160, setrlimit, tracepoint setrlimit_tracepoint, fexit setrlimit_fexit, kretprobe setrlimit_kretprobe);
 syscall_exit!(302, prlimit64, tracepoint prlimit64_tracepoint, fexit prlimit64_fexit, kretprobe prlimit64_kretprobe);
 
-/// `struct rlimit64`; `struct rlimit` is the same on 64-bit.
-#[derive(Clone, Copy, Default)]
-#[repr(C)]
-struct Pair {
-    soft: u64,
-    hard: u64,
-}
+/// `RLIMIT_NOFILE` on every architecture but alpha, mips and sparc (include/uapi/asm-generic/resource.h).
+const NOFILE: u32 = 7;
 
 /// A pair that may be unknown. No `Option`: what that holds when it is none is nothing, which the compiler reads all the
 /// same where two paths meet, and kernels before 6.3 refuse a program that reads a place of its stack before it wrote there.
 #[derive(Clone, Copy, Default)]
 struct Known {
     is: bool,
-    pair: Pair,
+    pair: LimitPair,
 }
 
 impl Known {
     #[inline(always)]
-    fn some(pair: Pair) -> Self {
+    fn some(pair: LimitPair) -> Self {
         Self { is: true, pair }
     }
 
@@ -60,9 +54,10 @@ fn read_pair(pointer: u64) -> Known {
     if pointer == 0 {
         return Known::none();
     }
-    let mut pair = Pair::default();
-    let read =
-        unsafe { bpf_probe_read_user((&raw mut pair).cast(), size_of::<Pair>() as u32, pointer as *const _) };
+    let mut pair = LimitPair::default();
+    let read = unsafe {
+        bpf_probe_read_user((&raw mut pair).cast(), size_of::<LimitPair>() as u32, pointer as *const _)
+    };
     if read != 0 {
         count(FaultCode::UserRead);
         return Known::none();
@@ -77,7 +72,28 @@ fn current_pair(resource: u32) -> Known {
     if place == 0 {
         return Known::none();
     }
-    Kptr(place).read::<Pair>(0).map_or(Known::none(), Known::some)
+    Kptr(place).read::<LimitPair>(0).map_or(Known::none(), Known::some)
+}
+
+/// One of the limits that a process was known to have.
+#[inline(always)]
+fn pair_of(known: Option<&KnownLimits>, resource: u32) -> Known {
+    let pair = known.and_then(|known| known.pairs.get(resource as usize));
+    pair.map_or(Known::none(), |pair| Known::some(*pair))
+}
+
+/// A limit of another process before it was set now, of which nothing is known from here on. All processes are in doubt
+/// when the id that the caller passed does not say which one it was.
+#[inline(always)]
+fn replaced_of_other(target: u32, resource: u32) -> Known {
+    let other = if task::current().pid_level() == 0 { PROCESSES.get_ptr(target) } else { None };
+    let Some(other) = other else {
+        limits::anybody_was_set();
+        return Known::none();
+    };
+    let replaced = pair_of(limits::known(target, unsafe { (*other).start_ns }), resource);
+    limits::forget(target);
+    replaced
 }
 
 #[inline(always)]
@@ -106,22 +122,23 @@ fn names_caller(target: u32) -> bool {
 fn handle(target: u32, resource: u32, new: u64, old: u64, result: i64) {
     let Some(process) = process::current() else { return };
     let set = read_pair(new);
-    let knew = process::knows_nofile(process);
     // A failed call leaves the caller's buffer as it was: what is there is not a limit.
     let got = if result == 0 { read_pair(old) } else { Known::none() };
     let own = target == 0 || names_caller(target);
-    // What the call replaced without asking for it: nothing when it failed.
-    let replaced = if new == 0 || old != 0 || !own {
+    // What the call replaced, which it need not have asked for: nothing when it failed.
+    let replaced = if new == 0 {
         Known::none()
-    } else if result != 0 {
+    } else if own && result != 0 {
         current_pair(resource)
-    } else if resource == NOFILE && knew {
-        Known::some(Pair { soft: process.nofile.soft, hard: process.nofile.hard })
+    } else if own {
+        pair_of(limits::known(process::current_tgid(), process.start_ns), resource)
+    } else if result == 0 {
+        replaced_of_other(target, resource)
     } else {
         Known::none()
     };
-    if resource == NOFILE && !own && new != 0 && result == 0 {
-        process::other_was_set();
+    if own && result == 0 {
+        limits::note(process::current_tgid(), process.start_ns, task::current());
     }
     if resource == NOFILE && own && result == 0 {
         if got.is {
@@ -130,14 +147,9 @@ fn handle(target: u32, resource: u32, new: u64, old: u64, result: i64) {
                 process::learn(process, got.hard, LEARNED_READ_HARD);
             }
             process::learn(process, got.soft, LEARNED_READ);
-            process::note_nofile(process, got.soft, got.hard);
         }
         if set.is {
-            let set = set.pair;
-            process::learn(process, set.soft, LEARNED_SET);
-            process::note_nofile(process, set.soft, set.hard);
-        } else if new != 0 {
-            process.nofile.epoch = 0;
+            process::learn(process, set.pair.soft, LEARNED_SET);
         }
     }
     let Some(knobs) = knobs() else { return };

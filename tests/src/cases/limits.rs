@@ -17,6 +17,9 @@ pub(super) const CASES: &[Case] = &[
     Case::new("limits::prlimit_sets", TRACING, || set("prlimit")),
     Case::new("limits::set_refused", TRACING, set_refused),
     Case::new("limits::set_of_another_process", TRACING, set_of_child),
+    Case::new("limits::set_blindly_of_another_process", TRACING, blindly_of_child),
+    Case::new("limits::old_value_of_any_resource", TRACING, old_value_of_any),
+    Case::new("limits::old_value_after_a_child_s", TRACING, after_a_child),
     Case::new("limits::old_value_in_doubt", TRACING, in_doubt),
 ];
 
@@ -90,24 +93,63 @@ fn set_refused() -> anyhow::Result<()> {
     ])?;
     let pair = limit::get(CORE).context("read RLIMIT_CORE")?;
     let line = run.one("rlimit_set", |line| line.pid() == pid && line.is("resource", "core"))?;
-    let is = |key: &str, value: u64| {
-        if value == u64::MAX { line.is(&format!("{key}_unlimited"), true) } else { line.is(key, value) }
-    };
-    ensure!(is("soft", pair.soft) && is("hard", pair.hard), "what stayed is not told: {line}");
+    ensure!(
+        is_limit(line, "soft", pair.soft) && is_limit(line, "hard", pair.hard),
+        "what stayed is not told: {line}"
+    );
     Ok(())
 }
 
-/// A limit that somebody else may have set is not told as if it were known.
-fn in_doubt() -> anyhow::Result<()> {
-    let options = ["set-limit", "--after-a-child", "--soft", "1111", "--hard", "2222"];
+/// `setrlimit` asks for no old value, of whatever resource: it is told all the same.
+fn old_value_of_any() -> anyhow::Result<()> {
+    let old = limit::get(CORE).context("read RLIMIT_CORE")?;
+    let resource = CORE.to_string();
+    let options = ["set-limit", "--resource", &resource, "--soft", "0", "--hard", "0"];
+    let run = traced(&[], &options)?;
+    let pid = run.pid()?;
+    let line = run.one("rlimit_set", |line| line.pid() == pid && line.is("resource", "core"))?;
+    line.expect(&[("new_soft", 0.into()), ("new_hard", 0.into())])?;
+    ensure!(is_limit(line, "soft", old.soft) && is_limit(line, "hard", old.hard), "not {old:?}: {line}");
+    Ok(())
+}
+
+/// Whether a line tells a limit, which may be none.
+fn is_limit(line: &Line, key: &str, value: u64) -> bool {
+    if value == u64::MAX { line.is(&format!("{key}_unlimited"), true) } else { line.is(key, value) }
+}
+
+/// The line about the caller's own descriptors, after somebody else's were limited.
+fn own_after(other: &str) -> anyhow::Result<Line> {
+    let options = ["set-limit", "--after", other, "--soft", "1111", "--hard", "2222"];
     let run = Tracer::new(&[])?.descriptors(4567).trigger(&options)?.succeeded()?;
     let pid = run.pid()?;
     let line = run.one("rlimit_set", |line| {
         line.pid() == pid && line.is("resource", "nofile") && line.get("target_pid").is_none()
     })?;
     line.expect(&[("new_soft", 1111.into()), ("new_hard", 2222.into())])?;
+    Ok(line.clone())
+}
+
+fn after_a_child() -> anyhow::Result<()> {
+    own_after("child")?.expect(&[("soft", 4567.into()), ("hard", 4567.into())])
+}
+
+/// A limit that somebody else may have set is not told as if it were known.
+fn in_doubt() -> anyhow::Result<()> {
+    let line = own_after("thread")?;
     ensure!(line.get("soft").is_none() && line.get("hard").is_none(), "told though in doubt: {line}");
     Ok(())
+}
+
+fn blindly_of_child() -> anyhow::Result<()> {
+    let options = ["limit-child", "--blind", "--soft", "333", "--hard", "444"];
+    let run = Tracer::new(&[])?.descriptors(4567).trigger(&options)?.succeeded()?;
+    about_descriptors(&run, "rlimit_set")?.expect(&[
+        ("target_pid", run.reported("child")?.into()),
+        ("soft", 4567.into()),
+        ("hard", 4567.into()),
+        ("new_soft", 333.into()),
+    ])
 }
 
 fn set_of_child() -> anyhow::Result<()> {

@@ -56,6 +56,17 @@ pub fn of_process(pid: i32, resource: u32, new: Option<Limit>) -> io::Result<Lim
     Ok(Limit { soft: old.rlim_cur, hard: old.rlim_max })
 }
 
+/// Sets a limit of a process, or of the process of a thread, without asking for the old one by `prlimit64(2)`.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn set_of_process(pid: i32, resource: u32, new: Limit) -> io::Result<()> {
+    let new = libc::rlimit { rlim_cur: new.soft, rlim_max: new.hard };
+    let nowhere = std::ptr::null::<libc::rlimit>();
+    // SAFETY: `new` is valid for reading; the kernel writes nothing to a null pointer.
+    checked(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, &raw const new, nowhere) }).map(drop)
+}
+
 /// Reads the number of descriptors as portable programs do, by `sysconf(3)`.
 #[must_use]
 pub fn open_max() -> u64 {

@@ -1,6 +1,8 @@
 //! Limits read and set by each call.
 
-use std::thread::sleep;
+use std::fs;
+use std::sync::mpsc;
+use std::thread::{self, sleep};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -75,16 +77,27 @@ pub(crate) struct SetLimit {
     /// The kernel is expected to refuse it.
     #[arg(long)]
     refused: bool,
-    /// A child's limit is set before.
-    #[arg(long)]
-    after_a_child: bool,
+    /// Whose limit is set before, by its id.
+    #[arg(long, value_enum)]
+    after: Option<Other>,
+}
+
+/// Who is named by an id that is not the caller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Other {
+    /// A child.
+    Child,
+    /// Another thread of the caller, which is not its first.
+    Thread,
 }
 
 impl SetLimit {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         let new = Limit { soft: self.soft, hard: self.hard };
-        if self.after_a_child {
-            set_of_child(self.resource, new)?;
+        match self.after {
+            Some(Other::Child) => drop(set_of_child(self.resource, new, false)?),
+            Some(Other::Thread) => limit::set_of_process(thread_id()?, self.resource, new)?,
+            None => {}
         }
         let done = if self.by == By::Prlimit {
             limit::of_process(0, self.resource, Some(new)).map(drop)
@@ -107,18 +120,34 @@ pub(crate) struct LimitChild {
     soft: u64,
     #[arg(long)]
     hard: u64,
+    /// The old limit is not asked for.
+    #[arg(long)]
+    blind: bool,
 }
 
 impl LimitChild {
     pub(crate) fn run(&self, report: &mut Report) -> anyhow::Result<()> {
-        let child = set_of_child(self.resource, Limit { soft: self.soft, hard: self.hard })?;
+        let child = set_of_child(self.resource, Limit { soft: self.soft, hard: self.hard }, self.blind)?;
         report.add("child", child);
         Ok(())
     }
 }
 
-/// Sets a limit of a child, which ends then.
-fn set_of_child(resource: u32, new: Limit) -> anyhow::Result<i32> {
+/// Id of a thread that runs until the process ends.
+fn thread_id() -> anyhow::Result<i32> {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        let path = fs::read_link("/proc/thread-self");
+        drop(tell.send(path));
+        sleep(Duration::from_secs(60));
+    });
+    let path = told.recv().context("ask a thread for its id")?.context("read /proc/thread-self")?;
+    let id = path.file_name().and_then(|id| id.to_str()).context("an id in /proc/thread-self")?;
+    Ok(id.parse()?)
+}
+
+/// Sets a limit of a child, which ends then; blindly without asking for the old one.
+fn set_of_child(resource: u32, new: Limit, blind: bool) -> anyhow::Result<i32> {
     match process::fork()? {
         Forked::Child => {
             process::die_with_parent()?;
@@ -126,10 +155,14 @@ fn set_of_child(resource: u32, new: Limit) -> anyhow::Result<i32> {
             process::exit_now(0)
         }
         Forked::Parent(child) => {
-            let set = limit::of_process(child, resource, Some(new)).context("set the child's limit");
+            let set = if blind {
+                limit::set_of_process(child, resource, new)
+            } else {
+                limit::of_process(child, resource, Some(new)).map(drop)
+            };
             process::signal(child.unsigned_abs(), libc::SIGKILL)?;
             process::wait(child)?;
-            set.map(|_| child)
+            set.context("set the child's limit").map(|()| child)
         }
     }
 }
