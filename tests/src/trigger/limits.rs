@@ -1,6 +1,5 @@
 //! Limits read and set by each call.
 
-use std::fs;
 use std::sync::mpsc;
 use std::thread::{self, sleep};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use memwatch_tests::syscall::limit::{self, Limit};
 use memwatch_tests::syscall::process::{self, Forked};
 
 use crate::report::Report;
+use crate::table::thread_id;
 
 /// A way to come to know a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -96,7 +96,7 @@ impl SetLimit {
         let new = Limit { soft: self.soft, hard: self.hard };
         match self.after {
             Some(Other::Child) => drop(set_of_child(self.resource, new, false)?),
-            Some(Other::Thread) => limit::set_of_process(thread_id()?, self.resource, new)?,
+            Some(Other::Thread) => limit::set_of_process(living_thread()?, self.resource, new)?,
             None => {}
         }
         let done = if self.by == By::Prlimit {
@@ -134,16 +134,14 @@ impl LimitChild {
 }
 
 /// Id of a thread that runs until the process ends.
-fn thread_id() -> anyhow::Result<i32> {
+fn living_thread() -> anyhow::Result<i32> {
     let (tell, told) = mpsc::channel();
     thread::spawn(move || {
-        let path = fs::read_link("/proc/thread-self");
-        drop(tell.send(path));
+        let _ = tell.send(thread_id());
         sleep(Duration::from_secs(60));
     });
-    let path = told.recv().context("ask a thread for its id")?.context("read /proc/thread-self")?;
-    let id = path.file_name().and_then(|id| id.to_str()).context("an id in /proc/thread-self")?;
-    Ok(id.parse()?)
+    let id = told.recv().context("ask a thread for its id")?;
+    i32::try_from(id).context("a thread id")
 }
 
 /// Sets a limit of a child, which ends then; blindly without asking for the old one.

@@ -109,3 +109,69 @@ impl HookReport {
         HOOKS.iter().chain([&REFUSE]).map(Self::untried).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    /// A report in which nothing is left out.
+    fn whole() -> Report {
+        let refused = RefusedWay { way: "fentry", reason: String::new(), remedy: String::new() };
+        let hook = HookReport {
+            name: "mmap",
+            attached: None,
+            program: Some("mmap_fexit"),
+            verified_instructions: Some(1),
+            translated_instructions: Some(1),
+            lost: Some(""),
+            on_demand: Some(""),
+            remedy: Some(String::new()),
+            refused: vec![refused],
+        };
+        let program = RunningProgram {
+            id: 1,
+            pid: Some(1),
+            name: "mmap_fexit",
+            run_count: Some(1),
+            run_time_ns: Some(1),
+        };
+        Report {
+            host: Host::default(),
+            failure: Some(String::new()),
+            hooks: vec![hook],
+            missing_fields: Vec::new(),
+            running: vec![program],
+        }
+    }
+
+    fn collect(prefix: &str, value: &Value, keys: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                    collect(&key, value, keys);
+                    keys.insert(key);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| collect(&format!("{prefix}[]"), item, keys)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    #[test]
+    fn docs_doctor_has_every_key_and_no_other() {
+        let mut written = BTreeSet::new();
+        collect("", &serde_json::to_value(whole()).expect("a report"), &mut written);
+        let page = include_str!("../../../../docs/doctor.md");
+        let told: BTreeSet<String> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+            .map(|(key, _)| key.to_owned())
+            .collect();
+        assert_eq!(told, written);
+    }
+}
