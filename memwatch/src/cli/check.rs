@@ -2,7 +2,6 @@
 
 mod words;
 
-use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,12 +9,13 @@ use serde::Serialize;
 
 use crate::config::{self, Fault, Faults};
 use crate::core::policy::{Mode, Reach, Settings};
+use crate::export::wrap::wrap;
 use words::Paragraph;
 
 /// Arguments of `memwatch check`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Reads nothing but the file, and changes nothing. Exit status: 0 the configuration is valid, 1 it is not; each fault is told
+Reads nothing but the file, and changes nothing. Exit status: 0 the configuration is valid, 1 it is not; each fault is told \
 with its line, key, value and remedy.")]
 pub struct Args {
     /// Configuration to check; docs/configuration.md lists its keys
@@ -30,7 +30,8 @@ pub struct Args {
 enum Form {
     /// The policy in words; faults on standard error
     Text,
-    /// One JSON object: `valid`, and the policy in words or the faults
+    /// One JSON object: `file`, `valid`, `mode`, and `policy`, a list of objects with `rule`, `name` and `says`, or `faults`, a list
+    /// of objects with `line`, `key`, `value`, `problem` and `remedy`
     Json,
 }
 
@@ -54,7 +55,7 @@ struct Report<'r> {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let checked = config::load(&args.file);
     match args.output {
-        Form::Text => super::print(text(&checked?).as_bytes()),
+        Form::Text => super::print(&text(&checked?, super::trace::width())),
         Form::Json => {
             super::print(json(args, &checked)?.as_bytes())?;
             Ok(if checked.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -74,24 +75,24 @@ fn json(args: &Args, checked: &Result<Settings, Faults>) -> serde_json::Result<S
     serde_json::to_string_pretty(&report).map(|json| json + "\n")
 }
 
-/// The policy, a paragraph for each rule.
-fn text(settings: &Settings) -> String {
-    let mut text = match settings.mode {
-        Mode::Observe => "observe: nothing is done; what follows is told as what would have been done\n",
+/// The policy, a paragraph for each rule, in lines of at most so many columns.
+fn text(settings: &Settings, width: usize) -> Vec<u8> {
+    let mut text = Vec::new();
+    let mode = match settings.mode {
+        Mode::Observe => "observe: nothing is done; what follows is told as what would have been done",
         Mode::Enforce if settings.scopes.iter().any(|scope| scope.reach == Reach::Host) => {
-            "enforce: what follows is done, on the whole host\n"
+            "enforce: what follows is done, on the whole host"
         }
-        Mode::Enforce => "enforce: what follows is done\n",
-    }
-    .to_owned();
-    // Writing to a String cannot fail.
+        Mode::Enforce => "enforce: what follows is done",
+    };
+    wrap(mode, (0, 2), width, &mut text);
     for Paragraph { rule, name, says } in words::policy(settings) {
-        let _ = match name {
-            Some(name) => writeln!(text, "\n{rule} `{name}`"),
-            None => writeln!(text, "\n{rule}"),
-        };
+        text.push(b'\n');
+        let title = name.map_or_else(|| rule.to_owned(), |name| format!("{rule} `{name}`"));
+        wrap(&title, (0, 2), width, &mut text);
         for sentence in says {
-            let _ = writeln!(text, "  {sentence}");
+            text.extend_from_slice(b"  ");
+            wrap(&sentence, (2, 4), width, &mut text);
         }
     }
     text
@@ -114,7 +115,7 @@ mod tests {
     fn samples_say_what_they_mean() {
         for name in SAMPLES {
             let settings = config::load(&sample(name)).unwrap_or_else(|faults| panic!("{faults}"));
-            let words = text(&settings);
+            let words = String::from_utf8(text(&settings, 100)).expect("UTF-8");
             let golden = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/scenarios/check"))
                 .join(name)
                 .with_extension("txt");
