@@ -9,6 +9,7 @@ mod daemon;
 mod decision;
 mod footprint;
 mod journal;
+mod kills;
 mod latency;
 mod limit;
 mod load;
@@ -40,7 +41,7 @@ struct Bench {
 type Section = (&'static str, fn(&Bench) -> Result<Table>);
 
 /// Every section, in the order of the journal.
-const SECTIONS: [Section; 10] = [
+const SECTIONS: [Section; 11] = [
     ("overhead", overhead::measure),
     ("latency", latency::measure),
     ("throughput", throughput::measure),
@@ -51,6 +52,7 @@ const SECTIONS: [Section; 10] = [
     ("decision", decision::measure),
     ("rest", rest::measure),
     ("overshoot", overshoot::measure),
+    ("kills", kills::measure),
 ];
 
 pub(crate) const TASK: Task = Task {

@@ -38,7 +38,8 @@ macro_rules! base_packages {
 pub(crate) const BASE: Layer = Layer { name: "base", packages: base_packages!() };
 
 /// With the real programs: those that size memory by their descriptor limit, and those that only look like it. The compiler
-/// builds one of the latter, under a sanitizer. Flask is for the prefork servers, whose clients come from `ab`.
+/// builds one of the latter, under a sanitizer. Flask is for the prefork servers, whose clients come from `ab`;
+/// the killers are those that memwatch is compared with.
 pub(crate) const FULL: Layer = Layer {
     name: "full",
     packages: base_packages![
@@ -60,6 +61,9 @@ pub(crate) const FULL: Layer = Layer {
         "gunicorn",
         "python3-flask",
         "apache2-utils",
+        "earlyoom",
+        "systemd-oomd",
+        "python3-psutil",
         "gcc",
         "libc6-dev",
     ],

@@ -21,6 +21,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -60,6 +61,37 @@ pub(crate) fn test_all_kernels() -> Result<()> {
     match &options.what {
         What::Tests(programs) => matrix::run(&options, programs),
         What::Shell | What::Command(_) => bail!("the whole matrix is no command"),
+    }
+}
+
+/// Runs a line for the shell in a guest with systemd and the real programs, as root in a folder with these files. Gives the
+/// kernel's release and the lines that it wrote.
+///
+/// # Errors
+/// The guest cannot be put together, or the command failed.
+pub(crate) fn lines_of(
+    kernel: &str,
+    line: &str,
+    files: &[PathBuf],
+    timeout: Duration,
+) -> Result<(String, Vec<String>)> {
+    let options = Options::script(kernel, line, files, timeout)?;
+    let _lock = rootfs::lock()?;
+    let (What::Command(job), Some(kernel)) = (&options.what, options.kernels.first()) else {
+        bail!("no command for a guest");
+    };
+    let dir = rootfs::guest_dir()?;
+    let mut lines = Vec::new();
+    let outcome = start(&options.guest(kernel, &dir)?, job, &dir, |line| {
+        report::line(&format!("{:>6} | {line}", kernel.name));
+        lines.push(line.to_owned());
+    })?;
+    match outcome.boot.verdict {
+        Verdict::Ended(0) => Ok((outcome.release, lines)),
+        Verdict::Ended(status) => bail!("the command failed in the guest (exit status {status})"),
+        Verdict::Failed(reason, console) => {
+            bail!("the guest failed: {reason}; its console's last lines:\n{console}")
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::report;
 
-const MIB: u64 = 1 << 20;
+pub(super) const MIB: u64 = 1 << 20;
 /// What the hog may take until the bound, and what it takes and holds.
 const BOUND: u64 = 1024 * MIB;
 const ALL: u64 = 3072 * MIB;
@@ -25,7 +25,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 const WAIT_MS: u64 = 200;
 const SPREAD_MS: u64 = 130;
 /// memwatch's overshoot as a share of that of each other tool.
-const GOAL: f64 = 0.2;
+pub(super) const GOAL: f64 = 0.2;
 
 /// Where the table is published.
 const PAGE: &str = "docs/overshoot.md";

@@ -139,6 +139,19 @@ impl Options {
         Self::parse(&arguments(Command::new("vm")).get_matches_from(["vm"]))
     }
 
+    /// A line for the shell under systemd, beside the real programs and with these files.
+    ///
+    /// # Errors
+    /// No such kernel is in the matrix.
+    pub(super) fn script(kernel: &str, line: &str, files: &[PathBuf], timeout: Duration) -> Result<Self> {
+        let seconds = timeout.as_secs().to_string();
+        let words =
+            ["vm", "--systemd", "--layer", "full", "--kernel", kernel, "--timeout", &seconds].map(Path::new);
+        let brought = files.iter().flat_map(|file| [Path::new("--bring"), file.as_path()]);
+        let words = words.into_iter().chain(brought).chain([Path::new("--"), Path::new(line)]);
+        Self::parse(&arguments(Command::new("vm")).try_get_matches_from(words)?)
+    }
+
     /// Reads the task's arguments.
     ///
     /// # Errors

@@ -46,6 +46,29 @@ impl Hog {
         Ok(Self { child, notes, bytes, before })
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> i32 {
+        self.child.id()
+    }
+
+    /// Bytes that it has touched by now.
+    pub(crate) fn touched(&self) -> u64 {
+        self.notes.numbers().first().map_or(0, |note| note.load(Ordering::Acquire))
+    }
+
+    /// Whether it has touched all.
+    pub(crate) fn has_all(&self) -> bool {
+        self.touched() >= self.bytes as u64
+    }
+
+    /// Whether it was killed.
+    ///
+    /// # Errors
+    /// The kernel refuses to tell.
+    pub(crate) fn has_ended(&self) -> Result<bool> {
+        self.child.has_ended()
+    }
+
     /// Waits until it has touched all, or was killed. Gives the answer: `TOUCHED BEFORE COUNT TIME… TIME AVAILABLE…`, the bytes
     /// that it has touched, what was resident before, the boot clock at each MiB, and meanwhile, a thousand times a second, what
     /// the host has available.
@@ -53,28 +76,38 @@ impl Hog {
     /// # Errors
     /// The kernel refuses.
     pub(crate) fn wait(&self) -> Result<String> {
-        let touched = || self.notes.numbers().first().map_or(0, |note| note.load(Ordering::Acquire));
         let meminfo = File::open("/proc/meminfo").context("cannot open /proc/meminfo")?;
         let mut looks = String::new();
-        while touched() < self.bytes as u64 && !self.child.has_ended()? {
+        while !self.has_all() && !self.has_ended()? {
             write!(looks, " {} {}", kernel::boot_ns(), available(&meminfo)?)?;
             std::thread::sleep(Duration::from_millis(1));
         }
         write!(looks, " {} {}", kernel::boot_ns(), available(&meminfo)?)?;
         let times = self.notes.numbers().iter().skip(1).map(|note| note.load(Ordering::Relaxed));
         let times: Vec<String> = times.filter(|time| *time > 0).map(|time| time.to_string()).collect();
-        Ok(format!("{} {} {} {}{looks}", touched(), self.before, times.len(), times.join(" ")))
+        Ok(format!("{} {} {} {}{looks}", self.touched(), self.before, times.len(), times.join(" ")))
     }
 }
 
 /// Bytes that the host has available.
-fn available(meminfo: &File) -> Result<u64> {
+///
+/// # Errors
+/// /proc/meminfo does not tell.
+pub(crate) fn available(meminfo: &File) -> Result<u64> {
+    meminfo_bytes(meminfo, "MemAvailable:")
+}
+
+/// A figure of /proc/meminfo, in bytes.
+///
+/// # Errors
+/// It is not among the first.
+pub(crate) fn meminfo_bytes(meminfo: &File, name: &str) -> Result<u64> {
     let mut room = [0; 256];
     let read = meminfo.read_at(&mut room, 0).context("cannot read /proc/meminfo")?;
     let text = String::from_utf8_lossy(room.get(..read).unwrap_or_default());
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
     let kib: Option<u64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    Ok(kib.context("/proc/meminfo has no MemAvailable")? << 10)
+    Ok(kib.with_context(|| format!("/proc/meminfo has no {name}"))? << 10)
 }
 
 fn touch(region: &mut Region, notes: &Region) {

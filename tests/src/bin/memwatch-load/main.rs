@@ -3,7 +3,7 @@
 //! `serve` takes one command a line on standard input and answers each with one line, so that one and the same process
 //! is measured with and without a tracer. `arrivals` reads memwatch's JSON lines and tells how late they came.
 //! `nothing` ends at once: it is the small program that `serve` starts over and over. `timed` runs another program and
-//! tells what it took. `decide` has the policy engine decide. `told` tells when the lines of another program came.
+//! tells what it took. `decide` has the policy engine decide. `told` tells when the lines of another program came. `kill` has a tool kill a hog: in guests.
 
 mod arrivals;
 mod cost;
@@ -13,6 +13,7 @@ mod flood;
 mod hog;
 mod index;
 mod kernel;
+mod kill;
 mod serve;
 mod statistics;
 mod told;
@@ -29,8 +30,9 @@ fn main() -> ExitCode {
         Some("timed") => timed(),
         Some("decide") => decide::run(),
         Some("told") => told::run(),
+        Some("kill") => kill::run(),
         _ => Err(anyhow::anyhow!(
-            "usage: memwatch-load serve|arrivals|nothing|decide PROCESSES TIMES|told|timed PROGRAM ARGUMENTS"
+            "usage: memwatch-load serve|arrivals|nothing|decide PROCESSES TIMES|told|kill …|timed PROGRAM ARGUMENTS"
         )),
     };
     match result {
