@@ -28,6 +28,7 @@ mod rights;
 mod same;
 mod scan;
 mod servers;
+mod service;
 mod table;
 mod thrash;
 mod units;
@@ -67,6 +68,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         scan::CASES,
         daemon::CASES,
         explain::CASES,
+        service::CASES,
         servers::CASES,
         audit::CASES,
         forecast::CASES,

@@ -18,7 +18,7 @@ use crate::scratch::Scratch;
 use crate::tracer::eventually;
 use crate::{locate, syscall};
 
-const NEEDS: &[Need] = &[Need::Root, Need::Tracing, Need::InitialPids];
+pub(super) const NEEDS: &[Need] = &[Need::Root, Need::Tracing, Need::InitialPids];
 
 const CGROUP_NEEDS: &[Need] = &[Need::Root, Need::Tracing, Need::InitialPids, Need::Unified];
 
@@ -53,14 +53,14 @@ pub(super) struct Stage<Pool = Running> {
 }
 
 /// Starts a pool of two workers.
-fn pool(step: u64, most: u64, more: &[&str]) -> anyhow::Result<Running> {
+pub(super) fn pool(step: u64, most: u64, more: &[&str]) -> anyhow::Result<Running> {
     let mut command = Command::new(locate::trigger()?);
     command.args(["pool", "--workers", "2", "--step", &step.to_string(), "--most", &most.to_string()]);
     Running::start(command.args(more).stdin(Stdio::null()))
 }
 
 /// A policy for the tree of a process; `rest` goes below it.
-fn policy(mode: &str, root: u32, rest: &str) -> String {
+pub(super) fn policy(mode: &str, root: u32, rest: &str) -> String {
     format!(
         "mode = \"{mode}\"\nreturned_within = \"2s\"\n[[scope]]\nname = \"pool\"\ntree = {root}\n\
          memory = \"1GiB\"\nlower = \"20%\"\nupper = \"90%\"\n{rest}"
@@ -68,7 +68,7 @@ fn policy(mode: &str, root: u32, rest: &str) -> String {
 }
 
 /// The pool of the trigger.
-const POOL: &str = "[[pool]]\nname = \"trigger\"\nmatch = { exe = \"memwatch-trigger\" }\nsignal = \"SIGHUP\"\n\
+pub(super) const POOL: &str = "[[pool]]\nname = \"trigger\"\nmatch = { exe = \"memwatch-trigger\" }\nsignal = \"SIGHUP\"\n\
                     deadline = \"1s\"\nmin_lifetime = \"1ms\"\nmin_alive = 1\nrounds = 100\n";
 
 impl<Pool> Stage<Pool> {
@@ -87,7 +87,7 @@ impl<Pool> Stage<Pool> {
     }
 
     /// The next line of this name that fits.
-    fn wait_for(&mut self, name: &str, fits: impl Fn(&Line) -> bool) -> anyhow::Result<Line> {
+    pub(super) fn wait_for(&mut self, name: &str, fits: impl Fn(&Line) -> bool) -> anyhow::Result<Line> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -98,6 +98,11 @@ impl<Pool> Stage<Pool> {
                 return Ok(Line::clone(line));
             }
         }
+    }
+
+    /// The most that the daemon had resident, in KiB.
+    pub(super) fn peak_kib(&self) -> anyhow::Result<u64> {
+        super::load::peak_kib(self.daemon.pid())
     }
 
     /// Ends it; gives every line that it wrote.
@@ -117,7 +122,7 @@ fn is(key: &'static str, value: &'static str) -> impl Fn(&Line) -> bool {
 }
 
 /// Living children of a process.
-fn children(pid: u32) -> BTreeSet<u32> {
+pub(super) fn children(pid: u32) -> BTreeSet<u32> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     text.split_whitespace().filter_map(|id| id.parse().ok()).collect()
 }

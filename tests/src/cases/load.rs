@@ -21,12 +21,18 @@ pub(super) const CASES: &[Case] = &[
 /// Resident memory of a tracer under a flood, rings included, in KiB.
 const BOUND_KIB: u64 = 64 * 1024;
 
-fn peak_kib(pid: u32) -> anyhow::Result<u64> {
-    let status =
-        std::fs::read_to_string(format!("/proc/{pid}/status")).context("read the tracer's status")?;
-    let line =
-        status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no peak in its status")?;
-    line.trim().trim_end_matches(" kB").parse().context("read the peak")
+/// The most that a process had resident, in KiB.
+pub(super) fn peak_kib(pid: u32) -> anyhow::Result<u64> {
+    status_kib(pid, "VmHWM:")
+}
+
+/// A size in the status of a process, in KiB.
+pub(super) fn status_kib(pid: u32, name: &str) -> anyhow::Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let status = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let line = line.with_context(|| format!("no {name} in {path}"))?;
+    line.trim().trim_end_matches(" kB").parse().with_context(|| format!("read {name}"))
 }
 
 /// Runs a burst under a tracer; returns the tracer's lines and its peak memory in KiB.
