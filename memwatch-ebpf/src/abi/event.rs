@@ -352,6 +352,10 @@ pub struct OomKill {
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
 #[repr(C)]
 pub struct Exec {
+    /// Inode number of the executable, which of a script is its interpreter; 0: unknown.
+    pub inode: u64,
+    /// Its file system: a `dev_t` as the kernel keeps it, 12 bits and 20.
+    pub device: u32,
     /// Bytes of `args` that hold something.
     pub args_len: u32,
     /// Bytes of the whole argument vector.
@@ -360,6 +364,8 @@ pub struct Exec {
     pub filename: [u8; FILENAME_LEN],
     /// The first bytes of the argument vector, each argument ended by a zero.
     pub args: [u8; ARGS_LEN],
+    /// Zero.
+    pub _pad: u32,
 }
 
 /// A process made another process. The header is the parent's.

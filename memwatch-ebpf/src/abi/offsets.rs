@@ -157,6 +157,16 @@ offsets! {
     memcg_max: "mem_cgroup" "memory.max",
     /// `oom_control.memcg`.
     oc_memcg: "oom_control" "memcg",
+    /// `mm_struct.exe_file`.
+    mm_exe: "mm_struct" "exe_file",
+    /// `file.f_inode`.
+    file_inode: "file" "f_inode",
+    /// `inode.i_ino`.
+    inode_number: "inode" "i_ino",
+    /// `inode.i_sb`.
+    inode_super: "inode" "i_sb",
+    /// `super_block.s_dev`.
+    super_device: "super_block" "s_dev",
     /// `linux_binprm.filename`.
     bprm_filename: "linux_binprm" "filename",
 }

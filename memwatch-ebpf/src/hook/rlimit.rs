@@ -1,7 +1,7 @@
 //! `getrlimit`, `setrlimit`, `prlimit64`: limits read and set. sysconf(_SC_OPEN_MAX), getdtablesize and `ulimit` end here.
 //!
 //! Ways: fexit on `__x64_sys_*`, tracepoints `syscalls:sys_exit_*`, kretprobes. Lane: the ring; these calls are rare. The
-//! values are read from the caller's own memory after the call. Without it: no limit is ever learned, so no fd
+//! values are read after the call: what was set of the caller's own from the kernel, the rest from the caller's memory. Without it: no limit is ever learned, so no fd
 //! table can be told from another mapping.
 //!
 //! A call that sets a limit and does not ask for the old one (`setrlimit`, and what glibc makes of it) leaves the new value
@@ -121,10 +121,19 @@ fn names_caller(target: u32) -> bool {
 #[inline(always)]
 fn handle(target: u32, resource: u32, new: u64, old: u64, result: i64) {
     let Some(process) = process::current() else { return };
-    let set = read_pair(new);
+    let own = target == 0 || names_caller(target);
+    // The buffer of what was set may hold what was read by now: a caller may pass one for both.
+    let set = if new == 0 {
+        Known::none()
+    } else if own && result == 0 {
+        current_pair(resource)
+    } else if new != old || result != 0 {
+        read_pair(new)
+    } else {
+        Known::none()
+    };
     // A failed call leaves the caller's buffer as it was: what is there is not a limit.
     let got = if result == 0 { read_pair(old) } else { Known::none() };
-    let own = target == 0 || names_caller(target);
     // What the call replaced, which it need not have asked for: nothing when it failed.
     let replaced = if new == 0 {
         Known::none()

@@ -20,6 +20,7 @@
 //! may choose pids (`CAP_CHECKPOINT_RESTORE`), cannot be told apart by it.
 
 mod dead;
+mod executables;
 mod life;
 mod losses;
 mod others;
@@ -33,6 +34,7 @@ use std::io;
 use std::sync::Arc;
 
 use dead::Dead;
+use executables::Executables;
 pub use losses::Losses;
 use pid_hash::BuildPidHasher;
 use seen::Seen;
@@ -54,6 +56,7 @@ pub struct Ledger {
     /// By pid: at a time one process holds it.
     live: HashMap<u32, Arc<Identity>, BuildPidHasher>,
     dead: Dead,
+    executables: Executables,
     losses: Losses,
     reconcile_at: usize,
 }
@@ -70,6 +73,7 @@ impl Ledger {
             places: Places::new(tree),
             live: HashMap::default(),
             dead: Dead::default(),
+            executables: Executables::default(),
             losses: Losses::default(),
             reconcile_at: RECONCILE_MIN,
         })

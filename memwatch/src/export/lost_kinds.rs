@@ -50,6 +50,11 @@ pub const ALL: &[LostKind] = &[
         "none: their events carry name, user and cgroup, but no executable and arguments",
     ),
     kind(
+        "executables_unknown",
+        "programs that had ended, or may not be looked at, before their executable's path was known",
+        "none: `memwatch.exec.filename` has the name they were started by",
+    ),
+    kind(
         "cgroup_walks_cut",
         "searches for a cgroup's path that were given up: the host has too many cgroups",
         "none: events still carry the cgroup's id",

@@ -1,15 +1,22 @@
 //! exec, fork, exit, and identities that survive them.
 
+use std::ffi::OsStr;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
 use anyhow::{Context as _, ensure};
 
 use super::{TRACING, traced};
 use crate::case::Case;
 use crate::cgroup::Group;
+use crate::line::Line;
 use crate::need::Need;
+use crate::scratch::Scratch;
 use crate::tracer::Tracer;
 
 pub(super) const CASES: &[Case] = &[
     Case::new("life::exec_with_path_and_arguments", TRACING, exec),
+    Case::new("life::short_lives_are_told_by_their_file", TRACING, by_file),
     Case::new("life::fork_names_the_child", TRACING, fork),
     Case::new("life::exit_code", TRACING, exit_code),
     Case::new("life::exit_by_signal", TRACING, exit_signal),
@@ -36,6 +43,35 @@ fn exec() -> anyhow::Result<()> {
         ("process.executable.path", trigger.as_str().into()),
         ("process.command_args", arguments.into()),
     ])
+}
+
+/// Programs that end before `/proc` can be read, started by other names than their paths, and a script.
+fn by_file() -> anyhow::Result<()> {
+    let scratch = Scratch::new()?;
+    let script = scratch.path().join("script");
+    let program = std::fs::canonicalize("/bin/true").context("find true")?;
+    std::fs::write(&script, format!("#!{}\n", program.display())).context("write a script")?;
+    std::fs::set_permissions(&script, Permissions::from_mode(0o755)).context("make it executable")?;
+    let (folder, name) = (program.parent().context("a folder")?, program.file_name().context("a name")?);
+    let loops = format!(
+        "cd {}; for i in 1 2 3 4 5 6 7 8 9 10; do ./{}; {}; done",
+        folder.display(),
+        name.display(),
+        script.display()
+    );
+    let run = Tracer::new(&[])?.command(["/bin/sh", "-c", &loops].map(OsStr::new))?.succeeded()?;
+    let started: Vec<&Line> = run
+        .of("exec")
+        .into_iter()
+        .filter(|line| !line.text("filename").is_ok_and(|it| it == "/bin/sh"))
+        .collect();
+    ensure!(started.len() == 20, "{} programs were started", started.len());
+    let told: Vec<_> = started.iter().filter_map(|line| line.text("process.executable.path").ok()).collect();
+    let path = program.to_string_lossy();
+    ensure!(!told.is_empty() && told.iter().all(|it| *it == path), "not {path}: {told:?}");
+    let unknown = run.of("lost").iter().filter(|line| line.is("kind", "executables_unknown")).count();
+    ensure!(told.len() == 20 || unknown > 0, "{} of 20 have a path, and nothing is counted", told.len());
+    Ok(())
 }
 
 fn fork() -> anyhow::Result<()> {

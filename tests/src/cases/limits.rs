@@ -15,6 +15,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("limits::all_resources_by_name", TRACING, all_resources),
     Case::new("limits::setrlimit", TRACING, || set("setrlimit")),
     Case::new("limits::prlimit_sets", TRACING, || set("prlimit")),
+    Case::new("limits::prlimit_sets_by_one_buffer", TRACING, || set("prlimit-one-buffer")),
     Case::new("limits::set_refused", TRACING, set_refused),
     Case::new("limits::set_of_another_process", TRACING, set_of_child),
     Case::new("limits::set_blindly_of_another_process", TRACING, blindly_of_child),

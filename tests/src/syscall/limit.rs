@@ -56,6 +56,18 @@ pub fn of_process(pid: i32, resource: u32, new: Option<Limit>) -> io::Result<Lim
     Ok(Limit { soft: old.rlim_cur, hard: old.rlim_max })
 }
 
+/// Swaps a limit of the caller by `prlimit64(2)` with one buffer for the new and the old one.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn swap(resource: u32, new: Limit) -> io::Result<Limit> {
+    let mut both = libc::rlimit { rlim_cur: new.soft, rlim_max: new.hard };
+    let buffer = &raw mut both;
+    // SAFETY: the kernel reads one struct rlimit before it writes one to the same place, which is valid for both.
+    checked(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, buffer, buffer) })?;
+    Ok(Limit { soft: both.rlim_cur, hard: both.rlim_max })
+}
+
 /// Sets a limit of a process, or of the process of a thread, without asking for the old one by `prlimit64(2)`.
 ///
 /// # Errors

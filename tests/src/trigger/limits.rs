@@ -21,6 +21,8 @@ pub(crate) enum By {
     Prlimit,
     /// `prlimit64(2)` that names the caller by its id.
     PrlimitOwnId,
+    /// `prlimit64(2)` with one buffer for the new and the old limit.
+    PrlimitOneBuffer,
     /// `sysconf(3)`: descriptors only.
     Sysconf,
     /// `setrlimit(2)` to a value that was not read.
@@ -41,7 +43,9 @@ impl ReadLimit {
     pub(crate) fn run(&self, report: &mut Report) -> anyhow::Result<()> {
         let read = match self.by {
             By::Getrlimit | By::Setrlimit => limit::get(self.resource).context("getrlimit")?,
-            By::Prlimit => limit::of_process(0, self.resource, None).context("prlimit64")?,
+            By::Prlimit | By::PrlimitOneBuffer => {
+                limit::of_process(0, self.resource, None).context("prlimit64")?
+            }
             By::PrlimitOwnId => limit::of_process(own_id()?, self.resource, None).context("prlimit64")?,
             By::Sysconf | By::None => Limit { soft: limit::open_max(), hard: 0 },
         };
@@ -99,10 +103,12 @@ impl SetLimit {
             Some(Other::Thread) => limit::set_of_process(living_thread()?, self.resource, new)?,
             None => {}
         }
-        let done = if self.by == By::Prlimit {
-            limit::of_process(0, self.resource, Some(new)).map(drop)
-        } else {
-            limit::set(self.resource, new)
+        let done = match self.by {
+            By::Prlimit => limit::of_process(0, self.resource, Some(new)).map(drop),
+            By::PrlimitOneBuffer => limit::swap(self.resource, new).map(drop),
+            By::Getrlimit | By::PrlimitOwnId | By::Sysconf | By::Setrlimit | By::None => {
+                limit::set(self.resource, new)
+            }
         };
         if self.refused {
             anyhow::ensure!(done.is_err(), "the kernel took a limit that it should refuse");

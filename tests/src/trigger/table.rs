@@ -161,6 +161,11 @@ impl Table {
                 limit::set(limit::NOFILE, Limit { soft: limit, hard: limit }).context("setrlimit")?;
                 limit
             }
+            By::PrlimitOneBuffer => {
+                let limit = self.limit.context("--by prlimit-one-buffer needs --limit")?;
+                limit::swap(limit::NOFILE, Limit { soft: limit, hard: limit }).context("prlimit64")?;
+                limit
+            }
             By::None => self.limit.context("--by none needs --limit")?,
         })
     }

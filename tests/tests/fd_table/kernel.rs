@@ -94,7 +94,15 @@ impl Kernel {
         }
         if line.exec.is_some() {
             *process = Process::default();
-            let exec = Exec { args_len: 0, args_total: 0, filename: [0; 256], args: [0; 512] };
+            let exec = Exec {
+                inode: 0,
+                device: 0,
+                args_len: 0,
+                args_total: 0,
+                filename: [0; 256],
+                args: [0; 512],
+                _pad: 0,
+            };
             send(Kind::Exec, Body::Exec(Box::new(exec)));
         }
         if let Some(status) = line.exit {

@@ -7,7 +7,7 @@ use memwatch_ebpf::abi::event::{Exec, Fork};
 use super::seen::Seen;
 use super::{Ledger, is_one, sight};
 use crate::core::fact::{Identity, ProcessKey};
-use crate::enrich::proc::parse_cmdline;
+use crate::enrich::proc::{FileId, parse_cmdline};
 
 impl Ledger {
     /// A process runs another program: what the record says at once, and what `/proc` adds if it still can.
@@ -15,11 +15,15 @@ impl Ledger {
         let mut identity = Identity::clone(&self.actor(seen));
         let len = usize::try_from(exec.args_len).unwrap_or(usize::MAX);
         identity.args = parse_cmdline(exec.args.get(..len).unwrap_or(&exec.args));
-        let filename = exec.filename.split(|&byte| byte == 0).next().unwrap_or_default();
-        identity.exe = (!filename.is_empty()).then(|| filename.to_vec());
         identity.comm = seen.comm().to_vec();
         let has_all_args = exec.args_len > 0 && exec.args_len >= exec.args_total;
-        sight::complete_exec(&self.proc, &mut self.places, &mut identity, has_all_args);
+        let read = sight::complete_exec(&self.proc, &mut self.places, &mut identity, has_all_args);
+        let filename = exec.filename.split(|&byte| byte == 0).next().unwrap_or_default();
+        let file = FileId::of_kernel(exec.device, exec.inode);
+        identity.exe = self.executables.path(&self.proc, &identity, file, read, filename);
+        if identity.exe.is_none() {
+            self.losses.executables_unknown += 1;
+        }
 
         let identity = Arc::new(identity);
         if let Some(known) = self.live.get_mut(&seen.tgid).filter(|known| known.key == identity.key) {

@@ -5,6 +5,9 @@
 pub struct Losses {
     /// Processes of which nothing was known but what an event says: they had ended, or the pid had another holder.
     pub attribution_failed: u64,
+    /// Programs whose executable could not be told: `/proc` could not be read in time or not at all, and the name that they were
+    /// started by does not lead to it.
+    pub executables_unknown: u64,
     /// Dead processes that were forgotten because the room for the dead was full.
     pub dead_forgotten: u64,
     /// Processes that were found to be gone without an exit record.
@@ -18,7 +21,11 @@ impl Losses {
     /// forgotten process is a failed attribution, and an exit without a record is one that a filter kept out or whose
     /// loss the ring buffer counted.
     #[must_use]
-    pub const fn by_name(&self) -> [(&'static str, u64); 2] {
-        [("attribution_failed", self.attribution_failed), ("cgroup_walks_cut", self.cgroup_walks_cut)]
+    pub const fn by_name(&self) -> [(&'static str, u64); 3] {
+        [
+            ("attribution_failed", self.attribution_failed),
+            ("executables_unknown", self.executables_unknown),
+            ("cgroup_walks_cut", self.cgroup_walks_cut),
+        ]
     }
 }

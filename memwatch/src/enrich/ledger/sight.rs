@@ -4,7 +4,7 @@ use super::seen::Seen;
 use crate::core::fact::{Identity, ProcessKey};
 use crate::enrich::identify::read;
 use crate::enrich::place::{Place, Places};
-use crate::enrich::proc::{ProcFs, ProcessDir, ReadError, Stat};
+use crate::enrich::proc::{FileId, ProcFs, ProcessDir, ReadError, Stat};
 
 /// Which holder of a pid is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -67,25 +67,30 @@ pub(super) fn place(proc: &ProcFs, places: &mut Places, seen: &Seen) -> Place {
     }
 }
 
-/// Completes a process that has just run another program: the path of its executable, the arguments if the record does
-/// not hold all, and its cgroup on hosts where it can change without the id in the record changing. Where the process
-/// is gone, what the record says stands.
-pub(super) fn complete_exec(proc: &ProcFs, places: &mut Places, identity: &mut Identity, has_all_args: bool) {
+/// Completes a process that has just run another program: the arguments if the record does not hold all, and its cgroup on hosts
+/// where it can change without the id in the record changing. Where the process is gone, what the record says stands. Gives its
+/// executable, if that can be read.
+pub(super) fn complete_exec(
+    proc: &ProcFs,
+    places: &mut Places,
+    identity: &mut Identity,
+    has_all_args: bool,
+) -> Option<(Vec<u8>, Option<FileId>)> {
     let look = || {
         let tgid = identity.key.tgid;
         let dir = proc.process(tgid)?;
-        let exe = dir.exe().map(|exe| exe.path);
+        let exe = dir.exe().map(|exe| (exe.path, dir.exe_file()));
         let args = if has_all_args { None } else { Some(dir.cmdline()?) };
         let memberships = if places.tree.has_v1() { Some(dir.cgroups()?) } else { None };
         checked(&dir, tgid, Holder::Started(identity.key.start_ns))?;
         Ok::<_, ReadError>((exe, args, memberships))
     };
-    let Ok((exe, args, memberships)) = look() else { return };
-    identity.exe = exe.or(identity.exe.take());
+    let (exe, args, memberships) = look().ok()?;
     identity.args = args.filter(|args| !args.is_empty()).unwrap_or(std::mem::take(&mut identity.args));
     if let Some(memberships) = memberships {
         places.by_memberships(&memberships, identity.cgroup_id).put(identity);
     }
+    exe
 }
 
 fn checked(dir: &ProcessDir, tgid: u32, holder: Holder) -> Result<Stat, ReadError> {

@@ -4,11 +4,14 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, openat, readlinkat, readlinkat_raw, statat};
+use rustix::fs::{
+    AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, makedev, openat, openat2, readlinkat, readlinkat_raw,
+    statx,
+};
 
 use super::{
     Exe, Limits, Memberships, ParseError, Stat, Status, parse_cgroups, parse_cmdline, parse_exe,
@@ -69,6 +72,27 @@ impl FileId {
     #[must_use]
     pub const fn new(stat: &rustix::fs::Stat) -> Self {
         Self { device: stat.st_dev, inode: stat.st_ino }
+    }
+
+    /// As the kernel's own records have it, a `dev_t` of 12 bits and 20; `None` when they do not. Some file systems (btrfs, overlays
+    /// of several others) tell programs another device than that.
+    #[must_use]
+    pub fn of_kernel(device: u32, inode: u64) -> Option<Self> {
+        let device = makedev(device >> 20, device & 0xf_ffff);
+        (inode != 0).then_some(Self { device, inode })
+    }
+
+    /// Whether both are on one file system.
+    #[must_use]
+    pub const fn shares_device(self, other: Self) -> bool {
+        self.device == other.device
+    }
+
+    /// That of an open file or a link in a folder, by what the kernel has in memory: no file system is asked, which may
+    /// be a program's that lets it wait.
+    fn at(dir: impl AsFd, name: &str, flags: AtFlags) -> Option<Self> {
+        let found = statx(dir, name, flags | AtFlags::STATX_DONT_SYNC, StatxFlags::INO).ok()?;
+        Some(Self { device: makedev(found.stx_dev_major, found.stx_dev_minor), inode: found.stx_ino })
     }
 }
 
@@ -213,7 +237,24 @@ impl ProcessDir {
     /// The file that it runs; `None` as for [`Self::exe`].
     #[must_use]
     pub fn exe_file(&self) -> Option<FileId> {
-        statat(&self.dir, "exe", AtFlags::empty()).ok().map(|stat| FileId::new(&stat))
+        FileId::at(&self.dir, "exe", AtFlags::empty())
+    }
+
+    /// The file that the process means by a name, and its path; `None` when the kernel would have to ask a file system
+    /// for it (before 5.12 always).
+    #[must_use]
+    pub fn file_named(&self, name: &[u8]) -> Option<(FileId, Vec<u8>)> {
+        let (base, resolve) = match name.first()? {
+            b'/' => ("root", ResolveFlags::CACHED | ResolveFlags::IN_ROOT),
+            _ => ("cwd", ResolveFlags::CACHED),
+        };
+        let place = OFlags::PATH | OFlags::CLOEXEC;
+        let base = openat(&self.dir, base, place | OFlags::DIRECTORY, Mode::empty()).ok()?;
+        let file = openat2(&base, name, place, Mode::empty(), resolve).ok()?;
+        let id = FileId::at(&file, "", AtFlags::EMPTY_PATH)?;
+        let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let path = readlinkat(rustix::fs::CWD, link, Vec::with_capacity(256)).ok()?;
+        Some((id, path.into_bytes()))
     }
 
     /// The text of a link in the folder, up to a length.

@@ -47,7 +47,7 @@ fields! {
     PROCESS_PARENT_PID: "process.parent_pid" Integer "" PROCESS => "Process id of the parent.";
     PROCESS_CREATION_TIME: "process.creation.time" Time "" PROCESS => "When the process started.";
     PROCESS_START_NS: "memwatch.process.start_ns" Integer "ns" PROCESS => "The same on the boot clock; with `process.pid` it names the process for good. Processes older than memwatch: rounded down to 10 ms.";
-    PROCESS_EXECUTABLE_PATH: "process.executable.path" Text "" PROCESS => "Path of the executable.";
+    PROCESS_EXECUTABLE_PATH: "process.executable.path" Text "" PROCESS => "Path of the executable, without symbolic links; of a script, its interpreter. Left out when it cannot be told, which is counted.";
     PROCESS_EXECUTABLE_NAME: "process.executable.name" Text "" PROCESS => "Last part of that path.";
     PROCESS_COMM: "memwatch.process.comm" Text "" PROCESS => "Name of the process as the kernel keeps it, 15 bytes at most.";
     PROCESS_COMMAND_ARGS: "process.command_args" Texts "" PROCESS => "Argument vector. (`process.command_line` is for systems that have no vector, and is not written.)";

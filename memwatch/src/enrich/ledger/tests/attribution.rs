@@ -132,9 +132,10 @@ fn a_child_is_its_parent_until_it_runs_another_program() {
     assert_eq!((child.parent_tgid, &child.exe), (Some(40), &fact.process.exe));
     assert_eq!(ledger.descendants(40), [fact.process.key, child.key]);
 
-    // It is gone before /proc is asked: the record alone tells.
+    // It is gone before /proc is asked: the record alone tells, and what it was started by is no path of a file.
     let run = ledger.attribute(exec(header(50, LATER, "ls"), "./ls", b"ls\0-l\0", 6)).process;
-    assert_eq!((run.comm.as_slice(), run.exe.as_deref()), (&b"ls"[..], Some(&b"./ls"[..])));
+    assert_eq!((run.comm.as_slice(), run.exe.as_deref()), (&b"ls"[..], None));
+    assert_eq!(ledger.losses().executables_unknown, 1);
     assert_eq!(run.args, [&b"ls"[..], b"-l"]);
     assert_eq!(run.cgroup_path, child.cgroup_path);
 

@@ -106,6 +106,9 @@ pub(super) fn fork(header: Header, tgid: u32, start_ns: u64) -> Event {
 
 pub(super) fn exec(header: Header, filename: &str, args: &[u8], args_total: usize) -> Event {
     let mut body = event::Exec {
+        inode: 0,
+        device: 0,
+        _pad: 0,
         args_len: u32::try_from(args.len()).unwrap(),
         args_total: u32::try_from(args_total).unwrap(),
         filename: [0; event::FILENAME_LEN],
