@@ -266,7 +266,7 @@ pub const HOOKS: &[Hook] = &[
     },
     Hook {
         on_demand: Some(
-            "while a process with an fd table lives, and from the start for a part of the host or with a rule",
+            "while a process with an fd table lives, and from the start with --pid, --tree, a command or a rule",
         ),
         ..raw!(
             "touch",

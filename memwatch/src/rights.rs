@@ -57,6 +57,12 @@ pub(crate) fn missing_to_load() -> Vec<Missing> {
     lacking
 }
 
+/// Whether process ids here are the kernel's own: those of the first pid namespace, which has this fixed number
+/// (`PROC_PID_INIT_INO`, include/uapi/linux/nsfs.h, before 6.18 include/linux/proc_ns.h).
+pub(crate) fn sees_all_processes() -> bool {
+    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == "pid:[4026531836]")
+}
+
 /// A capability by its number.
 pub(crate) type Capability = (u32, &'static str);
 /// Opens files that belong to others.

@@ -50,18 +50,18 @@ impl Need {
         let lacks = |has: bool, reason: String| (!has).then_some(reason);
         match self {
             Self::Root => lacks(is_root(), "needs root".to_owned()),
-            Self::Tracing => {
+            Self::Tracing => Self::InitialPids.missing().or_else(|| {
                 let rights = has_capability(CAP_SYS_ADMIN) || has_capability(CAP_BPF);
                 lacks(rights, "needs CAP_BPF or CAP_SYS_ADMIN".to_owned()).or_else(|| {
                     lacks(Path::new("/sys/kernel/btf/vmlinux").exists(), "the kernel has no BTF".to_owned())
                 })
-            }
+            }),
             Self::Capability(number, name) => lacks(has_capability(number), format!("needs {name}")),
             // What a kernel of the matrix is known to have is a failure when it does not work.
             Self::Way(way) => match std::env::var("MEMWATCH_WAYS") {
                 Ok(ways) => lacks(ways.split(',').any(|it| it == way), format!("this kernel has no {way}")),
                 Err(_) => match doctor(Some(way)) {
-                    answer if attaches(&answer) => None,
+                    answer if attaches(&answer, way) => None,
                     answer => Some(format!("nothing attaches by {way} here: {}", refusal(&answer))),
                 },
             },
@@ -116,9 +116,6 @@ impl Need {
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_BPF: u32 = 39;
 
-/// The hook by which a way is judged.
-const SAMPLE: &str = "mmap";
-
 /// What `memwatch doctor` says of this machine, with one way to attach system calls by or all; null when it says
 /// nothing.
 #[must_use]
@@ -132,17 +129,17 @@ pub fn doctor(way: Option<&str>) -> Value {
     command.output().ok().and_then(|output| serde_json::from_slice(&output.stdout).ok()).unwrap_or_default()
 }
 
-fn sample(answer: &Value) -> Option<&Value> {
-    let hooks = answer.get("hooks")?.as_array()?;
-    hooks.iter().find(|hook| hook.get("name").and_then(Value::as_str) == Some(SAMPLE))
+fn hooks(answer: &Value) -> impl Iterator<Item = &Value> {
+    answer.get("hooks").and_then(Value::as_array).into_iter().flatten()
 }
 
-fn attaches(answer: &Value) -> bool {
-    sample(answer).is_some_and(|hook| hook.get("attached").is_some_and(Value::is_string))
+/// Not every hook has every way.
+fn attaches(answer: &Value, way: &str) -> bool {
+    hooks(answer).any(|hook| hook.get("attached").and_then(Value::as_str) == Some(way))
 }
 
 fn refusal(answer: &Value) -> String {
-    let reason = sample(answer).and_then(|hook| hook.get("refused")?.get(0)?.get("reason")?.as_str());
+    let reason = hooks(answer).find_map(|hook| hook.get("refused")?.get(0)?.get("reason")?.as_str());
     let reason = reason.or_else(|| answer.get("failure")?.as_str());
     reason.and_then(|reason| reason.lines().next()).unwrap_or("the doctor gives no reason").to_owned()
 }

@@ -68,6 +68,12 @@ pub enum ProbeError {
     /// The kernel publishes no types.
     #[error(transparent)]
     Btf(#[from] BtfError),
+    /// The kernel's process ids mean nothing here.
+    #[error(
+        "process ids here are those of a pid namespace, and the kernel's records have the host's: run memwatch in the host's pid \
+         namespace (`--pid=host`, in a pod `hostPID: true`)"
+    )]
+    PidNamespace,
     /// The process lacks the right to use BPF.
     #[error("not allowed to load BPF programs: {0}")]
     NotAllowed(String),
@@ -162,6 +168,9 @@ impl Probe {
     /// # Errors
     /// [`ProbeError`] when not one hook attaches, or before that when the kernel's types or BPF itself are not available.
     pub fn load(options: &Options, knobs: &Knobs) -> Result<Self, ProbeError> {
+        if !rights::sees_all_processes() {
+            return Err(ProbeError::PidNamespace);
+        }
         crate::sys::raise_memlock();
         let types = Btf::read(Path::new(btf::VMLINUX))?;
         let (offsets, missing_fields) = offsets::resolve(&types);

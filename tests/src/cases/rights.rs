@@ -17,6 +17,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("rights::missing_capabilities_are_named", TRACING, missing),
     Case::new("rights::two_capabilities_are_enough", &[Need::Root, Need::Tracing, Need::OwnMachine], enough),
     Case::new("rights::doctor_without_rights", &[Need::Root], doctor_without_rights),
+    Case::new("rights::ids_of_a_namespace_are_refused", TRACING, namespaced),
     Case::new("rights::doctor_tells_every_hook", TRACING, doctor),
     Case::new("rights::doctor_for_people", TRACING, doctor_for_people),
     Case::new("rights::demo", TRACING, demo),
@@ -92,6 +93,21 @@ fn doctor_without_rights() -> anyhow::Result<()> {
     ensure!(code.is_some_and(|code| code != 0), "all is well without rights: {output}");
     serde_json::from_str::<serde_json::Value>(&output)?;
     ensure!(output.contains("CAP_BPF"), "the capability is not named: {output}{errors}");
+    Ok(())
+}
+
+/// Ids that a pid namespace gives out would name other processes of the host.
+fn namespaced() -> anyhow::Result<()> {
+    let memwatch = locate::memwatch()?;
+    for arguments in [&["trace", "--duration", "1s"][..], &["doctor", "--output", "json"]] {
+        let mut command = Command::new(locate::trigger()?);
+        command.args(["inside", "--seconds", "60", "--root", "/", "--"]).arg(&memwatch).args(arguments);
+        let output = command.stdin(Stdio::null()).output()?;
+        let all = [output.stdout, output.stderr].concat();
+        let all = String::from_utf8_lossy(&all);
+        ensure!(output.status.code() == Some(1), "{arguments:?} ended with {}: {all}", output.status);
+        ensure!(all.contains("hostPID: true"), "no remedy: {all}");
+    }
     Ok(())
 }
 

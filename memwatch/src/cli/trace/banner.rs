@@ -17,9 +17,9 @@ pub(super) fn text(hooks: &[HookStatus], took: Duration, ends_with_summary: bool
     if ends_with_summary {
         text.push_str("; Ctrl-C ends with a summary");
     }
-    let mut groups: Vec<(&str, Vec<&HookStatus>)> = Vec::new();
+    let mut groups: Vec<(String, Vec<&HookStatus>)> = Vec::new();
     for hook in missing {
-        let reason = hook.refused.last().map_or("no way allowed by --attach", |refused| &refused.reason);
+        let reason = reason(hook);
         match groups.iter_mut().find(|(known, _)| *known == reason) {
             Some((_, alike)) => alike.push(hook),
             None => groups.push((reason, vec![hook])),
@@ -44,6 +44,15 @@ pub(super) fn text(hooks: &[HookStatus], took: Duration, ends_with_summary: bool
     text
 }
 
+/// Why each way did not attach: any of them may be the one that can be mended.
+fn reason(hook: &HookStatus) -> String {
+    if hook.refused.is_empty() {
+        return "no way allowed by --attach".to_owned();
+    }
+    let reasons = hook.refused.iter().map(|refused| format!("{}: {}", refused.way.name(), refused.reason));
+    reasons.collect::<Vec<_>>().join("; ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,8 +74,8 @@ mod tests {
             text(&hooks, Duration::from_millis(220), true),
             "memwatch: tracing with 1 of 5 hooks; attached when needed: refuse; ready after 220.0 ms; `memwatch doctor` tells \
              what that loses; Ctrl-C ends with a summary\n\
-             memwatch: hooks exec, exit are not attached: EPERM\n\
-             memwatch: hook cgroup is not attached (what a process did before it moved counts for its new cgroup): log"
+             memwatch: hooks exec, exit are not attached: fentry: EPERM\n\
+             memwatch: hook cgroup is not attached (what a process did before it moved counts for its new cgroup): fentry: log"
         );
         let waiting = [status(0, None), HookStatus { waits: true, ..status(6, None) }];
         assert_eq!(
