@@ -1,9 +1,10 @@
 //! Looking at memory: of the host, of a process, of what waits for it.
 //!
 //! Every look is bounded and makes no memory once its buffers stand: files are kept open where that is possible, and read
-//! into fixed rooms. What takes long has a thread ([`Survey`]). Nothing here decides anything; what was seen goes to the policy as
+//! into fixed rooms. What takes long has a thread ([`Survey`], [`HoldingMeter`]). Nothing here decides anything; what was seen goes to the policy as
 //! [`Host`](crate::core::policy::Host) and [`Figures`](crate::core::policy::Figures).
 
+mod holdings;
 mod host;
 mod idle;
 mod pace;
@@ -13,6 +14,7 @@ mod process;
 mod strain;
 mod survey;
 
+pub use holdings::{Found, HoldingMeter};
 pub use host::HostMeter;
 pub use idle::IdleMeter;
 pub use pace::{Pace, headroom};

@@ -194,6 +194,7 @@ impl Player {
             | Input::Sweeps(_)
             | Input::Unreadable(_)
             | Input::Strain { .. }
+            | Input::Holding { .. }
             | Input::Tick) => Some(other),
         }
     }
@@ -219,6 +220,8 @@ impl Player {
     /// Answers a command.
     fn obey(&mut self, command: Command, waiting: &mut std::collections::VecDeque<Input>) {
         match command {
+            // A recording has what was read.
+            Command::Audit(_) => {}
             Command::Measure(key) => waiting.push_back(match self.figures.get(&key) {
                 // A recording may lack the closer look: RSS is then all there is, which is never too little.
                 Some(known) => Input::Figures {

@@ -31,6 +31,7 @@ mod servers;
 mod service;
 mod table;
 mod thrash;
+mod true_use;
 mod units;
 mod verifier;
 mod ways;
@@ -73,6 +74,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         audit::CASES,
         forecast::CASES,
         thrash::CASES,
+        true_use::CASES,
         lookalikes::CASES,
         units::CASES,
         kubepods::CASES,

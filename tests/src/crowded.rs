@@ -109,6 +109,7 @@ impl Crowded {
             oom_score_adj: Some(0),
             is_kernel: false,
             runs_guarded: None,
+            cgroup_id: None,
             trees: Vec::new(),
         };
         let key = who.key;

@@ -1,5 +1,6 @@
 //! The tables of the file, one file each.
 
+pub(super) mod audit;
 pub(super) mod budget;
 pub(super) mod fd_table;
 pub(super) mod growth;
@@ -17,7 +18,7 @@ use super::reader::Table;
 use super::value::Name;
 
 /// All tables, in the order of the documentation.
-pub(super) const ALL: [&Section; 13] = [
+pub(super) const ALL: [&Section; 14] = [
     &policy::SECTION,
     &scope::SECTION,
     &scope::STEP,
@@ -28,6 +29,7 @@ pub(super) const ALL: [&Section; 13] = [
     &fd_table::SECTION,
     &pressure::SECTION,
     &thrash::SECTION,
+    &audit::SECTION,
     &growth::SECTION,
     &protect::SECTION,
     &budget::SECTION,

@@ -4,7 +4,7 @@ mod choice;
 mod quantity;
 mod text;
 
-pub(super) use choice::{Confidence, Mode, Then, WhatToDo};
+pub(super) use choice::{Confidence, Mode, Then, UseOf, WhatToDo};
 pub(super) use quantity::{Bound, Count, Exponent, Nanoseconds, Share, Size};
 pub(super) use text::{Cgroup, Command, Kind, Name, Patterns, Uids};
 

@@ -8,6 +8,7 @@
 //! in one place (the engine): guarded processes are no candidates, pools keep their least number, kills wait for the
 //! memory of the last one and are counted against a budget.
 
+mod audited;
 mod budget;
 mod case;
 mod command;
@@ -28,10 +29,10 @@ pub use command::{Command, Limit, Outbox, Signal};
 pub use decision::{Candidate, Cause, Closing, Decision, Ending, Gravity, Outcome, Standing, Warning};
 pub use engine::{Engine, LIMIT_RULES};
 pub use guard_names::{MOVED, guarded_folders, guarded_path, guarded_program};
-pub use input::{Acted, Figures, Host, Input, Strain, Table, TableState};
+pub use input::{Acted, Figures, Holding, Host, Input, Strain, Table, TableState};
 pub use server::Server;
 pub use settings::{
-    Amount, Bounds, Budget, FdTableRule, Growth, Hooks, Match, Measure, Mode, Pool, Pressure, ProcessLimit,
-    Protect, Reach, Scope, Settings, Step, TableAction, Then, Thrash,
+    Amount, Audit, Bounds, Budget, FdTableRule, Growth, Hooks, Match, Measure, Mode, Pool, Pressure,
+    ProcessLimit, Protect, Reach, Scope, Settings, Step, TableAction, Then, Thrash,
 };
 pub use who::Who;

@@ -26,9 +26,16 @@ pub enum Reading {
     Exact,
     /// One of so many.
     OneIn(u64),
+    /// About so many at most.
+    Drawing(u64),
 }
 
 impl Reading {
+    /// Whether it matters how much there is.
+    const fn goes_by_size(self) -> bool {
+        matches!(self, Self::Suiting | Self::Drawing(_))
+    }
+
     fn draw(self, pages: u64) -> Draw {
         // The clock's last digits are chance enough to choose pages by.
         let seed = sys::boot_ns();
@@ -36,6 +43,7 @@ impl Reading {
             Self::Suiting => Draw::suiting(pages, seed),
             Self::Exact => Draw::EVERY,
             Self::OneIn(rate) => Draw::one_in(rate, seed),
+            Self::Drawing(most) => Draw::one_in(pages.div_ceil(most.max(1)).next_power_of_two(), seed),
         }
     }
 }
@@ -76,7 +84,7 @@ pub fn survey(proc: &ProcFs, reading: Reading) -> Result<(Survey, Notes), Survey
     let mut notes = Notes { tells_owners, is_unified: hierarchy.is_unified(), ..Notes::default() };
     let cgroups = hierarchy.read(page_bytes)?;
     let pids = proc.pids()?;
-    let draw = reading.draw(if reading == Reading::Suiting { mapped_pages(proc, &pids) } else { 0 });
+    let draw = reading.draw(if reading.goes_by_size() { mapped_pages(proc, &pids) } else { 0 });
     let mut reader = Reader::new(Batch::new(frames), draw, page_bytes);
     let mut members: HashMap<u32, (u64, u64)> = HashMap::new();
     for pid in pids {

@@ -11,8 +11,8 @@ use super::escape;
 use super::schema::VERSION;
 use crate::core::fact::ProcessKey;
 use crate::core::policy::{
-    Candidate, Cause, Closing, Command, Decision, Ending, Engine, Figures, Gravity, Mode, Outbox, Warning,
-    Who,
+    Candidate, Cause, Closing, Command, Decision, Ending, Engine, Figures, Gravity, Holding, Mode, Outbox,
+    Warning, Who,
 };
 use crate::core::quantity::{Bytes, Nanos};
 
@@ -87,6 +87,8 @@ struct DecisionBody<'a> {
     signal: String,
     #[serde(flatten)]
     numbers: Numbers,
+    #[serde(flatten)]
+    holding: Option<HoldingBody<'a>>,
     #[serde(rename = "memwatch.decision.reason")]
     reason: String,
     #[serde(rename = "memwatch.decision.candidates")]
@@ -165,11 +167,55 @@ struct ClosingBody {
 }
 
 #[derive(Serialize)]
-struct WarningBody {
+struct WarningBody<'a> {
     #[serde(rename = "memwatch.warning.kind")]
     kind: &'static str,
     #[serde(rename = "memwatch.warning.text")]
     text: String,
+    #[serde(flatten)]
+    holding: Option<HoldingBody<'a>>,
+}
+
+/// What a cgroup truly holds.
+#[derive(Serialize)]
+struct HoldingBody<'a> {
+    #[serde(rename = "memwatch.cgroup.path", skip_serializing_if = "Option::is_none")]
+    cgroup: Option<&'a str>,
+    #[serde(rename = "memwatch.true_use.bytes")]
+    used: u64,
+    #[serde(rename = "memwatch.true_use.bytes_low", skip_serializing_if = "Option::is_none")]
+    low: Option<u64>,
+    #[serde(rename = "memwatch.true_use.bytes_high", skip_serializing_if = "Option::is_none")]
+    high: Option<u64>,
+    #[serde(rename = "memwatch.true_use.charged_bytes")]
+    charged: u64,
+    #[serde(rename = "memwatch.true_use.missing_bytes")]
+    missing: u64,
+    #[serde(rename = "memwatch.true_use.limit_bytes", skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
+    #[serde(rename = "memwatch.true_use.took_ns", skip_serializing_if = "Option::is_none")]
+    took_ns: Option<u64>,
+}
+
+impl<'a> HoldingBody<'a> {
+    fn new(cgroup: Option<&'a str>, holding: &Holding) -> Self {
+        Self {
+            cgroup,
+            used: holding.used,
+            low: Some(holding.used_low),
+            high: Some(holding.used_high),
+            charged: holding.charged,
+            missing: holding.missing,
+            limit: holding.limit,
+            took_ns: Some(holding.took_ns),
+        }
+    }
+
+    fn of_warning(warning: &Warning, engine: &'a Engine) -> Option<Self> {
+        let Warning::UnderCharged { cgroup, used, charged, missing, limit } = *warning else { return None };
+        let cgroup = engine.cgroup(cgroup);
+        Some(Self { cgroup, used, low: None, high: None, charged, missing, limit, took_ns: None })
+    }
 }
 
 impl Decisions {
@@ -192,7 +238,9 @@ impl Decisions {
                     gravity: decision.gravity,
                     signal: decision.signal.to_string(),
                     numbers: Numbers::new(&decision.cause),
-                    reason: reason(&decision.cause),
+                    // The process's cgroup may be one below that of the scope.
+                    holding: engine.truly_held(decision).map(|holding| HoldingBody::new(None, &holding)),
+                    reason: reason_of(decision, engine),
                     candidates: ranked.collect(),
                 };
                 let process = Process::new(decision.key, engine.who(decision.key));
@@ -212,10 +260,15 @@ impl Decisions {
             }
             Command::Warn(warning) => {
                 let process = concerned(warning).map(|key| Process::new(key, engine.who(key)));
-                let body = WarningBody { kind: kind(warning), text: warn(warning, engine) };
+                let body = WarningBody {
+                    kind: kind(warning),
+                    text: warn(warning, engine),
+                    holding: HoldingBody::of_warning(warning, engine),
+                };
                 self.line("memwatch.warning", time_ns, process, body, out);
             }
             Command::Measure(_)
+            | Command::Audit(_)
             | Command::Send { .. }
             | Command::KillCgroup { .. }
             | Command::RunHook { .. }
@@ -223,6 +276,11 @@ impl Decisions {
             | Command::Rule { .. }
             | Command::LookWithin(_) => {}
         }
+    }
+
+    /// Appends the line of what a cgroup truly holds.
+    pub fn holding(&self, time_ns: u64, cgroup: &str, holding: &Holding, out: &mut Vec<u8>) {
+        self.line("memwatch.true_use", time_ns, None, HoldingBody::new(Some(cgroup), holding), out);
     }
 
     fn line<Body: Serialize>(
@@ -254,6 +312,7 @@ pub fn sentence(command: &Command, engine: &Engine, outbox: &Outbox) -> Option<S
         Command::Closed(closing) => Some(closed(closing)),
         Command::Warn(warning) => Some(format!("warning: {}", warn(warning, engine))),
         Command::Measure(_)
+        | Command::Audit(_)
         | Command::Send { .. }
         | Command::KillCgroup { .. }
         | Command::RunHook { .. }
@@ -278,7 +337,7 @@ fn decided(decision: &Decision, engine: &Engine, outbox: &Outbox) -> String {
         decision.id,
         name_of(decision.key, engine),
         decision.signal,
-        reason(&decision.cause)
+        reason_of(decision, engine)
     );
     if let Some(private) = own.and_then(|own: &Candidate| own.figures.private) {
         let _ = write!(text, "; it holds {} of its own", size(private));
@@ -309,6 +368,20 @@ fn closed(closing: &Closing) -> String {
     }
     if closing.was_killed && closing.ending != Ending::Observed {
         text.push_str(", by SIGKILL");
+    }
+    text
+}
+
+/// The finding in words, with what the kernel says where it was decided by what the cgroup truly holds.
+fn reason_of(decision: &Decision, engine: &Engine) -> String {
+    let mut text = reason(&decision.cause);
+    if let Some(Holding { charged, missing, .. }) = engine.truly_held(decision) {
+        let _ = write!(
+            text,
+            "; that is its true use: the cgroup is charged for {}, and {} of what it holds are charged elsewhere",
+            size(charged),
+            size(missing)
+        );
     }
     text
 }
@@ -388,6 +461,22 @@ fn warn(warning: &Warning, engine: &Engine) -> String {
             }
             text + "; give it memory, or take a worker away, before it stops to answer"
         }
+        Warning::UnderCharged { cgroup, used, charged, missing, limit } => {
+            let path = cgroup_name(engine, cgroup);
+            let mut text = format!(
+                "cgroup {path} truly uses {} and is charged for {}: {} of what it holds are charged elsewhere",
+                size(used),
+                size(charged),
+                size(missing)
+            );
+            if let Some(limit) = limit {
+                let _ = write!(text, ", and its limit of {} does not see them", size(limit));
+            }
+            text + &format!(
+                "; `memwatch audit --cgroup {path}` names where and of which files, and a [[scope]] with measure = \"true-use\" \
+                 bounds its true use"
+            )
+        }
         Warning::Forecast { foretold_ns, reached_ns } => match reached_ns {
             Some(reached) => format!(
                 "the bound was reached {} {} than foretold",
@@ -428,6 +517,7 @@ const fn kind(warning: &Warning) -> &'static str {
         Warning::NobodyLeft { .. } => "nobody_left",
         Warning::Growing { .. } => "growing",
         Warning::Thrashing { .. } => "thrashing",
+        Warning::UnderCharged { .. } => "under_charged",
         Warning::Forecast { .. } => "forecast",
         Warning::FdTable { .. } => "fd_table",
     }
@@ -440,8 +530,16 @@ const fn concerned(warning: &Warning) -> Option<ProcessKey> {
         Warning::BudgetSpent { .. }
         | Warning::NobodyLeft { .. }
         | Warning::Thrashing { .. }
+        | Warning::UnderCharged { .. }
         | Warning::Forecast { .. } => None,
     }
+}
+
+/// Path of a cgroup; names are any bytes and leave escaped.
+fn cgroup_name(engine: &Engine, number: u64) -> String {
+    let mut name = Vec::new();
+    escape::terminal(engine.cgroup(number).unwrap_or("?").as_bytes(), &mut name);
+    String::from_utf8_lossy(&name).into_owned()
 }
 
 /// Name and process id; names are any bytes and leave escaped.

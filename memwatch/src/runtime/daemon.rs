@@ -24,13 +24,18 @@ use super::Notifier;
 use crate::act::{Actuator, HookCall, Hooks};
 use crate::core::detect::fd_table::FdTables;
 use crate::core::fact::ProcessKey;
-use crate::core::policy::{Command, Engine, Figures, Input, Mode, Outbox, Outcome, Settings, TableAction};
+use crate::core::policy::{
+    Command, Engine, Figures, Holding, Input, Mode, Outbox, Outcome, Settings, TableAction,
+};
 use crate::core::quantity::{Bytes, Counted};
 use crate::enrich::ledger::Ledger;
 use crate::enrich::proc::ProcFs;
+use crate::enrich::survey::SurveyError;
 use crate::export::clock::Clock;
 use crate::export::decision::{Decisions, sentence};
-use crate::measure::{HostMeter, Pace, PressureTrigger, ProcessMeter, StrainMeter, Survey, headroom};
+use crate::measure::{
+    Found, HoldingMeter, HostMeter, Pace, PressureTrigger, ProcessMeter, StrainMeter, Survey, headroom,
+};
 use crate::probe::attach::{HookStatus, Options, Probe};
 use crate::source::Source;
 use crate::sys::boot_ns;
@@ -122,6 +127,9 @@ struct Daemon {
     host: HostMeter,
     meter: ProcessMeter,
     survey: Survey,
+    holdings: HoldingMeter,
+    /// Why a cgroup could not be read was told.
+    is_unread_told: bool,
     notifier: Notifier,
     pressure: Option<PressureTrigger>,
     pace: Pace,
@@ -187,6 +195,7 @@ pub async fn run(start: Start) -> anyhow::Result<Option<Tally>> {
             () = super::until(deadline) => break,
             (decision, outcome) = daemon.hooks.ended() => daemon.feed(Input::Outcome { decision, outcome }),
             (key, figures) = daemon.survey.seen() => daemon.seen(key, figures),
+            found = daemon.holdings.found() => daemon.found(&found),
             () = pressed(&mut daemon.pressure) => daemon.look_ns = 0,
             _ = housekeeping.tick() => daemon.keep_house()?,
             (query, answer) = Desk::asked(&mut daemon.desk) => {
@@ -265,6 +274,8 @@ impl Daemon {
             host: HostMeter::open(Path::new("/proc")).context("cannot open /proc/meminfo")?,
             meter: ProcessMeter::open(Path::new("/proc"))?,
             survey: Survey::start().context("cannot start the thread that looks at processes")?,
+            holdings: HoldingMeter::start().context("cannot start the thread that audits cgroups")?,
+            is_unread_told: false,
             notifier: Notifier::from_environment().context("cannot reach the service manager")?,
             pace: Pace::default(),
             rules,
@@ -319,6 +330,29 @@ impl Daemon {
         self.look_ns = self.look_ns.min(boot_ns() + SEEN_NS);
     }
 
+    /// What a cgroup truly holds was read; a bound may be passed by it.
+    fn found(&mut self, (cgroup, found): &Found) {
+        let holding = match found {
+            Ok(found) => Some(Holding::from(found)),
+            // It ended meanwhile.
+            Err(SurveyError::NoGroup { .. }) => None,
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_unread_told, true) {
+                    tracing::warn!(
+                        "what cgroups truly hold is not known, the shares of their processes are: {error}"
+                    );
+                }
+                None
+            }
+        };
+        if let Some(holding) = holding.filter(|_| self.start.form == Some(Form::Json)) {
+            let mut line = Vec::new();
+            self.decisions.holding(boot_ns(), cgroup, &holding, &mut line);
+            self.log.write(line);
+        }
+        self.feed(Input::Holding { cgroup: cgroup.clone(), holding });
+    }
+
     /// Takes what the kernel side wrote, one batch.
     fn drain(&mut self, source: &mut Source) {
         let (intake, inputs) = (&mut self.intake, &mut self.inputs);
@@ -367,6 +401,13 @@ impl Daemon {
             Command::Measure(key) => {
                 if !self.survey.ask(key) {
                     tracing::debug!("no room to note that process {} is to be looked at", key.tgid);
+                }
+                None
+            }
+            Command::Audit(number) => {
+                let cgroup = self.engine.cgroup(number)?.to_owned();
+                if !self.holdings.ask(cgroup) {
+                    tracing::debug!("no room to note that a cgroup is to be audited");
                 }
                 None
             }

@@ -1,9 +1,10 @@
 //! Processes: fork, wait, names, signals.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use super::checked;
@@ -199,6 +200,17 @@ pub fn limit_descriptors(command: &mut Command, number: u64) {
     let limit = Limit { soft: number, hard: number };
     // SAFETY: between fork and exec the closure makes one system call and neither allocates nor locks.
     unsafe { command.pre_exec(move || limit::set(limit::NOFILE, limit)) };
+}
+
+/// Has a command start in the control group of a folder: not moved there when it runs already, which nobody is told of.
+///
+/// # Errors
+/// The group cannot be opened.
+pub fn start_in_group(command: &mut Command, folder: &Path) -> io::Result<()> {
+    let members = File::options().write(true).open(folder.join("cgroup.procs"))?;
+    // SAFETY: between fork and exec the closure makes one system call and neither allocates nor locks.
+    unsafe { command.pre_exec(move || (&members).write_all(b"0")) };
+    Ok(())
 }
 
 /// Has a command start with a signal ignored.

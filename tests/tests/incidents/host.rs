@@ -52,6 +52,7 @@ impl Recording {
             is_kernel: false,
             trees: Vec::new(),
             runs_guarded: None,
+            cgroup_id: None,
         };
         self.say(Input::Runs(Box::new(who.clone())));
         self.living.insert(tgid, (who, private, shared));

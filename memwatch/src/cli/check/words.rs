@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::core::policy::{
-    Amount, Bounds, FdTableRule, Growth, Pressure, ProcessLimit, Protect, Reach, Scope, Settings,
+    Amount, Audit, Bounds, FdTableRule, Growth, Pressure, ProcessLimit, Protect, Reach, Scope, Settings,
     TableAction, Then, Thrash,
 };
 use crate::core::quantity::Bytes;
@@ -45,6 +45,7 @@ pub(super) fn policy(settings: &Settings) -> Vec<Paragraph> {
     paragraphs.extend(settings.fd_tables.iter().map(fd_table));
     paragraphs.push(pressure(settings.pressure.as_ref()));
     paragraphs.push(thrash(settings.thrash));
+    paragraphs.push(audit(settings.audit));
     paragraphs.push(growth(settings.growth.as_ref()));
     paragraphs.push(protect(&settings.protect));
     paragraphs.push(budget(settings));
@@ -59,9 +60,13 @@ fn scope(scope: &Scope) -> Paragraph {
     };
     let memory = match scope.memory {
         Some(bytes) => Bytes(bytes).to_string(),
+        None if scope.true_use => "the cgroup's own limit, or all memory of the host,".to_owned(),
         None => "all memory of the host".to_owned(),
     };
     let mut says = vec![format!("reaches over {reach}, with {memory} as its budget")];
+    if scope.true_use {
+        says.push("use is what the cgroup truly holds, whoever is charged for it".to_owned());
+    }
     let who = if scope.any_process { "processes" } else { "workers" };
     if let Some(bounds) = &scope.bounds {
         says.extend(recycling(bounds, who));
@@ -172,6 +177,20 @@ fn thrash(thrash: Option<Thrash>) -> Paragraph {
         None => "is not looked at".to_owned(),
     };
     Paragraph::unnamed("thrash", vec![says])
+}
+
+fn audit(audit: Option<Audit>) -> Paragraph {
+    let says = match audit {
+        Some(audit) => format!(
+            "told when {} and {} of what a cgroup truly holds are charged elsewhere; read {} after it was made, and every {} at most",
+            Bytes(audit.min_missing),
+            amount(audit.min_share),
+            duration(audit.settle_ns),
+            duration(audit.every_ns)
+        ),
+        None => "only cgroups of scopes whose use is what they truly hold are read".to_owned(),
+    };
+    Paragraph::unnamed("audit", vec![says])
 }
 
 fn growth(growth: Option<&Growth>) -> Paragraph {

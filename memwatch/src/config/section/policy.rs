@@ -2,7 +2,7 @@
 
 use toml::de::DeTable;
 
-use super::{budget, fd_table, growth, pool, pressure, process_limit, protect, scope, thrash};
+use super::{audit, budget, fd_table, growth, pool, pressure, process_limit, protect, scope, thrash};
 use crate::config::key::{Each, Inner, Key, Section, Unwritten};
 use crate::config::reader::{Reader, Table};
 use crate::config::value::{Mode, Nanoseconds};
@@ -44,6 +44,11 @@ const FD_TABLE: Key<Each> = Key::new(
 );
 const PRESSURE: Key<Inner> = Key::new("pressure", Unwritten::Absent("defaults"), "Pressure.");
 const THRASH: Key<Inner> = Key::new("thrash", Unwritten::Absent("defaults"), "Thrash.");
+const AUDIT: Key<Inner> = Key::new(
+    "audit",
+    Unwritten::Absent("defaults"),
+    "What cgroups truly hold, beside what they are charged for.",
+);
 const GROWTH: Key<Inner> = Key::new("growth", Unwritten::Absent("defaults"), "Growth towards a limit.");
 const PROTECT: Key<Each> =
     Key::new("protect", Unwritten::Absent("none"), "Processes that are never touched.");
@@ -65,6 +70,7 @@ pub(in crate::config) const SECTION: Section = Section {
         FD_TABLE.row,
         PRESSURE.row,
         THRASH.row,
+        AUDIT.row,
         GROWTH.row,
         PROTECT.row,
         BUDGET.row,
@@ -107,6 +113,7 @@ pub(in crate::config) fn read(reader: &Reader<'_>, document: &DeTable<'_>) -> Se
         fd_tables: fd_table::read(&file.each(&FD_TABLE, &fd_table::SECTION), &protect, mode),
         pressure: pressure::read(&file.inner(&PRESSURE, &pressure::SECTION)),
         thrash: thrash::read(&file.inner(&THRASH, &thrash::SECTION)),
+        audit: audit::read(&file.inner(&AUDIT, &audit::SECTION)),
         growth: growth::read(&file.inner(&GROWTH, &growth::SECTION)),
         budget: budget::read(&file.inner(&BUDGET, &budget::SECTION)),
         returned_within_ns: returned_within.value.0,

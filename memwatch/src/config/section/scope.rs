@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use crate::config::key::{Each, Key, Section, Unwritten};
 use crate::config::reader::{Read, Reader, Table};
-use crate::config::value::{Bound, Cgroup, Count, Exponent, Name, Size};
+use crate::config::value::{Bound, Cgroup, Count, Exponent, Name, Size, UseOf};
 use crate::core::policy::{Amount, Bounds, Reach, Scope, Step};
 
 const NAME: Key<Name> =
@@ -21,6 +21,11 @@ const TREE: Key<Count> = Key::new(
 );
 const MEMORY: Key<Size> =
     Key::new("memory", Unwritten::Absent("all of the host's"), "Its memory, which shares are shares of.");
+const MEASURE: Key<UseOf> = Key::new(
+    "measure",
+    Unwritten::Toml("\"shares\""),
+    "Of a `cgroup`: what its use is, the sum of its processes' shares (PSS), or `true-use`: all that the cgroup costs the host, whoever is charged for it (docs/audit.md). The `memory` left out is then its own limit, where it has one.",
+);
 const LOWER: Key<Bound> = Key::new(
     "lower",
     Unwritten::Toml("\"80%\""),
@@ -53,6 +58,7 @@ pub(in crate::config) const SECTION: Section = Section {
         CGROUP.row,
         TREE.row,
         MEMORY.row,
+        MEASURE.row,
         LOWER.row,
         UPPER.row,
         EXPONENT.row,
@@ -106,10 +112,20 @@ fn scope(table: &Table<'_, '_>, name: String) -> Scope {
             "leave it out, or write cgroup or tree as well",
         );
     }
+    let measure = table.find(&MEASURE);
+    let true_use = measure.as_ref().is_some_and(|measure| measure.value == UseOf::TrueUse);
+    if let Some(measure) = measure.filter(|_| true_use && !matches!(reach, Reach::Cgroup(_))) {
+        table.refuse(
+            &measure,
+            "only a cgroup can be charged for less than it holds",
+            "leave it out, or write cgroup as well",
+        );
+    }
     Scope {
         name: table.find(&NAME).map_or(name, |read| read.value.0),
         reach,
         memory: memory.map(|memory| memory.value.0),
+        true_use,
         bounds: Some(bounds),
         any_process: table.get(&ANY_PROCESS).value,
     }

@@ -62,6 +62,27 @@ impl Value for Then {
     }
 }
 
+/// What the use of a scope is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::config) enum UseOf {
+    /// The sum of its processes' shares.
+    #[default]
+    Shares,
+    /// What its cgroup truly holds.
+    TrueUse,
+}
+
+impl Form for UseOf {
+    const FORM: &'static str = "\"shares\" or \"true-use\"";
+    const EXAMPLE: &'static str = "\"shares\"";
+}
+
+impl Value for UseOf {
+    fn read(value: &DeValue<'_>) -> Result<Self, Misfit> {
+        choose::<Self, _>(value, &[("shares", Self::Shares), ("true-use", Self::TrueUse)])
+    }
+}
+
 /// How sure the detector is: 0 low, 1 medium, 2 high.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::config) struct Confidence(pub(in crate::config) u8);

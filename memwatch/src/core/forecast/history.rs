@@ -65,6 +65,7 @@ impl History {
             | Input::Sweeps(_)
             | Input::Acted(_)
             | Input::Strain { .. }
+            | Input::Holding { .. }
             | Input::Outcome { .. }
             | Input::Tick => {}
         }

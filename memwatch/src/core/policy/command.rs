@@ -93,6 +93,8 @@ pub struct Limit {
 pub enum Command {
     /// Look at a process's memory; [`super::Input::Figures`] or [`super::Input::Unreadable`] answers.
     Measure(ProcessKey),
+    /// Read what a cgroup truly holds, by number; [`super::Input::Holding`] answers.
+    Audit(u64),
     /// Send a signal; [`super::Input::Outcome`] answers.
     Send {
         /// For which decision.

@@ -265,6 +265,19 @@ pub enum Warning {
         /// Share of the time in which a task waited, in hundredths of a percent.
         stalled: Option<u32>,
     },
+    /// A cgroup is charged for clearly less than it holds.
+    UnderCharged {
+        /// Number of the cgroup; [`super::Engine::cgroup`] knows its path.
+        cgroup: u64,
+        /// What it truly uses, in bytes.
+        used: u64,
+        /// What it is charged for.
+        charged: u64,
+        /// What of its use is charged elsewhere.
+        missing: u64,
+        /// Its limit.
+        limit: Option<u64>,
+    },
     /// What came of an earlier warning of growth: the limit was to be reached at one time and was at another, or not at all.
     Forecast {
         /// Boot clock that was foretold, nanoseconds.

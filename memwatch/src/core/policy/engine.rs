@@ -9,9 +9,9 @@ use foldhash::fast::FixedState;
 use super::budget::Spent;
 use super::case::Case;
 use super::command::{Command, Limit, Outbox, Signal};
-use super::decision::{Candidate, Warning};
+use super::decision::{Candidate, Decision, Warning};
 use super::guard::Own;
-use super::input::{Host, Input};
+use super::input::{Holding, Host, Input};
 use super::masters::Masters;
 use super::rule::{self, RULES, Rule, Totals, View, Wishes};
 use super::settings::{Mode, Reach, Settings, TableAction};
@@ -85,6 +85,22 @@ impl Engine {
         self.world.get(key).map(|member| &*member.who)
     }
 
+    /// Path of a cgroup that is to be audited, or of which something is told; `None`: it is there no more.
+    #[must_use]
+    pub fn cgroup(&self, number: u64) -> Option<&str> {
+        self.world.cgroups.get(number).map(|audited| audited.path.as_str())
+    }
+
+    /// What the cgroup of a scope truly held when it was last read, where a decision was made by that.
+    #[must_use]
+    pub fn truly_held(&self, decision: &Decision) -> Option<Holding> {
+        let scope =
+            self.settings.scopes.get(decision.entry.filter(|_| decision.rule == rule::HOST_BOUNDS)?)?;
+        let Reach::Cgroup(path) = &scope.reach else { return None };
+        let number = self.world.cgroups.number(path).filter(|_| scope.true_use)?;
+        self.world.cgroups.get(number)?.read?.1
+    }
+
     /// Processes known.
     #[must_use]
     pub fn processes(&self) -> usize {
@@ -119,8 +135,10 @@ impl Engine {
         out.clear();
         for (index, scope) in self.settings.scopes.iter().enumerate() {
             let Some(bounds) = &scope.bounds else { continue };
-            let memory = scope.memory.unwrap_or(host.total);
-            let used = if scope.reach == Reach::Host { host.used() } else { self.world.used_by(index) };
+            let (used, memory) = match self.world.used(index, &self.settings) {
+                Some(known) if scope.reach != Reach::Host => known,
+                Some(_) | None => (host.used(), scope.memory.unwrap_or(host.total)),
+            };
             let left = [bounds.lower, bounds.upper].map(|bound| bound.of(memory).saturating_sub(used));
             out.extend(left.into_iter().filter(|left| *left > 0).map(|left| host.used() + left));
         }
@@ -145,6 +163,7 @@ impl Engine {
 
     /// Takes one input in; what follows from it is added to `out`.
     pub fn handle(&mut self, now_ns: u64, input: Input, out: &mut Outbox) {
+        self.world.now_ns = now_ns;
         match input {
             Input::Runs(who) => {
                 let key = who.key;
@@ -163,6 +182,10 @@ impl Engine {
             }
             Input::Strain { cgroup, strain } => {
                 self.world.strained(now_ns, cgroup, strain, &self.settings);
+            }
+            Input::Holding { cgroup, holding } => {
+                self.world.held(&cgroup, holding, &self.settings);
+                self.evaluate(now_ns, out);
             }
             Input::Figures { key, figures } => self.world.figures(key, now_ns, figures),
             Input::Unreadable(key) => {
@@ -227,12 +250,14 @@ impl Engine {
         self.advance(now_ns, out);
         let mut wishes = std::mem::take(&mut self.wishes);
         wishes.clear();
+        self.world.cgroups.name(now_ns, &self.settings);
         let mut rules = std::mem::take(&mut self.rules);
         let view = View { now_ns, settings: &self.settings, world: &self.world };
         for rule in &mut rules {
             rule.propose(&view, &mut wishes);
         }
         self.rules = rules;
+        self.world.cgroups.seen();
         self.ask(now_ns, &mut wishes, out);
         out.commands.extend(wishes.warnings.drain(..).map(Command::Warn));
         for proposal in wishes.proposals.drain(..) {
@@ -244,7 +269,7 @@ impl Engine {
         self.wishes = wishes;
     }
 
-    /// Asks for figures, each process once.
+    /// Asks for figures, each process and cgroup once.
     fn ask(&mut self, now_ns: u64, wishes: &mut Wishes, out: &mut Outbox) {
         wishes.measure.sort_unstable();
         wishes.measure.dedup();
@@ -254,6 +279,10 @@ impl Engine {
                 member.asked_ns = Some(now_ns);
                 out.commands.push(Command::Measure(key));
             }
+        }
+        for number in wishes.audit.drain(..) {
+            self.world.cgroups.asked(now_ns, number);
+            out.commands.push(Command::Audit(number));
         }
     }
 }

@@ -167,6 +167,7 @@ mod tests {
             is_kernel: false,
             trees: Vec::new(),
             runs_guarded: None,
+            cgroup_id: None,
         };
         assert_eq!(guarded_program(&who), None);
         (who.comm, who.exe) = ("uwsgi".into(), Some("/usr/sbin/sshd".into()));

@@ -23,6 +23,13 @@ pub enum Input {
         /// What was seen.
         strain: Strain,
     },
+    /// What a cgroup, by its path, and those below it truly hold was read; nothing where it cannot be.
+    Holding {
+        /// Which.
+        cgroup: String,
+        /// What was found.
+        holding: Option<Holding>,
+    },
     /// A process was looked at.
     Figures {
         /// Which.
@@ -101,6 +108,27 @@ pub struct Strain {
     /// Time in which a task waited for memory, in nanoseconds; `None` where it is not told.
     #[serde(default)]
     pub stalled_ns: Option<u64>,
+}
+
+/// What a cgroup truly holds, and what it is charged for, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding {
+    /// What it costs the host: what its processes hold, wherever it is charged, shared pages by their share; memory of the
+    /// kernel; files in memory that it is charged for and does not map.
+    pub used: u64,
+    /// Of a sample, the interval that holds it in 95 of 100 cases.
+    pub used_low: u64,
+    /// Its end.
+    pub used_high: u64,
+    /// What the kernel charged it for.
+    pub charged: u64,
+    /// What its processes hold and is charged elsewhere; of a sample the lower end of its interval.
+    pub missing: u64,
+    /// Its limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// Time that it took to read it, in nanoseconds.
+    pub took_ns: u64,
 }
 
 /// Memory of a process, in bytes.

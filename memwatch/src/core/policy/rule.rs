@@ -1,5 +1,6 @@
 //! The table of policies: each a file, each a row of [`RULES`].
 
+mod audit;
 mod fd_table;
 mod growth;
 mod host_bounds;
@@ -54,6 +55,8 @@ pub(super) struct Wishes {
     pub(super) warnings: Vec<Warning>,
     /// Processes whose figures are needed before anything is proposed.
     pub(super) measure: Vec<ProcessKey>,
+    /// Cgroups whose true use is to be read, by number.
+    pub(super) audit: Vec<u64>,
     /// Time within which the rule wants to look again, in nanoseconds.
     pub(super) look_within_ns: Option<u64>,
 }
@@ -68,6 +71,7 @@ impl Wishes {
             proposals: Vec::with_capacity(WISHES),
             warnings: Vec::with_capacity(WISHES),
             measure: Vec::with_capacity(ROOM),
+            audit: Vec::with_capacity(WISHES),
             look_within_ns: None,
         }
     }
@@ -76,6 +80,7 @@ impl Wishes {
         self.proposals.clear();
         self.warnings.clear();
         self.measure.clear();
+        self.audit.clear();
         self.look_within_ns = None;
     }
 
@@ -114,7 +119,7 @@ pub(super) use process_limit::NAME as PROCESS_LIMIT;
 pub(super) use worker_pool::{Totals, left as left_in_pools};
 
 /// Makes every rule anew; the order is that in which their proposals are considered.
-pub(super) const RULES: [fn() -> Box<dyn Rule>; 7] = [
+pub(super) const RULES: [fn() -> Box<dyn Rule>; 8] = [
     || Box::new(fd_table::FdTable),
     || Box::new(process_limit::ProcessLimit),
     || Box::<host_bounds::HostBounds>::default(),
@@ -122,6 +127,7 @@ pub(super) const RULES: [fn() -> Box<dyn Rule>; 7] = [
     || Box::<worker_pool::WorkerPool>::default(),
     || Box::<growth::GrowthRule>::default(),
     || Box::<thrash::ThrashRule>::default(),
+    || Box::<audit::AuditRule>::default(),
 ];
 
 /// The workers in a scope, or every process in it where the scope says so.

@@ -143,6 +143,7 @@ mod tests {
             is_kernel: false,
             trees: Vec::new(),
             runs_guarded: None,
+            cgroup_id: None,
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Settings {
     pub pressure: Option<Pressure>,
     /// What to tell about thrash.
     pub thrash: Option<Thrash>,
+    /// What cgroups truly hold.
+    pub audit: Option<Audit>,
     /// Growth.
     pub growth: Option<Growth>,
     /// Processes that are never touched, beyond those that are guarded by nature.
@@ -93,8 +95,10 @@ pub struct Scope {
     pub name: String,
     /// What it reaches over.
     pub reach: Reach,
-    /// Its memory in bytes; `None`: all of the host's.
+    /// Its memory in bytes; `None`: all of the host's, or with `true_use` the cgroup's limit where it has one.
     pub memory: Option<u64>,
+    /// Whether its use is what its cgroup truly holds, instead of the sum of its processes' shares.
+    pub true_use: bool,
     /// When to recycle and when to kill.
     pub bounds: Option<Bounds>,
     /// Whether every process in it is a candidate, not only the workers of pools.
@@ -322,6 +326,19 @@ pub struct Thrash {
     pub stalled: u32,
     /// Time over which both are taken, in nanoseconds.
     pub window_ns: u64,
+}
+
+/// What cgroups truly hold, beside what they are charged for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Time between two readings of a cgroup that is no scope, in nanoseconds.
+    pub every_ns: u64,
+    /// Time from the first process in a new cgroup to its first reading, in nanoseconds.
+    pub settle_ns: u64,
+    /// Bytes charged elsewhere from which on it is told.
+    pub min_missing: u64,
+    /// And share of its true use.
+    pub min_share: Amount,
 }
 
 /// Growth towards a limit.

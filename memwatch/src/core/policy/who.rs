@@ -21,6 +21,9 @@ pub struct Who {
     pub uid: Option<u32>,
     /// Cgroup path.
     pub cgroup: Option<String>,
+    /// Id of that cgroup: one that was removed and made anew has another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup_id: Option<u64>,
     /// The systemd unit that the cgroup path names.
     pub unit: Option<String>,
     /// Id of the container that the cgroup path names.
@@ -50,6 +53,7 @@ impl Who {
             args: identity.args.iter().map(|argument| text(argument)).collect(),
             uid: identity.uid,
             cgroup: identity.cgroup_path.as_deref().map(str::to_owned),
+            cgroup_id: identity.cgroup_id,
             unit: identity.unit.clone(),
             container: identity.container.as_ref().map(|container| container.id.clone()),
             oom_score_adj,
@@ -91,6 +95,7 @@ mod tests {
             args: Vec::new(),
             uid: None,
             cgroup: Some(cgroup.into()),
+            cgroup_id: None,
             unit: None,
             container: None,
             oom_score_adj: None,

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
+use super::audited::Cgroups;
 use super::guard::{self, Guard, Own};
-use super::input::{Figures, Host, Strain, Table};
+use super::input::{Figures, Holding, Host, Strain, Table};
 use super::server::Server;
-use super::settings::{Measure, Pool, ProcessLimit, Reach, Settings};
+use super::settings::{Measure, Pool, ProcessLimit, Reach, Scope, Settings};
 use super::who::Who;
 use crate::core::fact::ProcessKey;
 
@@ -107,6 +108,10 @@ pub(super) struct World {
     pub(super) host: Option<Host>,
     /// Signs of thrash, of the host and of cgroups, with the time of the look.
     strains: Vec<(Reach, u64, Strain)>,
+    /// What cgroups truly hold.
+    pub(super) cgroups: Cgroups,
+    /// Time of the last input.
+    pub(super) now_ns: u64,
     own: Own,
     members: ById<ProcessKey, Member>,
     /// Who holds a process id now.
@@ -120,6 +125,8 @@ impl World {
         Self {
             host: None,
             strains: Vec::new(),
+            cgroups: Cgroups::default(),
+            now_ns: 0,
             own,
             members: ById::with_capacity_and_hasher(ROOM, FixedState::default()),
             holders: ById::with_capacity_and_hasher(ROOM, FixedState::default()),
@@ -151,6 +158,7 @@ impl World {
     /// A process runs, or runs something else now. Gives the process that held its id before, if its end was missed.
     pub(super) fn runs(&mut self, mut who: Who, settings: &Settings) -> Option<ProcessKey> {
         let key = who.key;
+        self.cgroups.met(self.now_ns, &who);
         let before = self.holders.insert(key.tgid, key).filter(|earlier| *earlier != key);
         if let Some(earlier) = before {
             self.members.remove(&earlier);
@@ -286,12 +294,31 @@ impl World {
     pub(super) fn used(&self, scope: usize, settings: &Settings) -> Option<(u64, u64)> {
         let host = self.host?;
         let scope_settings = settings.scopes.get(scope)?;
-        let memory = scope_settings.memory.unwrap_or(host.total);
-        let used = match scope_settings.reach {
-            Reach::Host => host.used(),
-            Reach::Cgroup(_) | Reach::Tree(_) => self.used_by(scope),
+        let (used, limit) = match &scope_settings.reach {
+            Reach::Host => (host.used(), None),
+            Reach::Cgroup(path) => {
+                let shares = self.used_by(scope);
+                let held = self.cgroups.used(self.now_ns, path, shares).filter(|_| scope_settings.true_use);
+                held.unwrap_or((shares, None))
+            }
+            Reach::Tree(_) => (self.used_by(scope), None),
         };
-        Some((used, memory))
+        Some((used, scope_settings.memory.or(limit).unwrap_or(host.total)))
+    }
+
+    /// Whether the use of a scope takes in what the last one who had to go has given back.
+    pub(super) fn is_current(&self, scope: usize, settings: &Settings) -> bool {
+        settings.scopes.get(scope).is_none_or(|scope| match &scope.reach {
+            Reach::Cgroup(path) => !scope.true_use || self.cgroups.is_current(path),
+            Reach::Host | Reach::Tree(_) => true,
+        })
+    }
+
+    /// What a cgroup truly holds was read.
+    pub(super) fn held(&mut self, cgroup: &str, holding: Option<Holding>, settings: &Settings) {
+        let is_it = |scope: &Scope| scope.reach == Reach::Cgroup(cgroup.to_owned());
+        let shares = settings.scopes.iter().position(is_it).map_or(0, |scope| self.used_by(scope));
+        self.cgroups.read(self.now_ns, cgroup, holding, shares);
     }
 
     /// Bytes that the processes in a scope use.

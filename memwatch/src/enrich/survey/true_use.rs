@@ -22,6 +22,9 @@ pub struct TrueUse {
     /// What its processes hold that is charged neither to it nor to one below it. As a whole page for each, since it is
     /// wholly charged elsewhere; 0 where the kernel tells no owners.
     pub elsewhere: Estimate,
+    /// The same with a page that processes outside map as well counted by its part of the mappings. Where the kernel tells no
+    /// owners, by how much what its processes hold is more than what it is charged for.
+    pub missing: Estimate,
     /// Its limit.
     pub limit: Option<u64>,
     /// Processes read.
@@ -58,7 +61,7 @@ pub fn true_use(proc: &ProcFs, path: &Path, reading: Reading) -> Result<TrueUse,
     let group = hierarchy
         .group_at(path, page_bytes)
         .ok_or_else(|| SurveyError::NoGroup { path: path.to_owned(), point: hierarchy.point().to_owned() })?;
-    let draw = reading.draw(if reading == Reading::Suiting { mapped_pages(proc, &group.pids) } else { 0 });
+    let draw = reading.draw(if reading.goes_by_size() { mapped_pages(proc, &group.pids) } else { 0 });
     let mut reader = Reader::new(Found::default(), draw, page_bytes);
     let mut processes = 0;
     for pid in &group.pids {
@@ -83,6 +86,7 @@ pub fn true_use(proc: &ProcFs, path: &Path, reading: Reading) -> Result<TrueUse,
         sums.held.add(1, sights as f64 / mappings as f64);
         if !group.ids.contains(&owner) && frames.tells_owners() {
             sums.elsewhere.add(1, 1.0);
+            sums.missing.add(1, sights as f64 / mappings as f64);
         } else if entry.is_of_file() && flags & flag::SWAP_BACKED != 0 {
             sums.own_shmem.add(1, 1.0);
         }
@@ -93,6 +97,11 @@ pub fn true_use(proc: &ProcFs, path: &Path, reading: Reading) -> Result<TrueUse,
         bytes: estimate(sums.held).and(unmapped).plus(group.charged.kernel.unwrap_or(0)),
         charged: group.charged.total(),
         elsewhere: estimate(sums.elsewhere),
+        missing: if frames.tells_owners() {
+            estimate(sums.missing)
+        } else {
+            estimate(sums.held).above(group.charged.total())
+        },
         limit: group.limit,
         processes,
         rate: draw.rate(),
@@ -105,4 +114,5 @@ struct Sums {
     held: Weights,
     own_shmem: Weights,
     elsewhere: Weights,
+    missing: Weights,
 }

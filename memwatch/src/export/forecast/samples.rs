@@ -23,6 +23,7 @@ fn who(tgid: u32, parent: u32) -> Who {
         is_kernel: false,
         trees: Vec::new(),
         runs_guarded: None,
+        cgroup_id: None,
     }
 }
 

@@ -153,6 +153,7 @@ impl Only {
     fn concerns(&mut self, input: &Input) -> bool {
         match input {
             Input::Host(_) | Input::Tick => true,
+            Input::Holding { cgroup, .. } => *cgroup == self.cgroup,
             Input::Strain { cgroup, .. } => cgroup.as_ref().is_none_or(|path| *path == self.cgroup),
             Input::Runs(who) if who.is_below(&self.cgroup) => {
                 self.within.insert(who.key);

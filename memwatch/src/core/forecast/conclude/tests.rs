@@ -21,6 +21,7 @@ fn who(tgid: u32, parent: u32, exe: &str, argument: &str) -> Who {
         is_kernel: false,
         trees: Vec::new(),
         runs_guarded: None,
+        cgroup_id: None,
     }
 }
 

@@ -169,6 +169,11 @@ impl Engine {
         self.masters.forget(key.tgid);
         for case in self.cases.iter_mut().filter(|case| case.decision.key == key) {
             case.ended_ns = Some(now_ns);
+            if let Some(Reach::Cgroup(path)) =
+                case.scope.and_then(|scope| self.settings.scopes.get(scope)).map(|scope| &scope.reach)
+            {
+                self.world.cgroups.left(now_ns, path);
+            }
             case.stage = Stage::Ended { until_ns: now_ns + self.settings.returned_within_ns };
             let settings = case.pool.and_then(|pool| pool_settings(&self.settings, pool));
             if settings.is_some_and(|pool| !pool.hooks.after.is_empty()) && case.sent_ns.is_some() {

@@ -4,3 +4,4 @@ mod behaviour;
 mod explain;
 mod host;
 mod properties;
+mod true_use;

@@ -27,6 +27,10 @@ impl Rule for HostBounds {
                 continue;
             }
             wishes.look_within(LOOK_NS);
+            if !view.world.is_current(index, view.settings) {
+                // What the last one gave back is not known yet.
+                continue;
+            }
             let unmeasured = wishes.needs(view.now_ns, candidates(view.settings, view.world, among));
             if used >= upper {
                 wishes.proposals.push(Proposal {

@@ -255,6 +255,7 @@ fn a_scope_of_its_own_is_measured_by_its_own_processes() {
             steps: Vec::new(),
         }),
         any_process: false,
+        true_use: false,
     };
     let mut sim = Sim::new(settings, 100_000 * MIB).with_pool(6, 100 * MIB);
     let mut foreign = who(70, 2, "/srv/worker", 5);

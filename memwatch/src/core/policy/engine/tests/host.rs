@@ -60,6 +60,7 @@ pub(super) fn who(tgid: u32, parent: u32, exe: &str, start_ns: u64) -> Who {
         is_kernel: false,
         trees: Vec::new(),
         runs_guarded: None,
+        cgroup_id: None,
     }
 }
 
@@ -101,6 +102,7 @@ pub(super) fn settings() -> Settings {
                 steps: Vec::new(),
             }),
             any_process: false,
+            true_use: false,
         }],
         pools: vec![pool("/srv/worker")],
         found_pools: None,
@@ -108,6 +110,7 @@ pub(super) fn settings() -> Settings {
         fd_tables: Vec::new(),
         pressure: None,
         thrash: None,
+        audit: None,
         growth: None,
         protect: Protect::default(),
         budget: Budget { kills: 100, window_ns: 60 * SECOND, cool_down_ns: 60 * SECOND },
@@ -245,7 +248,8 @@ impl Sim {
             | Command::LookWithin(_)
             | Command::Decided(_)
             | Command::Closed(_)
-            | Command::Warn(_) => {}
+            | Command::Warn(_)
+            | Command::Audit(_) => {}
         }
     }
 
