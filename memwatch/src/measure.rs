@@ -11,6 +11,7 @@ mod pace;
 mod pools;
 mod pressure;
 mod process;
+mod requests;
 mod strain;
 mod survey;
 

@@ -10,8 +10,11 @@ use anyhow::{Context, ensure};
 
 use super::values::{Output, parse_bound, parse_duration, parse_pid};
 use crate::core::forecast::conclude::KEEP_FREE;
-use crate::core::forecast::{Assumed, Check, Forecast, History, forecast};
+use crate::core::forecast::pool::Pool;
+use crate::core::forecast::rate::LEAST;
+use crate::core::forecast::{Assumed, Check, Checked, Forecast, History, forecast};
 use crate::core::policy::Input;
+use crate::core::quantity::Counted;
 use crate::export::clock::Clock;
 use crate::export::forecast::{json, table};
 use crate::measure::{HostMeter, PoolMeter};
@@ -53,7 +56,8 @@ pub struct Args {
     /// Workers to reckon with; the default is the most that lived at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     workers: Option<u64>,
-    /// Requests that each pool served while it was watched; without them nothing is said about requests
+    /// Requests that each pool served while it was watched; the default is the connections that it took, where the kernel
+    /// tells them from those of others
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     requests: Option<u64>,
     /// Keep what is seen in this file
@@ -95,6 +99,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 check.take(time_ns, &input);
             }
             let (checked, found) = check.finish();
+            tell_of_too_short(&checked, path);
             if is_table {
                 text.extend_from_slice(table::checked(&checked).as_bytes());
             } else {
@@ -125,6 +130,22 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     tell_of_nothing(&found);
     let fits = args.check || found.pools.iter().all(|pool| pool.fits());
     Ok(if fits { ExitCode::SUCCESS } else { ExitCode::from(FOUND) })
+}
+
+fn tell_of_too_short(checked: &[Checked], path: &Path) {
+    let looks = |it: &Checked| Counted(it.looks as u64, "look").to_string();
+    if let Some(last) = checked.iter().rev().find(|it| it.host.is_none()) {
+        tracing::warn!(
+            "the first {} % of {} hold {} at the host, too few to foretell its use: a rate takes {LEAST}; record for longer, or look \
+             more often with --every",
+            last.percent,
+            path.display(),
+            looks(last)
+        );
+    }
+    if checked.is_empty() {
+        tracing::warn!("{} spans too little time to be cut into parts; record for longer", path.display());
+    }
 }
 
 fn tell_of_nothing(found: &Forecast) {
@@ -180,8 +201,11 @@ fn watch(args: &Args) -> anyhow::Result<History> {
         pools.look_at(history.members().collect::<Vec<_>>().into_iter(), &mut inputs);
         inputs.push(Input::Host(host.look().context("cannot read /proc/meminfo")?));
         feed(&mut history, &mut inputs, record.as_mut())?;
-        let masters: Vec<_> = history.pools().keys().copied().collect();
-        for master in masters {
+        let workers = |pool: &Pool| pool.workers.keys().map(|key| key.tgid).collect();
+        let masters: Vec<(_, Vec<u32>)> =
+            history.pools().iter().map(|(master, pool)| (*master, workers(pool))).collect();
+        for (master, workers) in masters {
+            history.take_connections(master, pools.connections_of(master.tgid, &workers));
             for limited in pools.limits_of(master.tgid) {
                 history.take_cgroup(sys::boot_ns(), master, &limited.path, limited.limit, limited.held);
             }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::process::ProcessMeter;
+use super::requests;
 use crate::core::fact::ProcessKey;
 use crate::core::policy::{Input, Who};
 use crate::enrich::identify::Identifier;
@@ -80,6 +81,13 @@ impl PoolMeter {
                 Err(_) => Input::Unreadable(key),
             });
         }
+    }
+
+    /// Connections that the pool of a master took since its network name space was made; `None` where that cannot be told from
+    /// those of others.
+    #[must_use]
+    pub fn connections_of(&self, master: u32, workers: &[u32]) -> Option<u64> {
+        requests::connections(&self.proc, master, workers)
     }
 
     /// The cgroups with a limit that a process is in.

@@ -27,9 +27,12 @@ macro_rules! needs {
 pub(super) const CASES: &[Case] = &[
     Case::new("forecast::uwsgi_worst_case", needs!("usr/bin/uwsgi-core"), || worst_case(&UWSGI)),
     Case::new("forecast::gunicorn_worst_case", needs!("usr/bin/gunicorn"), || worst_case(&GUNICORN)),
+    Case::new("forecast::uwsgi_growth_per_request", needs!("usr/bin/uwsgi-core"), || per_request(&UWSGI)),
+    Case::new("forecast::gunicorn_growth_per_request", needs!("usr/bin/gunicorn"), || per_request(&GUNICORN)),
     Case::new("forecast::a_pool_by_its_master", &[Need::Root], named),
     Case::new("forecast::a_limit_of_the_cgroup", &[Need::Root, Need::Memory], limited),
     Case::new("forecast::a_check_tells_the_error", &[Need::Root], checked),
+    Case::new("forecast::a_recording_that_is_too_short_says_so", &[Need::Root], too_short),
 ];
 
 const MIB: u64 = 1 << 20;
@@ -43,17 +46,22 @@ const ERROR: u64 = 15;
 const APP: &str = "import time, flask\n\
     app = flask.Flask(__name__)\n\
     kept = [b'']\n\
+    leaked = []\n\
     @app.route('/take/<int:mib>')\n\
     def take(mib):\n    \
         if len(kept[0]) < mib << 20:\n        \
             kept[0] = b'x' * (mib << 20)\n    \
         time.sleep(1)\n    \
-        return 'taken'\n";
+        return 'taken'\n\
+    @app.route('/leak/<int:kib>')\n\
+    def leak(kib):\n    \
+        leaked.append(b'x' * (kib << 10))\n    \
+        return 'leaked'\n";
 
 /// Asks for so many requests at once and waits for every answer.
 const CLIENT: &str = "import sys, threading, urllib.request\n\
     def ask():\n    \
-        urllib.request.urlopen('http://127.0.0.1:8080/take/' + sys.argv[2], timeout=100).read()\n\
+        urllib.request.urlopen('http://127.0.0.1:8080/' + sys.argv[2], timeout=100).read()\n\
     all = [threading.Thread(target=ask) for _ in range(int(sys.argv[1]))]\n\
     [it.start() for it in all]\n\
     [it.join() for it in all]\n";
@@ -123,10 +131,14 @@ impl Site {
 
     /// Has it answer so many requests at once, each on a connection of its own.
     fn ask(&self, at_once: usize, mib: u64) -> anyhow::Result<()> {
+        self.ask_for(at_once, &format!("take/{mib}"))
+    }
+
+    fn ask_for(&self, at_once: usize, path: &str) -> anyhow::Result<()> {
         let root = program::root().context("no root file system")?;
         let mut command = Command::new("nsenter");
         command.arg("--target").arg(self.running.pid().to_string()).args(["--net", "--", "chroot"]).arg(root);
-        command.args(["python3", "-c", CLIENT, &at_once.to_string(), &mib.to_string()]);
+        command.args(["python3", "-c", CLIENT, &at_once.to_string(), path]);
         let output = command.stdin(Stdio::null()).output().context("start the client")?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Ok(())
@@ -215,6 +227,50 @@ fn pool(step: u64, most: u64, every_ms: &str) -> anyhow::Result<Running> {
     let running = Running::start(&mut command)?;
     eventually(PATIENCE, "all workers run", || children(running.pid()).len() == 3)?;
     Ok(running)
+}
+
+/// The kernel counts the requests, and growth is shared out among them.
+fn per_request(server: &Server) -> anyhow::Result<()> {
+    const EACH_KIB: u64 = 1024;
+    const REQUESTS: usize = 60;
+    let scratch = Scratch::new()?;
+    let site = Site::start(server)?;
+    site.ask_for(2 * WORKERS, "leak/1")?;
+    // Before three seconds are over, what a worker gains is its start.
+    std::thread::sleep(Duration::from_secs(4));
+    let lines = watch(&["--for", "10s"], &scratch.path().join("f.jsonl"), || {
+        for _ in 0..REQUESTS / 4 {
+            site.ask_for(4, &format!("leak/{EACH_KIB}"))?;
+        }
+        Ok(())
+    })?;
+    let pool = pool_of(&lines, site.master)?;
+    ensure!(pool.is("memwatch.forecast.requests", REQUESTS as u64), "not {REQUESTS} requests: {pool}");
+    ensure!(pool.is("memwatch.forecast.requests_by", "connections"), "{pool}");
+    near(pool.number("memwatch.forecast.worker.per_request")?, EACH_KIB << 10)?;
+    ensure!(pool.number("memwatch.forecast.advice.requests")? > 0, "{pool}");
+    drop(site);
+    Ok(())
+}
+
+fn too_short() -> anyhow::Result<()> {
+    let scratch = Scratch::new()?;
+    let record = scratch.path().join("f.jsonl");
+    let pool = pool(MIB, 60 * MIB, "50")?;
+    let master = pool.pid().to_string();
+    watch(&["--master", &master, "--for", "1s"], &record, || Ok(()))?;
+    let mut command = Command::new(locate::memwatch()?);
+    let output = command
+        .args(["forecast", "--check", "--output", "json", "--master", &master])
+        .arg(&record)
+        .output()?;
+    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success() && errors.contains("too few to foretell its use"), "{errors}");
+    let lines: Vec<Line> = text.lines().map(Line::parse).collect::<Result<_, _>>()?;
+    let of_host = lines.iter().filter(|line| line.name() == "forecast.check");
+    let said = of_host.filter(|line| line.is("memwatch.forecast.check.too_short", true)).count();
+    ensure!(said == 3, "{said} of three parts are told to be too short: {text}");
+    Ok(())
 }
 
 fn named() -> anyhow::Result<()> {

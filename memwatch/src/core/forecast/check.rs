@@ -17,6 +17,8 @@ pub struct Check {
     assumed: Assumed,
     /// Times of the forecasts that are still to be made, the first one last.
     due: Vec<(u64, u64)>,
+    /// Looks at the host so far.
+    looks: usize,
     made: Vec<Made>,
 }
 
@@ -24,6 +26,8 @@ pub struct Check {
 #[derive(Debug)]
 struct Made {
     percent: u64,
+    /// Looks at the host until then.
+    looks: usize,
     forecast: Forecast,
     /// The most that each pool took since.
     highest: BTreeMap<ProcessKey, u64>,
@@ -39,9 +43,11 @@ pub struct Checked {
     pub percent: u64,
     /// Time it was made at.
     pub time_ns: u64,
+    /// Looks at the host it was made from.
+    pub looks: usize,
     /// Its pools that were seen again.
     pub pools: Vec<CheckedPool>,
-    /// What all take.
+    /// What all take; `None` when there were too few looks to tell how fast that grows.
     pub host: Option<CheckedHost>,
 }
 
@@ -77,17 +83,25 @@ impl Check {
     pub fn new(from_ns: u64, to_ns: u64, named: Option<u32>, assumed: Assumed) -> Self {
         let cut = |percent: u64| (from_ns + to_ns.saturating_sub(from_ns) / 100 * percent, percent);
         let due = CUTS.into_iter().rev().map(cut).collect();
-        Self { history: History::new(named), assumed, due, made: Vec::new() }
+        Self { history: History::new(named), assumed, due, looks: 0, made: Vec::new() }
     }
 
     /// Takes the next line.
     pub fn take(&mut self, time_ns: u64, input: &Input) {
         while let Some((_, percent)) = self.due.pop_if(|(due_ns, _)| time_ns > *due_ns) {
             let forecast = forecast(&self.history, self.assumed);
-            self.made.push(Made { percent, forecast, highest: BTreeMap::new(), used: None, passed_ns: None });
+            self.made.push(Made {
+                percent,
+                looks: self.looks,
+                forecast,
+                highest: BTreeMap::new(),
+                used: None,
+                passed_ns: None,
+            });
         }
         self.history.take(time_ns, input);
         if let Input::Host(host) = input {
+            self.looks += 1;
             for made in &mut self.made {
                 made.note(time_ns, host.used(), &self.history);
             }
@@ -129,6 +143,7 @@ impl Made {
         Checked {
             percent: self.percent,
             time_ns: self.forecast.time_ns,
+            looks: self.looks,
             pools: pools.collect(),
             host: self.host(),
         }

@@ -98,7 +98,9 @@ pub struct PoolForecast {
     pub growth: u64,
     /// Growth of one worker in an hour; `None` when none was watched long enough.
     pub per_hour: Option<u64>,
-    /// Growth for each request, where requests were told.
+    /// Requests that it served while it was watched, where they are known.
+    pub served: Option<Served>,
+    /// Growth for each of them.
     pub per_request: Option<u64>,
     /// Common memory, and every worker as large as the largest one ever was.
     pub worst: u64,
@@ -119,6 +121,25 @@ impl PoolForecast {
     #[must_use]
     pub fn fits(&self) -> bool {
         self.worst.saturating_add(self.others) <= self.room.usable
+    }
+}
+
+/// How many requests a pool served, by whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// The operator.
+    Told(u64),
+    /// The kernel: connections, of which each may have carried several.
+    Connections(u64),
+}
+
+impl Served {
+    /// How many.
+    #[must_use]
+    pub const fn count(self) -> u64 {
+        match self {
+            Self::Told(count) | Self::Connections(count) => count,
+        }
     }
 }
 
@@ -151,7 +172,9 @@ fn of_pool(history: &History, pool: &Pool, assumed: Assumed) -> Option<PoolForec
     let bears = for_workers.saturating_sub(at_rest).checked_div(growth);
     let per_hour = (past.gained_in_ns >= LEAST_NS)
         .then(|| (past.gained as f64 / past.gained_in_ns as f64 * HOUR_NS) as u64);
-    let per_request = assumed.requests.filter(|requests| *requests > 0).map(|it| past.gained.div_ceil(it));
+    let served = assumed.requests.filter(|requests| *requests > 0).map(Served::Told);
+    let served = served.or_else(|| pool.served().map(Served::Connections));
+    let per_request = served.map(|served| past.gained.div_ceil(served.count()));
     let mut found = PoolForecast {
         server: pool.server,
         master: Arc::clone(&pool.master),
@@ -165,6 +188,7 @@ fn of_pool(history: &History, pool: &Pool, assumed: Assumed) -> Option<PoolForec
         past,
         growth,
         per_hour,
+        served,
         per_request,
         worst,
         room,

@@ -86,6 +86,14 @@ impl History {
         }
     }
 
+    /// Takes the number of connections that the pool of a master has taken so far; `None`: they cannot be told from those of
+    /// others.
+    pub fn take_connections(&mut self, master: ProcessKey, taken: Option<u64>) {
+        if let Some(pool) = self.pools.get_mut(&master) {
+            pool.take_connections(taken);
+        }
+    }
+
     /// Time of the last input.
     #[must_use]
     pub const fn now_ns(&self) -> u64 {

@@ -23,6 +23,9 @@ pub struct Pool {
     pub ended: u64,
     /// What the pool took as a whole, pages shared within it counted once, over time.
     pub used: Series,
+    /// Connections taken when they were first told, and when they last were.
+    connections: Option<(u64, u64)>,
+    is_counted: bool,
     of_master: Track,
     past: Past,
 }
@@ -58,6 +61,8 @@ impl Pool {
             most: 0,
             ended: 0,
             used: Series::default(),
+            connections: None,
+            is_counted: true,
             past: Past::default(),
         }
     }
@@ -95,6 +100,21 @@ impl Pool {
     fn total(&self) -> Option<u64> {
         let workers: u64 = self.workers.values().filter_map(|track| track.part).sum();
         (workers > 0).then(|| workers + self.of_master.part.unwrap_or(0))
+    }
+
+    /// Connections that it took since it was watched; `None` where they cannot be told from those of others.
+    #[must_use]
+    pub fn served(&self) -> Option<u64> {
+        self.connections.map(|(first, last)| last.saturating_sub(first)).filter(|served| *served > 0)
+    }
+
+    /// Takes the number of connections taken so far; once it cannot be told it never can.
+    pub(super) fn take_connections(&mut self, taken: Option<u64>) {
+        let first = self.connections.map(|(first, _)| first);
+        if self.is_counted {
+            self.connections = taken.map(|taken| (first.unwrap_or(taken), taken));
+        }
+        self.is_counted &= taken.is_some();
     }
 
     /// What of it is no worker's alone: the master, and pages that are shared.

@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 const POINTS: usize = 512;
 /// Blocks that the time is cut into.
 const BLOCKS: usize = 8;
+/// Points from which on there is a rate.
+pub const LEAST: usize = BLOCKS + 1;
 /// 97.5 % quantile of Student's distribution with one degree of freedom less than there are blocks.
 const QUANTILE: f64 = 2.365;
 
@@ -95,7 +97,7 @@ impl Series {
     #[must_use]
     pub fn rate(&self) -> Option<Rate> {
         let ((first_ns, first), (last_ns, last)) = (self.first()?, self.last()?);
-        if self.points.len() <= BLOCKS || first_ns == last_ns {
+        if self.points.len() < LEAST || first_ns == last_ns {
             return None;
         }
         let seen_s = (last_ns - first_ns) as f64 / 1e9;

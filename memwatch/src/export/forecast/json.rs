@@ -2,6 +2,7 @@
 
 use super::keys::{self, Line};
 use super::nanos;
+use crate::core::forecast::conclude::Served;
 use crate::core::forecast::conclude::{Room, RoomOf};
 use crate::core::forecast::syntax::Syntax;
 use crate::core::forecast::{Checked, Forecast, PoolForecast};
@@ -36,9 +37,11 @@ pub fn write(forecast: &Forecast, clock: Option<Clock>, out: &mut Vec<u8>) {
 /// Appends what forecasts from parts of a recording were worth.
 pub fn write_checked(checked: &[Checked], out: &mut Vec<u8>) {
     for of_part in checked {
+        let mut line = Object::begin(Line::Check, None, out);
+        line.number(&keys::CUT, of_part.percent);
+        line.number(&keys::LOOKS, of_part.looks as u64);
+        line.flag(&keys::TOO_SHORT, of_part.host.is_none());
         if let Some(host) = &of_part.host {
-            let mut line = Object::begin(Line::Check, None, out);
-            line.number(&keys::CUT, of_part.percent);
             let (foretold, low, high) = host.used;
             line.number(&keys::FORETOLD, foretold);
             line.number(&keys::FORETOLD_LOW, low);
@@ -47,8 +50,8 @@ pub fn write_checked(checked: &[Checked], out: &mut Vec<u8>) {
             line.flag(&keys::HOLDS, host.holds());
             line.reaches(host.reaches_s);
             line.maybe(&keys::PASSED, host.reached_s.and_then(nanos));
-            line.end();
         }
+        line.end();
         for pool in &of_part.pools {
             let mut line = Object::begin(Line::CheckPool, None, out);
             line.number(&keys::CUT, of_part.percent);
@@ -90,6 +93,14 @@ impl Object<'_, Line> {
         self.number(&keys::GROWTH, pool.growth);
         self.number(&keys::STEP, pool.past.step);
         self.maybe(&keys::PER_HOUR, pool.per_hour);
+        self.maybe(&keys::SERVED, pool.served.map(Served::count));
+        if let Some(served) = pool.served {
+            let by: &[u8] = match served {
+                Served::Told(_) => b"operator",
+                Served::Connections(_) => b"connections",
+            };
+            self.text(&keys::SERVED_BY, by);
+        }
         self.maybe(&keys::PER_REQUEST, pool.per_request);
         self.number(&keys::WORST, pool.worst);
         self.flag(&keys::FITS, pool.fits());

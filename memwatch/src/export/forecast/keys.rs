@@ -87,7 +87,9 @@ keys! {
     GROWTH: "memwatch.forecast.worker.growth" Integer "bytes" POOL => "The largest growth: `highest` without `least`.";
     STEP: "memwatch.forecast.worker.step" Integer "bytes" POOL => "The most that a worker gained in ten seconds: what one request takes.";
     PER_HOUR: "memwatch.forecast.worker.per_hour" Integer "bytes" POOL => "Growth of one worker in an hour, as seen; left out when workers were watched for less than five seconds together.";
-    PER_REQUEST: "memwatch.forecast.worker.per_request" Integer "bytes" POOL => "Growth for each request, where `--requests` told how many there were.";
+    SERVED: "memwatch.forecast.requests" Integer "" POOL => "Requests that it served while it was watched, where the kernel or `--requests` told how many there were.";
+    SERVED_BY: "memwatch.forecast.requests_by" Text "" POOL => "Who told: `operator`, or `connections`, of which each may have carried several.";
+    PER_REQUEST: "memwatch.forecast.worker.per_request" Integer "bytes" POOL => "Growth for each request, where the kernel or `--requests` told how many there were.";
     WORST: "memwatch.forecast.worst" Integer "bytes" POOL => "Worst case: common memory, and every worker as large as the largest one ever was.";
     FITS: "memwatch.forecast.fits" Flag "" POOL => "Whether the worst case fits beside what others take.";
     BEARS: "memwatch.forecast.bears" Integer "" POOL => "Largest growths that the workers together bear at once; left out when none has grown.";
@@ -109,13 +111,15 @@ keys! {
     SHARE: "memwatch.forecast.advice.share" Integer "bytes" POOL => "What each of them may take in private memory.";
     RECYCLE_AT: "memwatch.forecast.advice.recycle_at" Integer "bytes" POOL => "Private memory at which to recycle a worker: one more `step` stays within its share.";
     RECYCLE_AT_RSS: "memwatch.forecast.advice.recycle_at_rss" Integer "bytes" POOL => "The same as resident memory, in which servers measure.";
-    REQUESTS: "memwatch.forecast.advice.requests" Integer "" POOL => "Requests after which that is reached, where `--requests` told how many there were.";
+    REQUESTS: "memwatch.forecast.advice.requests" Integer "" POOL => "Requests after which that is reached, where it is known how many there were.";
     LIFETIME: "memwatch.forecast.advice.lifetime" Integer "s" POOL => "Time after which that is reached, where a worker grew steadily: by at least four times its largest step.";
     POOL_LIMIT: "memwatch.forecast.advice.limit" Integer "bytes" POOL => "A limit for the pool as a whole.";
 
     FILE: "memwatch.forecast.setting.file" Text "" SETTING => "The file that the line belongs to, as it is commonly called.";
     TEXT: "memwatch.forecast.setting.line" Text "" SETTING => "The line.";
 
+    TOO_SHORT: "memwatch.forecast.check.too_short" Flag "" CHECK => "`true` when too little was recorded by then to tell how fast the host's use grows; then nothing is foretold.";
+    LOOKS: "memwatch.forecast.check.looks" Integer "" CHECK => "Looks at the host until then.";
     CUT: "memwatch.forecast.check.part" Integer "%" OF_CHECK => "The part of the recording that the forecast was made from.";
     FORETOLD: "memwatch.forecast.check.foretold" Integer "bytes" OF_CHECK => "What was foretold: the host's use at the end, or the pool's worst case.";
     FORETOLD_LOW: "memwatch.forecast.check.foretold_low" Integer "bytes" CHECK => "Begin of its interval.";

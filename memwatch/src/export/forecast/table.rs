@@ -4,7 +4,8 @@
 use std::fmt::Write;
 
 use super::nanos;
-use crate::core::forecast::conclude::{Room, RoomOf};
+use crate::core::forecast::conclude::{Room, RoomOf, Served};
+use crate::core::forecast::rate::LEAST;
 use crate::core::forecast::syntax::Syntax;
 use crate::core::forecast::{Checked, Forecast, PoolForecast};
 use crate::core::quantity::{Bytes, Counted, Nanos};
@@ -35,7 +36,10 @@ pub fn text(forecast: &Forecast) -> String {
 #[must_use]
 pub fn checked(all: &[Checked]) -> String {
     let mut text = String::from("forecasts from the first part of the recording, and what came after:\n");
-    for Checked { percent, pools, host, .. } in all {
+    for Checked { percent, looks, pools, host, .. } in all {
+        if pools.is_empty() {
+            let _ = writeln!(text, "  after {percent} %: no pool had been looked at that was seen again");
+        }
         for pool in pools {
             let _ = writeln!(
                 text,
@@ -47,7 +51,14 @@ pub fn checked(all: &[Checked]) -> String {
                 pool.error_percent()
             );
         }
-        let Some(host) = host else { continue };
+        let Some(host) = host else {
+            let _ = writeln!(
+                text,
+                "  after {percent} %: host: too short to tell how fast its use grows: {}, and {LEAST} are needed",
+                Counted(*looks as u64, "look")
+            );
+            continue;
+        };
         let (expected, low, high) = host.used;
         let _ = writeln!(
             text,
@@ -149,7 +160,12 @@ fn seen(pool: &PoolForecast, text: &mut String) {
         growth.push(format!("{} an hour and worker", Bytes(bytes)));
     }
     if let Some(bytes) = pool.per_request {
-        growth.push(format!("{} a request", Bytes(bytes)));
+        growth.push(match pool.served {
+            Some(Served::Connections(count)) => {
+                format!("{} a request, with {} for requests", Bytes(bytes), Counted(count, "connection"))
+            }
+            Some(Served::Told(_)) | None => format!("{} a request", Bytes(bytes)),
+        });
     }
     if !growth.is_empty() {
         line(text, "growth", growth.join(", "));
