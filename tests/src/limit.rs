@@ -13,6 +13,19 @@ pub fn in_guest() -> bool {
     std::env::var_os("MEMWATCH_IN_GUEST").is_some_and(|value| value == "1")
 }
 
+/// How many mappings a process may well have: as it is, or in a guest raised above 100,000.
+#[must_use]
+pub fn mappings() -> u64 {
+    const SPARE: u64 = 1_000;
+    let file = "/proc/sys/vm/max_map_count";
+    if in_guest() {
+        // Refused, it stays as it is.
+        let _ = std::fs::write(file, "262144");
+    }
+    let most = std::fs::read_to_string(file).unwrap_or_default();
+    most.trim().parse().unwrap_or(65_530_u64).saturating_sub(SPARE)
+}
+
 /// The hard limit of descriptors: as it is, or in a guest raised to [`HUGE`] where the kernel lets us.
 #[must_use]
 pub fn hard() -> u64 {

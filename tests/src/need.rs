@@ -29,6 +29,8 @@ pub enum Need {
     Memory,
     /// The memory controller is on the unified hierarchy.
     UnifiedMemory,
+    /// So many bytes of memory are available.
+    FreeMemory(u64),
     /// The hard limit of descriptors is at least this.
     Descriptors(u64),
     /// The program is in the root file system that `MEMWATCH_ROOTFS` names.
@@ -86,6 +88,10 @@ impl Need {
                 unified_memory().is_some(),
                 "the memory controller is not on the unified hierarchy".to_owned(),
             ),
+            Self::FreeMemory(bytes) => {
+                let available = available();
+                lacks(available >= bytes, format!("{available} bytes of memory are available, below {bytes}"))
+            }
             Self::Descriptors(number) => {
                 let hard = limit::hard();
                 lacks(hard >= number, format!("the hard limit of descriptors is {hard}, below {number}"))
@@ -174,6 +180,14 @@ fn pressure_trigger() -> Result<(), String> {
     let file = std::fs::File::options().read(true).write(true).open(folder.join("memory.pressure"));
     let set = file.and_then(|mut file| std::io::Write::write_all(&mut file, b"full 1000000 2000000\0"));
     set.map_err(|error| error.to_string())
+}
+
+/// `MemAvailable`, in bytes.
+fn available() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|kib| kib.trim().parse().ok());
+    kib.unwrap_or(0_u64) << 10
 }
 
 fn is_root() -> bool {

@@ -6,13 +6,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use super::table::{large_element, length};
 use crate::case::Case;
 use crate::cgroup::Group;
 use crate::child::{PATIENCE, Running};
 use crate::limit;
+use crate::line::Line;
 use crate::locate;
 use crate::need::Need;
 use crate::scan::Scan;
@@ -29,6 +30,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("scan::a_known_program_before_its_table", &[], expected),
     Case::new("scan::a_process_of_many_areas", &[], many_areas),
     Case::new("scan::processes_that_vanish", &[], vanishing),
+    Case::alone("scan::ten_thousand_processes", &[Need::Root, Need::FreeMemory(4 << 30)], crowd),
     Case::new("scan::without_rights", &[Need::Root], without_rights),
     Case::new("scan::a_cgroup", &[Need::Root, Need::Unified], cgroup),
     Case::new("scan::names_on_a_terminal", &[], names),
@@ -143,10 +145,10 @@ fn expected() -> anyhow::Result<()> {
 }
 
 fn many_areas() -> anyhow::Result<()> {
-    // Below the kernel's bound on areas: vm.max_map_count is 65,530 unless raised.
-    let trigger = holder(&["--areas", "60000"])?;
+    let number = limit::mappings().min(100_000);
+    let trigger = holder(&["--areas", &number.to_string()])?;
     let areas = std::fs::read_to_string(format!("/proc/{}/maps", trigger.pid()))?.lines().count();
-    ensure!(areas >= 60_000, "{areas} areas");
+    ensure!(areas as u64 >= number, "{areas} areas");
     let scan = look("--pid", trigger.pid(), &["--min-table", "16MiB", "--min-confidence", "low"])?;
     scan.of(trigger.pid().into())?.expect(&[("bytes", length(large_element()).into())])
 }
@@ -158,6 +160,22 @@ fn vanishing() -> anyhow::Result<()> {
         let scan = look("--tree", trigger.pid(), &ANY)?;
         ensure!(scan.code <= 1 && !scan.errors.contains("not seen"), "{}: {}", scan.code, scan.errors);
     }
+    Ok(())
+}
+
+/// Every one of them is looked at, by scan and by audit.
+fn crowd() -> anyhow::Result<()> {
+    const PROCESSES: usize = 10_000;
+    let mut trigger = Trigger::ready(&["hold", "--workers", &PROCESSES.to_string()])?;
+    trigger.act_and_hold()?;
+    let scan = look("--tree", trigger.pid(), &[])?;
+    let scanned = format!("processes scanned: {},", PROCESSES + 1);
+    ensure!(scan.code == 0 && scan.errors.contains(&scanned), "{}: {}", scan.code, scan.errors);
+    let mut command = Command::new(locate::memwatch()?);
+    let audit = command.args(["audit", "--output", "json"]).output()?;
+    let text = String::from_utf8_lossy(&audit.stdout);
+    let first = Line::parse(text.lines().next().context("audit says nothing")?)?;
+    ensure!(first.number("memwatch.audit.processes")? >= PROCESSES as u64, "{first}");
     Ok(())
 }
 
