@@ -195,6 +195,8 @@ struct HoldingBody<'a> {
     limit: Option<u64>,
     #[serde(rename = "memwatch.true_use.took_ns", skip_serializing_if = "Option::is_none")]
     took_ns: Option<u64>,
+    #[serde(rename = "memwatch.true_use.cpu_ns", skip_serializing_if = "Option::is_none")]
+    cpu_ns: Option<u64>,
 }
 
 impl<'a> HoldingBody<'a> {
@@ -208,13 +210,15 @@ impl<'a> HoldingBody<'a> {
             missing: holding.missing,
             limit: holding.limit,
             took_ns: Some(holding.took_ns),
+            cpu_ns: Some(holding.cpu_ns),
         }
     }
 
     fn of_warning(warning: &Warning, engine: &'a Engine) -> Option<Self> {
         let Warning::UnderCharged { cgroup, used, charged, missing, limit } = *warning else { return None };
         let cgroup = engine.cgroup(cgroup);
-        Some(Self { cgroup, used, low: None, high: None, charged, missing, limit, took_ns: None })
+        let (low, high, took_ns, cpu_ns) = (None, None, None, None);
+        Some(Self { cgroup, used, low, high, charged, missing, limit, took_ns, cpu_ns })
     }
 }
 

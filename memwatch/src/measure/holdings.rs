@@ -12,8 +12,8 @@ use crate::enrich::survey::{Reading, SurveyError, TrueUse, true_use};
 
 /// Cgroups that wait to be read, at most: one at a time, and those of scopes.
 const ASKED: usize = 64;
-/// Pages drawn of one at most: half an interval of a cgroup that fills them is 1.5 %.
-const DRAWN: u64 = 16_384;
+/// Pages drawn of one at most: half an interval of a cgroup that fills them is 2 %.
+const DRAWN: u64 = 8_192;
 
 /// A cgroup, by its path, and what was found.
 pub type Found = (String, Result<TrueUse, SurveyError>);
@@ -75,6 +75,7 @@ impl From<&TrueUse> for Holding {
             missing: found.missing.low,
             limit: found.limit,
             took_ns: found.took_ns,
+            cpu_ns: found.cpu_ns,
         }
     }
 }

@@ -13,7 +13,7 @@ const ENABLED: Key<bool> = Key::new(
 const EVERY: Key<Nanoseconds> = Key::new(
     "every",
     Unwritten::Toml("\"10min\""),
-    "Time between two readings of a cgroup. All readings together take a two-thousandth of one processor, and it gets longer where that is little.",
+    "Time between two readings of a cgroup. All readings together take a thousandth of one processor, and it gets longer where that is little.",
 );
 const SETTLE: Key<Nanoseconds> = Key::new(
     "settle",

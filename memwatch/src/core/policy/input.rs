@@ -129,6 +129,9 @@ pub struct Holding {
     pub limit: Option<u64>,
     /// Time that it took to read it, in nanoseconds.
     pub took_ns: u64,
+    /// CPU time of that, in nanoseconds.
+    #[serde(default)]
+    pub cpu_ns: u64,
 }
 
 /// Memory of a process, in bytes.

@@ -33,6 +33,8 @@ pub struct TrueUse {
     pub rate: u64,
     /// Time it took.
     pub took_ns: u64,
+    /// CPU time of that.
+    pub cpu_ns: u64,
 }
 
 /// Pages as they are found, with what is told of them.
@@ -53,7 +55,7 @@ impl Sink for Found {
 /// # Errors
 /// When there is no such cgroup or no memory controller, or page frames cannot be looked at.
 pub fn true_use(proc: &ProcFs, path: &Path, reading: Reading) -> Result<TrueUse, SurveyError> {
-    let started = Instant::now();
+    let (started, cpu_before) = (Instant::now(), sys::thread_cpu_ns());
     let page_bytes = sys::page_size();
     let hierarchy = MemoryHierarchy::find(&proc.mountinfo()?)?;
     let mut frames = Frames::open(proc)?;
@@ -70,6 +72,7 @@ pub fn true_use(proc: &ProcFs, path: &Path, reading: Reading) -> Result<TrueUse,
     }
     let (Found(mut found), _) = reader.finish();
     found.sort_by_key(|entry| entry.frame());
+    let shmem = group.charged.shmem.unwrap_or(0);
     let mut sums = Sums::default();
     let mut owner = Vec::new();
     for page in found.chunk_by(|a, b| a.frame() == b.frame()) {
@@ -79,20 +82,22 @@ pub fn true_use(proc: &ProcFs, path: &Path, reading: Reading) -> Result<TrueUse,
             None | Some(0) => frames.second_look(entry.frame()),
             Some(owner) => Some(*owner),
         };
-        let flags = frames.flags(entry.frame());
-        let Some(owner) = owner.filter(|_| flags & flag::HUGE == 0) else { continue };
+        let mut flags = [0];
+        frames.read_flags(entry.frame(), &mut flags);
+        let Some(owner) = owner.filter(|_| flags[0] & flag::HUGE == 0) else { continue };
         let sights = page.len() as u64;
         let mappings = if entry.is_alone() { sights } else { frames.mappings(entry.frame()).max(sights) };
         sums.held.add(1, sights as f64 / mappings as f64);
         if !group.ids.contains(&owner) && frames.tells_owners() {
             sums.elsewhere.add(1, 1.0);
             sums.missing.add(1, sights as f64 / mappings as f64);
-        } else if entry.is_of_file() && flags & flag::SWAP_BACKED != 0 {
+        } else if entry.is_of_file() && shmem > 0 && frames.flags(entry.frame()) & flag::SWAP_BACKED != 0 {
+            // The first page's flags cost a look at all around.
             sums.own_shmem.add(1, 1.0);
         }
     }
     let estimate = |weights: Weights| weights.estimate(draw.rate(), page_bytes);
-    let unmapped = estimate(sums.own_shmem).left_of(group.charged.shmem.unwrap_or(0));
+    let unmapped = estimate(sums.own_shmem).left_of(shmem);
     Ok(TrueUse {
         bytes: estimate(sums.held).and(unmapped).plus(group.charged.kernel.unwrap_or(0)),
         charged: group.charged.total(),
@@ -106,6 +111,7 @@ pub fn true_use(proc: &ProcFs, path: &Path, reading: Reading) -> Result<TrueUse,
         processes,
         rate: draw.rate(),
         took_ns: u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        cpu_ns: sys::thread_cpu_ns().saturating_sub(cpu_before),
     })
 }
 

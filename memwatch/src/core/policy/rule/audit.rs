@@ -1,10 +1,10 @@
 //! What cgroups truly hold beside what they are charged for: which are read when, and a warning of those that are charged for
 //! clearly less. What a scope truly uses is held against its bounds as any other use is.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::{Rule, View, Wishes, level};
-use crate::core::policy::audited::Audited;
 use crate::core::policy::decision::Warning;
 use crate::core::policy::input::Holding;
 use crate::core::policy::settings::{Audit, Reach};
@@ -16,8 +16,8 @@ const NEAR_NS: u64 = 1_000_000_000;
 const NEAR: u64 = 90;
 /// Part of what is left to the lower bound that its processes may take more before the scope is read again.
 const TAKEN: u64 = 4;
-/// Time that passes after a reading of what is no scope, in lengths of that reading: the share of a processor that this may take.
-const REST: u64 = 2_000;
+/// Time that passes after a reading of what is no scope, in CPU times of that reading: the share of a processor that this may take.
+const REST: u64 = 1_000;
 /// The same of a scope.
 const SCOPE_REST: u64 = 20;
 
@@ -35,7 +35,7 @@ impl Rule for AuditRule {
         self.scopes(view, wishes);
         let Some(rule) = view.settings.audit else { return };
         for (number, holding) in view.world.cgroups.fresh() {
-            self.rests_until_ns = view.now_ns.saturating_add(holding.took_ns.saturating_mul(REST));
+            self.rests_until_ns = view.now_ns.saturating_add(holding.cpu_ns.saturating_mul(REST));
             self.warn(rule, number, holding, wishes);
         }
         if view.now_ns >= self.rests_until_ns && wishes.audit.is_empty() {
@@ -74,7 +74,7 @@ impl AuditRule {
             };
             wishes.look_within(gap_ns.max(NEAR_NS));
             let is_due = audited.read.is_none_or(|(read_ns, holding)| {
-                let rest_ns = holding.map_or(SCOPE_NS, |holding| holding.took_ns.saturating_mul(SCOPE_REST));
+                let rest_ns = holding.map_or(SCOPE_NS, |holding| holding.cpu_ns.saturating_mul(SCOPE_REST));
                 view.now_ns.saturating_sub(read_ns) >= gap_ns.max(rest_ns)
             });
             if is_due && !audited.is_asked(view.now_ns) {
@@ -84,16 +84,19 @@ impl AuditRule {
         }
     }
 
-    /// Asks for the cgroup that has waited longest beyond its time, one at a time.
+    /// Asks for one cgroup at a time: of those that were never read the latest, whose pages may be another's still; then the one
+    /// that has waited longest beyond its time.
     fn next(&self, view: &View<'_>, rule: Audit, wishes: &mut Wishes) {
         if view.world.cgroups.are_read(view.now_ns) {
             return;
         }
-        let due_ns = |audited: &Audited| match audited.read {
-            None => audited.met_ns.saturating_add(rule.settle_ns),
-            Some((read_ns, _)) => read_ns.saturating_add(rule.every_ns),
-        };
-        let all = view.world.cgroups.each().map(|(number, audited)| (due_ns(audited), number));
-        wishes.audit.extend(all.min().filter(|(due_ns, _)| *due_ns <= view.now_ns).map(|(_, number)| number));
+        let due = view.world.cgroups.each().filter_map(|(number, audited)| {
+            let (due_ns, met_ns) = match audited.read {
+                None => (audited.met_ns.saturating_add(rule.settle_ns), Some(audited.met_ns)),
+                Some((read_ns, _)) => (read_ns.saturating_add(rule.every_ns), None),
+            };
+            (due_ns <= view.now_ns).then_some((met_ns, Reverse(due_ns), number))
+        });
+        wishes.audit.extend(due.max().map(|(.., number)| number));
     }
 }

@@ -44,6 +44,7 @@ fn holding(used: u64) -> Input {
         missing: used - 500 * MIB,
         limit: Some(1000 * MIB),
         took_ns: SECOND / 100,
+        cpu_ns: SECOND / 1000,
     };
     Input::Holding { cgroup: "/index".into(), holding: Some(holding) }
 }
