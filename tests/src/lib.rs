@@ -9,6 +9,7 @@ pub mod cgroup;
 pub mod child;
 pub mod counting;
 pub mod crowded;
+pub mod kernel_log;
 pub mod limit;
 pub mod line;
 pub mod locate;

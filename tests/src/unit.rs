@@ -21,13 +21,26 @@ impl Unit {
     /// # Errors
     /// systemd refuses.
     pub fn waiting(name: &str, descriptors: u64, script: &str) -> anyhow::Result<Self> {
+        Self::with(name, descriptors, script, &[])
+    }
+
+    /// The same with a loopback network of its own: a second one of a program may have the first one's ports.
+    ///
+    /// # Errors
+    /// systemd refuses.
+    pub fn apart(name: &str, descriptors: u64, script: &str) -> anyhow::Result<Self> {
+        Self::with(name, descriptors, script, &["PrivateNetwork=yes"])
+    }
+
+    fn with(name: &str, descriptors: u64, script: &str, more: &[&str]) -> anyhow::Result<Self> {
         let scratch = Scratch::new()?;
         let go = scratch.path().join("go");
         let script = format!("until [ -e {} ]; do sleep 0.1; done; {script}", go.display());
         let name = format!("memwatch-test-{name}.service");
         let mut run = Command::new("systemd-run");
         run.args(["--quiet", "--collect", "--unit", &name, "--service-type=exec"]);
-        for property in [&format!("LimitNOFILE={descriptors}"), "OOMPolicy=continue", "SendSIGKILL=yes"] {
+        let descriptors = format!("LimitNOFILE={descriptors}");
+        for property in [&descriptors, "OOMPolicy=continue", "SendSIGKILL=yes"].iter().chain(more) {
             run.args(["--property", property]);
         }
         output(run.args(["/bin/sh", "-c", &script]))?;

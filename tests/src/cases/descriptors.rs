@@ -1,6 +1,6 @@
 //! The kernel's descriptor table, and close sweeps.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use super::{TRACING, traced};
 use crate::case::Case;
@@ -15,12 +15,15 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 pub(super) fn growth() -> anyhow::Result<()> {
-    let run = Tracer::new(&[])?.descriptors(4567).trigger(&["dup-high", "--fd", "4000"])?.succeeded()?;
-    let pid = run.pid()?;
-    let line = run.one("fdtable_growth", |line| line.pid() == pid)?;
-    // The kernel rounds up to a power of two of slots (fs/file.c, alloc_fdtable).
-    line.expect(&[("new_slots", 4096.into()), ("bytes", (4096 * 8 + 4096 / 4 + 4096 / 512).into())])?;
-    ensure!(line.number("old_slots")? < 4096, "the table was as large before: {line}");
+    for by in ["dup2", "dup3", "fcntl"] {
+        let tracer = Tracer::new(&[])?.descriptors(4567);
+        let run = tracer.trigger(&["dup-high", "--fd", "4000", "--by", by])?.succeeded()?;
+        let pid = run.pid()?;
+        let line = run.one("fdtable_growth", |line| line.pid() == pid).with_context(|| by)?;
+        // The kernel rounds up to a power of two of slots (fs/file.c, alloc_fdtable).
+        line.expect(&[("new_slots", 4096.into()), ("bytes", (4096 * 8 + 4096 / 4 + 4096 / 512).into())])?;
+        ensure!(line.number("old_slots")? < 4096, "the table was as large before {by}: {line}");
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use anyhow::ensure;
 
 use crate::case::Case;
 use crate::cgroup::Group;
+use crate::kernel_log::Killed;
 use crate::limit;
 use crate::line::Line;
 use crate::need::Need;
@@ -16,7 +17,7 @@ use crate::trigger::Trigger;
 
 const GROUP: &[Need] = &[Need::Root, Need::Tracing, Need::Memory];
 const UNIFIED_GROUP: &[Need] = &[Need::Root, Need::Tracing, Need::UnifiedMemory];
-const HOST: &[Need] = &[Need::Root, Need::Tracing, Need::OwnMachine];
+const HOST: &[Need] = &[Need::Root, Need::Tracing, Need::OwnMachine, Need::Memory];
 
 pub(super) const CASES: &[Case] = &[
     Case::new("oom::limit_of_a_group", GROUP, limit_of_a_group),
@@ -62,6 +63,43 @@ fn is_about(line: &Line, victim: &Trigger, uid: u64) -> anyhow::Result<()> {
     ])
 }
 
+/// The numbers of a victim against those that the kernel wrote in its log a moment later; `running` is by how much the
+/// victim's mappings may have grown until then. A machine that is not the tests' own may keep its log to itself, and has
+/// other process ids.
+fn is_as_logged(line: &Line, victim: &Trigger, running: u64) -> anyhow::Result<()> {
+    if !limit::in_guest() {
+        return Ok(());
+    }
+    let killed = Killed::find(victim.pid())?;
+    line.expect(&[
+        ("swap_bytes", 0.into()),
+        ("process.real_user.id", killed.number("UID")?.into()),
+        ("oom_score_adj", killed.number("oom_score_adj")?.into()),
+    ])?;
+    // The kernel's own sums leave out what a processor has not handed in yet.
+    for (key, name, slack) in [
+        ("virtual_bytes", "total-vm", running),
+        ("page_tables_bytes", "pgtables", running),
+        ("anon_bytes", "anon-rss", MIB + running),
+        ("file_bytes", "file-rss", MIB),
+        ("shmem_bytes", "shmem-rss", MIB),
+    ] {
+        let logged = killed.number(name)?;
+        let apart = i64::try_from(line.number(key)?)?.abs_diff(logged);
+        ensure!(apart <= slack, "{key}, of which the kernel has {logged}: {line}");
+    }
+    Ok(())
+}
+
+/// The keys that say who asked for the memory.
+fn is_triggered_by(line: &Line, asker: u32) -> anyhow::Result<()> {
+    line.expect(&[
+        ("trigger_pid", asker.into()),
+        ("trigger_tid", asker.into()),
+        ("trigger_comm", "memwatch-trigge".into()),
+    ])
+}
+
 /// The keys that say which group was short of memory.
 fn is_short(line: &Line, group: &Group, limit: u64) -> anyhow::Result<()> {
     line.expect(&[
@@ -92,20 +130,20 @@ pub(super) fn limit_of_a_group() -> anyhow::Result<()> {
     const LIMIT: u64 = 48 * MIB;
     let group = Group::with_memory("short")?;
     group.limit_memory(LIMIT)?;
-    let mut victim = grower(128, &["--oom-score-adj", "300", "--uid", NOBODY])?;
+    const SHARED: u64 = 4 * MIB;
+    let shared = SHARED.to_string();
+    let mut victim = grower(128, &["--oom-score-adj", "300", "--uid", NOBODY, "--shared", &shared])?;
     group.take(victim.pid())?;
     let mut tracer = tracer()?;
     victim.act()?;
     let line = kill_of(&mut tracer, &victim)?;
     is_about(&line, &victim, 65534)?;
     is_short(&line, &group, LIMIT)?;
-    line.expect(&[
-        ("memory_cgroup_id", group.id()?.into()),
-        ("oom_score_adj", 300.into()),
-        ("trigger_pid", victim.pid().into()),
-        ("trigger_tid", victim.pid().into()),
-        ("trigger_comm", "memwatch-trigge".into()),
-    ])?;
+    line.expect(&[("memory_cgroup_id", group.id()?.into()), ("oom_score_adj", 300.into())])?;
+    is_triggered_by(&line, victim.pid())?;
+    is_as_logged(&line, &victim, 0)?;
+    let shared = line.number("shmem_bytes")?;
+    ensure!((SHARED - MIB..SHARED + MIB).contains(&shared), "{shared} bytes of {SHARED} are shared: {line}");
     let anonymous = line.number("anon_bytes")?;
     ensure!(
         (LIMIT - SLACK..LIMIT + SLACK).contains(&anonymous),
@@ -140,13 +178,9 @@ fn trigger_in_another_group() -> anyhow::Result<()> {
     let line = kill_of(&mut tracer, &victim)?;
     is_about(&line, &victim, 0)?;
     is_short(&line, &parent, LIMIT)?;
-    line.expect(&[
-        ("memory_cgroup_id", of_victim.id()?.into()),
-        ("oom_score_adj", 1000.into()),
-        ("trigger_pid", asker.pid().into()),
-        ("trigger_tid", asker.pid().into()),
-        ("trigger_comm", "memwatch-trigge".into()),
-    ])?;
+    line.expect(&[("memory_cgroup_id", of_victim.id()?.into()), ("oom_score_adj", 1000.into())])?;
+    is_triggered_by(&line, asker.pid())?;
+    is_as_logged(&line, &victim, 0)?;
     let anonymous = line.number("anon_bytes")?;
     ensure!((48 * MIB..48 * MIB + SLACK).contains(&anonymous), "{anonymous} bytes of 48 MiB: {line}");
     let pids = [victim.pid(), asker.pid()];
@@ -180,11 +214,9 @@ fn every_member() -> anyhow::Result<()> {
         let line = kill_of(&mut tracer, member)?;
         is_about(&line, member, uid)?;
         is_short(&line, &group, LIMIT)?;
-        line.expect(&[
-            ("memory_cgroup_id", group.id()?.into()),
-            ("oom_score_adj", adjustment.into()),
-            ("trigger_pid", asker.pid().into()),
-        ])?;
+        line.expect(&[("memory_cgroup_id", group.id()?.into()), ("oom_score_adj", adjustment.into())])?;
+        is_triggered_by(&line, asker.pid())?;
+        is_as_logged(&line, member, 0)?;
         ensure!(line.number("anon_bytes")? >= least, "fewer than {least} bytes were resident: {line}");
     }
     let pids = [asker.pid(), first.pid(), second.pid()];
@@ -195,7 +227,9 @@ fn every_member() -> anyhow::Result<()> {
 }
 
 fn whole_host() -> anyhow::Result<()> {
+    const STEP: u64 = 64 * MIB;
     let _shortage = Shortage::but(640 * MIB)?;
+    let group = Group::with_memory("of-host")?;
     // One mapping of all that is asked for would be refused beforehand.
     let mut victim = Trigger::ready(
         &[
@@ -204,12 +238,23 @@ fn whole_host() -> anyhow::Result<()> {
         ]
         .concat(),
     )?;
+    group.take(victim.pid())?;
     let mut tracer = tracer()?;
     victim.act()?;
     let line = kill_of(&mut tracer, &victim)?;
     is_about(&line, &victim, 0)?;
-    line.expect(&[("domain", "host".into()), ("oom_score_adj", 1000.into())])?;
-    ensure!(line.get("domain_cgroup_id").is_none(), "a group for the whole host: {line}");
+    line.expect(&[
+        ("domain", "host".into()),
+        ("memory_cgroup_id", group.id()?.into()),
+        ("oom_score_adj", 1000.into()),
+    ])?;
+    for key in ["domain_cgroup_id", "domain_limit_bytes", "domain_usage_bytes"] {
+        ensure!(line.get(key).is_none(), "a group for the whole host: {line}");
+    }
+    // Whoever asks on such a host may be the one; the victim may go on until it has the signal.
+    ensure!(line.number("trigger_pid")? > 0 && line.number("trigger_tid")? > 0, "nobody asked: {line}");
+    ensure!(!line.text("trigger_comm")?.is_empty(), "nobody asked: {line}");
+    is_as_logged(&line, &victim, STEP)?;
     ensure!(line.number("anon_bytes")? > 256 * MIB, "hardly anything was resident: {line}");
     was_killed(victim)?;
     tracer.interrupt()?.succeeded().map(drop)

@@ -30,7 +30,7 @@ pub(super) const CASES: &[Case] = &[
 
 /// How each program is started, as a line for the shell.
 pub(super) const RPCBIND: &str = "exec rpcbind -f -w";
-pub(super) const PYTHON: &str = "exec python3 -c 'import array, resource
+const PYTHON: &str = "exec python3 -c 'import array, resource
 n = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 table = array.array(\"q\", [0]) * n'";
 pub(super) const HAPROXY: &str = "printf 'defaults\\n mode tcp\\n timeout connect 1s\\n timeout client 1s\\n\
@@ -41,6 +41,8 @@ pub(super) const SLAPD: &str = "mkdir -p /tmp/db; printf 'include /etc/ldap/sche
 pub(super) const SQUID: &str = "printf 'http_port 127.0.0.1:3128\\npid_filename none\\ncache_log /tmp/log\\n\
     access_log none\\ncache_effective_user proxy\\ncoredump_dir /tmp\\nvisible_hostname x\\n' > /tmp/squid.conf; \
     exec squid -N -f /tmp/squid.conf";
+pub(super) const CUPSD: &str = "printf 'Listen 127.0.0.1:6310\\nBrowsing No\\n' > /tmp/cupsd.conf; \
+    exec cupsd -f -c /tmp/cupsd.conf";
 pub(super) const ERLANG: &str = "exec erl -noshell -eval 'timer:sleep(300), halt().'";
 
 /// The trigger's arguments that run a shell script in the root file system, for at most some seconds. Its output goes

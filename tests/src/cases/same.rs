@@ -37,7 +37,9 @@ const ACTS: &str = "
     $t set-limit --by setrlimit --soft 1111 --hard 2222
     $t set-limit --by prlimit --soft 1111 --hard 2222
     $t sweep --count 5000
-    $t dup-high --fd 4000
+    $t dup-high --fd 4000 --by dup2
+    $t dup-high --fd 4000 --by dup3
+    $t dup-high --fd 4000 --by fcntl
 ";
 
 /// How many lines that makes at least.

@@ -4,7 +4,20 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 
+use clap::ValueEnum;
+
 use super::checked;
+
+/// A system call that copies a descriptor to a number.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Duplicate {
+    /// `dup2(2)`.
+    Dup2,
+    /// `dup3(2)`.
+    Dup3,
+    /// `fcntl(2)` with `F_DUPFD`.
+    Fcntl,
+}
 
 /// Closes a descriptor number, open or not, and says whether it was open.
 #[must_use]
@@ -26,9 +39,17 @@ pub fn close_above(first: i32) -> io::Result<()> {
 ///
 /// # Errors
 /// The kernel's errno.
-pub fn duplicate_to(to: i32) -> io::Result<()> {
+pub fn duplicate_to(to: i32, by: Duplicate) -> io::Result<()> {
+    let error = libc::STDERR_FILENO;
     // SAFETY: `to` is a number that no Rust object owns.
-    checked(unsafe { libc::syscall(libc::SYS_dup3, libc::STDERR_FILENO, to, 0) }).map(drop)
+    checked(unsafe {
+        match by {
+            Duplicate::Dup2 => libc::syscall(libc::SYS_dup2, error, to),
+            Duplicate::Dup3 => libc::syscall(libc::SYS_dup3, error, to, 0),
+            Duplicate::Fcntl => libc::syscall(libc::SYS_fcntl, error, libc::F_DUPFD, to),
+        }
+    })
+    .map(drop)
 }
 
 /// Drops a file's clean pages from the page cache.

@@ -2,7 +2,8 @@
 
 use anyhow::Context as _;
 use clap::Args;
-use memwatch_tests::syscall::{file, limit};
+use memwatch_tests::syscall::file::{self, Duplicate};
+use memwatch_tests::syscall::limit;
 
 use crate::report::Report;
 
@@ -34,10 +35,14 @@ impl Sweep {
 pub(crate) struct DupHigh {
     #[arg(long)]
     fd: i32,
+    /// The system call.
+    #[arg(long, value_enum, default_value = "dup3")]
+    by: Duplicate,
 }
 
 impl DupHigh {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
-        file::duplicate_to(self.fd).with_context(|| format!("copy standard error to descriptor {}", self.fd))
+        file::duplicate_to(self.fd, self.by)
+            .with_context(|| format!("copy standard error to descriptor {}", self.fd))
     }
 }

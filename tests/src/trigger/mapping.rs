@@ -133,10 +133,16 @@ pub(crate) struct Grow {
     steps: u64,
     #[arg(long, default_value_t = 0)]
     pause_ms: u64,
+    /// Shared bytes to touch beforehand.
+    #[arg(long, default_value_t = 0)]
+    shared: u64,
 }
 
 impl Grow {
     pub(crate) fn run(&self, report: &mut Report) -> anyhow::Result<()> {
+        if self.shared > 0 {
+            memory::touch(Region::Shared.map(self.shared).context("map shared memory")?, self.shared);
+        }
         let total = self.step * self.steps;
         let address = Region::Private.map(total).context("map the region")?;
         memory::forbid_huge_pages(address, total)?;
