@@ -43,7 +43,7 @@ pub(super) const SQUID: &str = "printf 'http_port 127.0.0.1:3128\\npid_filename 
     exec squid -N -f /tmp/squid.conf";
 pub(super) const CUPSD: &str = "printf 'Listen 127.0.0.1:6310\\nBrowsing No\\n' > /tmp/cupsd.conf; \
     exec cupsd -f -c /tmp/cupsd.conf";
-pub(super) const ERLANG: &str = "exec erl -noshell -eval 'timer:sleep(300), halt().'";
+pub(super) const ERLANG: &str = "exec erl -noshell -eval 'timer:sleep(infinity).'";
 
 /// The trigger's arguments that run a shell script in the root file system, for at most some seconds. Its output goes
 /// nowhere: standard output is the tracer's.

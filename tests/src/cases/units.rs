@@ -277,8 +277,12 @@ fn left_alone(program: &Program) -> anyhow::Result<()> {
     origin(&line, program)?;
     // As long as it takes others to touch gibibytes.
     std::thread::sleep(std::time::Duration::from_secs(10));
-    ensure!(unit.pids().contains(&u32::try_from(line.pid())?), "it is gone: {line}");
-    tracer.interrupt()?.succeeded()?.none("action", |_| true)
+    let left = unit.pids();
+    let run = tracer.interrupt()?.succeeded()?;
+    run.none("action", |_| true)?;
+    run.none("exit", |exit| exit.pid() == line.pid())?;
+    ensure!(left.contains(&u32::try_from(line.pid())?), "it is gone: {line}");
+    Ok(())
 }
 
 fn no_scope() -> anyhow::Result<()> {
