@@ -184,4 +184,6 @@ pub struct Fact {
     /// The other process of the event: the victim of an OOM kill, the child of a fork, the ancestor that learned
     /// the limit of an fd table, the target of a limit look-up.
     pub other: Option<Arc<Identity>>,
+    /// Of an OOM kill: the path of the cgroup that was short of memory.
+    pub domain: Option<Arc<str>>,
 }

@@ -86,6 +86,12 @@ impl CgroupTree {
         self.branch(id)?.path(cgroup_number(id), now_ns)
     }
 
+    /// The same of a cgroup of the memory controller's hierarchy, whose id says nothing of that.
+    pub fn charged_path(&mut self, number: u64, now_ns: u64) -> Option<Arc<str>> {
+        let branch = self.memory.as_mut().or(self.unified.as_mut())?;
+        if number == 0 { None } else { branch.path(number, now_ns) }
+    }
+
     /// Notes that `path` is the cgroup `id`, if its folder says so; so a walk is saved.
     pub fn learn(&mut self, id: u64, path: &str) -> bool {
         let number = cgroup_number(id);

@@ -112,7 +112,12 @@ impl Ledger {
             self.actor(&seen)
         };
         let other = self.other(&seen, &process, &event.body);
-        Fact { event, process, other }
+        let domain = if let Body::OomKill(kill) = &event.body {
+            self.places.tree.charged_path(kill.domain_id, event.header.time_ns)
+        } else {
+            None
+        };
+        Fact { event, process, other, domain }
     }
 
     /// What is known of a process, alive or dead.

@@ -165,6 +165,7 @@ pub(super) fn fact(kind: Kind) -> Fact {
         event: Event { header: header(kind), body: body(kind) },
         process: Arc::new(identity()),
         other: None,
+        domain: (kind == Kind::OomKill).then(|| Arc::from("/system.slice")),
     }
 }
 

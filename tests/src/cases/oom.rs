@@ -3,7 +3,7 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use crate::case::Case;
 use crate::cgroup::Group;
@@ -107,6 +107,8 @@ fn is_short(line: &Line, group: &Group, limit: u64) -> anyhow::Result<()> {
         ("domain_cgroup_id", group.id()?.into()),
         ("domain_limit_bytes", limit.into()),
     ])?;
+    let name = group.path().file_name().context("a group's name")?.to_string_lossy();
+    ensure!(line.text("domain_cgroup_path")?.ends_with(&format!("/{name}")), "not {name}: {line}");
     let usage = line.number("domain_usage_bytes")?;
     ensure!((limit - 2 * MIB..=limit).contains(&usage), "{usage} bytes used of {limit}: {line}");
     Ok(())

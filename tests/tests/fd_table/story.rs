@@ -146,13 +146,13 @@ impl Story {
                 let pid = event.header.tgid;
                 let process = Arc::clone(ledger.get(&pid).with_context(|| format!("{pid} has no `who`"))?);
                 let other = Kernel::other(&event).and_then(|pid| ledger.get(&pid)).map(Arc::clone);
-                facts.push(Fact { event, process, other });
+                facts.push(Fact { event, process, other, domain: None });
             }
         }
         let end = self.lines.iter().map(|line| line.at).max().unwrap_or_default();
         for event in kernel.end(end + 1000) {
             let process = Arc::clone(ledger.get(&event.header.tgid).context("an exit of nobody")?);
-            facts.push(Fact { event, process, other: None });
+            facts.push(Fact { event, process, other: None, domain: None });
         }
         Ok(facts)
     }

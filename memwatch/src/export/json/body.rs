@@ -32,7 +32,7 @@ pub(super) fn write(line: &mut Line<'_>, fact: &Fact) {
         // The detector turns these into findings.
         Body::FdTable(_) => {}
         Body::Action(body) => action(line, body),
-        Body::OomKill(body) => oom_kill(line, body, &fact.event.header),
+        Body::OomKill(body) => oom_kill(line, body, &fact.event.header, fact.domain.as_deref()),
         Body::Exec(body) => exec(line, body),
         Body::Fork(Fork { start_ns, tgid, _pad: _ }) => {
             line.number(&fields::FORK_CHILD, *tgid);
@@ -186,12 +186,15 @@ fn action(line: &mut Line<'_>, body: &Action) {
     line.result(None, &fields::ACTION_ERROR, body.result);
 }
 
-fn oom_kill(line: &mut Line<'_>, body: &OomKill, trigger: &Header) {
+fn oom_kill(line: &mut Line<'_>, body: &OomKill, trigger: &Header, domain: Option<&str>) {
     if let Some(domain) = words::oom_domain(body.domain) {
         line.word(&fields::OOM_DOMAIN, domain);
     }
     if body.domain_id != 0 {
         line.number(&fields::OOM_DOMAIN_CGROUP, body.domain_id);
+        if let Some(path) = domain {
+            line.text(&fields::OOM_DOMAIN_PATH, path.as_bytes());
+        }
         line.number(&fields::OOM_DOMAIN_LIMIT, body.domain_limit);
         line.number(&fields::OOM_DOMAIN_USAGE, body.domain_usage);
     }

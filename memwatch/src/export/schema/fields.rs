@@ -53,7 +53,7 @@ fields! {
     PROCESS_COMMAND_ARGS: "process.command_args" Texts "" PROCESS => "Argument vector. (`process.command_line` is for systems that have no vector, and is not written.)";
     PROCESS_REAL_USER_ID: "process.real_user.id" Integer "" PROCESS => "Real user id in the initial user namespace.";
     CGROUP_ID: "memwatch.cgroup.id" Integer "" PROCESS => "Id of the cgroup: `stat -c %i` of its folder. In the unified hierarchy (v2); where a process stands in the root of that and the memory controller has a v1 hierarchy of its own, in the latter.";
-    CGROUP_PATH: "memwatch.cgroup.path" Text "" PROCESS => "Path of the cgroup in the hierarchy that `memwatch.cgroup.hierarchy` names. Where that is `systemd`, the id is of another hierarchy than the path.";
+    CGROUP_PATH: "memwatch.cgroup.path" Text "" PROCESS => "Path of the cgroup in the hierarchy that `memwatch.cgroup.hierarchy` names; what is not UTF-8 in it is U+FFFD. Where that is `systemd`, the id is of another hierarchy than the path.";
     CGROUP_HIERARCHY: "memwatch.cgroup.hierarchy" Text "" PROCESS => "`unified` (v2); on hosts with v1 hierarchies, where a process stands in the root of the unified one, `memory` (the v1 memory controller's) or `systemd` (systemd's own).";
     UNIT: "memwatch.unit" Text "" PROCESS => "Systemd unit that the cgroup path names.";
     CONTAINER_ID: "container.id" Text "" PROCESS => "Container that the cgroup path names, full id.";
@@ -183,6 +183,7 @@ fields! {
     // `memwatch.oom_kill`.
     OOM_DOMAIN: "memwatch.oom_kill.domain" Text "" only(Kind::OomKill) => "What was short of memory: `host` or `cgroup`.";
     OOM_DOMAIN_CGROUP: "memwatch.oom_kill.domain_cgroup_id" Integer "" only(Kind::OomKill) => "The cgroup whose limit was met.";
+    OOM_DOMAIN_PATH: "memwatch.oom_kill.domain_cgroup_path" Text "" only(Kind::OomKill) => "Its path. Left out when it was removed before it was ever looked up.";
     OOM_DOMAIN_LIMIT: "memwatch.oom_kill.domain_limit_bytes" Integer "bytes" only(Kind::OomKill) => "Its limit.";
     OOM_DOMAIN_USAGE: "memwatch.oom_kill.domain_usage_bytes" Integer "bytes" only(Kind::OomKill) => "Its use.";
     OOM_MEMCG: "memwatch.oom_kill.memory_cgroup_id" Integer "" only(Kind::OomKill) => "The victim's memory cgroup.";

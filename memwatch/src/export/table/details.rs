@@ -6,7 +6,6 @@ use memwatch_ebpf::abi::event::{
     Action, CloseSweep, Exec, Exit, Fault, Mapping, OOM_CGROUP, OOM_HOST, OomKill, RLIMIT_HAS_NEW,
     RLIMIT_HAS_OLD, Rlimit, Rss, UNKNOWN,
 };
-use memwatch_ebpf::abi::header::Header;
 
 use crate::core::fact::{Body, Fact, Identity};
 use crate::core::quantity::{Bytes, Counted, Limit, Nanos};
@@ -30,6 +29,9 @@ pub(super) fn push(fact: &Fact, out: &mut Vec<u8>) {
         }
         Body::Mremap(body) => {
             say!(out, "resized {} to {} at {:#x}", Bytes(body.old), Bytes(body.length), body.addr);
+            if u64::try_from(body.result).is_ok_and(|moved| moved != body.addr) {
+                say!(out, ", moved to {:#x}", body.result);
+            }
             failure(body.result, out);
         }
         Body::Brk(body) => brk(body, out),
@@ -47,7 +49,7 @@ pub(super) fn push(fact: &Fact, out: &mut Vec<u8>) {
         // The detector turns these into findings.
         Body::FdTable(_) => {}
         Body::Action(body) => action(body, out),
-        Body::OomKill(body) => oom_kill(body, &fact.event.header, fact.other.as_deref(), out),
+        Body::OomKill(body) => oom_kill(body, fact, out),
         Body::Exec(body) => exec(body, &fact.process, out),
         Body::Fork(body) => say!(out, "made process {}", body.tgid),
         Body::Exit(body) => exit(body, out),
@@ -202,7 +204,7 @@ fn action(body: &Action, out: &mut Vec<u8>) {
     failure(body.result, out);
 }
 
-fn oom_kill(body: &OomKill, trigger: &Header, victim: Option<&Identity>, out: &mut Vec<u8>) {
+fn oom_kill(body: &OomKill, fact: &Fact, out: &mut Vec<u8>) {
     say!(
         out,
         "killed for lack of memory: anon {}, file {}, shmem {}, page tables {}, oom_score_adj {}",
@@ -213,19 +215,21 @@ fn oom_kill(body: &OomKill, trigger: &Header, victim: Option<&Identity>, out: &m
         body.oom_score_adj
     );
     match body.domain {
-        OOM_CGROUP => say!(
-            out,
-            "; cgroup {} at {} of {}",
-            body.domain_id,
-            Bytes(body.domain_usage),
-            Bytes(body.domain_limit)
-        ),
+        OOM_CGROUP => {
+            out.extend_from_slice(b"; cgroup ");
+            match &fact.domain {
+                Some(path) => escape::terminal(path.as_bytes(), out),
+                None => say!(out, "{}", body.domain_id),
+            }
+            say!(out, " at {} of {}", Bytes(body.domain_usage), Bytes(body.domain_limit));
+        }
         OOM_HOST => out.extend_from_slice(b"; the host is short"),
         _ => {}
     }
+    let trigger = &fact.event.header;
     say!(out, "; triggered by {} ", trigger.tgid);
     escape::terminal(until_zero(&trigger.comm), out);
-    if let Some(victim) = victim {
+    if let Some(victim) = &fact.other {
         push_place(victim, out);
     }
 }

@@ -58,7 +58,7 @@ impl Case {
             len: 0,
             comm: [0; 16],
         };
-        Fact { event: Event { header, body: Body::FdTable(table) }, process, other: None }
+        Fact { event: Event { header, body: Body::FdTable(table) }, process, other: None, domain: None }
     }
 
     /// The kernel side's records when all regions are mapped and then touched.
