@@ -1,5 +1,7 @@
 //! Values of the command line: sizes, numbers, patterns, colours, kinds of events.
 
+#[cfg(test)]
+mod corpus;
 pub mod signal;
 
 use std::io::IsTerminal;

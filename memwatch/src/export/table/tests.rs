@@ -56,7 +56,10 @@ fn every_kind_in_words() {
         oom.starts_with("22:13:25.000      77 victim          oom_kill       killed for lack of memory"),
         "{oom}"
     );
-    assert!(oom.ends_with("; cgroup /system.slice at 1.0 GiB of 1.0 GiB; triggered by 42 uwsgi http"), "{oom}");
+    assert!(
+        oom.ends_with("; cgroup /system.slice at 1.0 GiB of 1.0 GiB; triggered by 42 uwsgi http"),
+        "{oom}"
+    );
     assert!(text(|out| table(80, false).fact(&samples::fact(Kind::FdTable), out)).is_empty());
 }
 
