@@ -156,8 +156,9 @@ fn recycled(server: Server, reach: Reach, rule: &Rule) -> anyhow::Result<()> {
     let scene = Scene::new(server, reach)?;
     let policy = scene.policy(reach, rule)?;
     let stage = Stage::new((), &policy, &[])?;
-    let most = scene.load().context("with memwatch")?;
+    let most = scene.load();
     let lines = stage.end()?;
+    let most = most.with_context(|| format!("with memwatch; decided: {}", told(&lines)))?;
     let bound = scene.before + UPPER;
     ensure!(most < bound, "{most} bytes at most, above the bound of {bound}; decided: {}", told(&lines));
     let expected = if server == Server::Gunicorn { "SIGTERM" } else { "SIGHUP" };
