@@ -67,6 +67,9 @@ fn every(args: impl Iterator<Item = OsString>) -> Result<()> {
     }
     let status = child.wait().context("cannot wait for `cargo test`")?;
     report::line(&tally.to_string());
+    if tally == Tally::default() {
+        bail!("no test has such a name: `cargo xtask test -- --list` names all");
+    }
     if !status.success() {
         bail!("the tests did not pass: the failures are listed above, after each package's tests");
     }

@@ -46,6 +46,10 @@ fn install(root: &Path, libraries: &Path, llvm_major: u32) -> Result<()> {
     ));
     let llvm = llvm_prefix(root, libraries, llvm_major)?;
     let build = root.join("build");
+    // Where it comes to is no place that a person needs on PATH, which cargo would ask for.
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let paths = std::iter::once(root.join("bin")).chain(std::env::split_paths(&paths));
+    let paths = std::env::join_paths(paths).context("PATH cannot be extended")?;
     let feature = format!("llvm-{llvm_major}");
     process::run(
         process::cargo()
@@ -53,6 +57,7 @@ fn install(root: &Path, libraries: &Path, llvm_major: u32) -> Result<()> {
             .args(["--no-default-features", "--features", &feature, "--root"])
             .arg(root)
             .env("LLVM_PREFIX", &llvm)
+            .env("PATH", &paths)
             .env("CARGO_TARGET_DIR", &build)
             .env("LD_LIBRARY_PATH", libraries)
             .env_remove("RUSTFLAGS")
