@@ -149,4 +149,17 @@ mod tests {
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
     }
+
+    /// What follows the options is wrapped where it is shown: a paragraph is one line.
+    #[test]
+    fn no_help_breaks_its_own_lines() {
+        for subcommand in Cli::command().get_subcommands() {
+            let help = subcommand.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let is_prose =
+                |line: &str| !line.is_empty() && !line.starts_with(' ') && !line.starts_with("Example");
+            for (line, next) in help.lines().zip(help.lines().skip(1)) {
+                assert!(!(is_prose(line) && is_prose(next)), "{}: {line:?} is cut", subcommand.get_name());
+            }
+        }
+    }
 }

@@ -17,7 +17,7 @@ use crate::sys;
 /// Arguments of `memwatch audit`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Reads the page tables of every process; needs root on the host, and no BPF. On a large host a sample of the pages is
+Reads the page tables of every process; needs root on the host, and no BPF. On a large host a sample of the pages is \
 read, and every figure has an interval. Exit status: 0 no cgroup is under-charged, 3 one is, 1 failed.")]
 pub struct Args {
     /// Read every page, however long it takes

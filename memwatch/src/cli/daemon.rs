@@ -14,8 +14,8 @@ use crate::runtime::daemon::{self, Form, Policy, Socket, Start};
 #[command(
     about = "Keep a memory policy: tell what would be done, or do it",
     after_help = "\
-The configuration says whether the policy is only observed (the default) or enforced, and in which part of the host;
-`memwatch check FILE` explains one in words. SIGHUP, or a change of the file, puts a new one in force: one with faults
+The configuration says whether the policy is only observed (the default) or enforced, and in which part of the host; \
+`memwatch check FILE` explains one in words. SIGHUP, or a change of the file, puts a new one in force: one with faults \
 changes nothing.
 
 Examples:

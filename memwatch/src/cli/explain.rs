@@ -20,8 +20,8 @@ const ANSWER_MAX: u64 = 256 << 20;
 /// Arguments of `memwatch explain`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Asks over the daemon's socket, which only root and the daemon's own user may use, and changes nothing. Candidates are ranked as
-the daemon itself would rank them at that moment; whoever is none, and why, is told below. Exit status: 0 answered,
+Asks over the daemon's socket, which only root and the daemon's own user may use, and changes nothing. Candidates are ranked as \
+the daemon itself would rank them at that moment; whoever is none, and why, is told below. Exit status: 0 answered, \
 1 not, or nobody of that id or name is known.
 
 Examples:

@@ -24,10 +24,10 @@ use crate::sys;
 /// Arguments of `memwatch forecast`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Watches the prefork servers of the host (gunicorn, uWSGI, PHP-FPM, Apache, unicorn, Puma, Celery) for a while, without BPF,
-and works out how large they can get: common memory, and every worker as large as the largest one ever was. Let the
-heaviest requests come while it watches, or have come before: the kernel keeps the largest size of each worker that lives.
-Below stand the settings under which the worst case fits, in the server's own words. docs/forecast.md has the arithmetic.
+Watches the prefork servers of the host (gunicorn, uWSGI, PHP-FPM, Apache, unicorn, Puma, Celery) for a while, without BPF, \
+and works out how large they can get: common memory, and every worker as large as the largest one ever was. Let the \
+heaviest requests come while it watches, or have come before: the kernel keeps the largest size of each worker that lives. \
+Below stand the settings under which the worst case fits, in the server's own words. docs/forecast.md has the arithmetic. \
 Reading the memory of other users' processes takes root. Exit status: 0 every worst case fits, 3 one does not, 1 failed.
 
 Examples:

@@ -18,8 +18,8 @@ use crate::runtime::daemon::{self, Policy, Socket, Start};
 /// Arguments of `memwatch record`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Writes what a policy would go by: processes that start and end, their memory, the host's, fd tables. Nothing is decided and nobody
-is touched. `memwatch replay --config POLICY FILE` then prints every decision that a policy would have made. Needs the rights
+Writes what a policy would go by: processes that start and end, their memory, the host's, fd tables. Nothing is decided and nobody \
+is touched. `memwatch replay --config POLICY FILE` then prints every decision that a policy would have made. Needs the rights \
 of `memwatch trace`. Exit status: 0 all is in the file, 1 something is missing from it, which is told.
 
 Examples:

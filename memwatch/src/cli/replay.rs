@@ -19,7 +19,7 @@ use crate::runtime::daemon::Form;
 #[command(
     about = "Play a recording to a policy and print every decision it would have made",
     after_help = "\
-`memwatch record` and `memwatch daemon --record FILE` make recordings. Whoever is signalled ends at once in the play, and what it held is free
+`memwatch record` and `memwatch daemon --record FILE` make recordings. Whoever is signalled ends at once in the play, and what it held is free \
 from then on. The same recording and policy give the same lines, byte for byte; times are those of the recording.
 
 Example:

@@ -31,7 +31,7 @@ Examples:
 
 Needs neither BPF nor root; without root the memory of other users' processes is out of sight, and is counted.
 
-Exit status: 0 nothing at or above --min-table, 1 something found, 2 the scan failed or wrong usage, 3 nothing found
+Exit status: 0 nothing at or above --min-table, 1 something found, 2 the scan failed or wrong usage, 3 nothing found \
 but some processes could not be read."
 )]
 pub struct Args {
