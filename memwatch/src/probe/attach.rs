@@ -10,6 +10,7 @@ use aya_log::EbpfLogger;
 use memwatch_ebpf::abi::knobs::{Knobs, RssLimit, Rule};
 use memwatch_ebpf::abi::offsets::Offsets;
 use memwatch_ebpf::abi::state::{Counters, Process};
+use rustix::process::{Resource, getrlimit};
 use zerocopy::IntoBytes;
 
 use super::btf::{self, Btf, BtfError};
@@ -25,6 +26,9 @@ pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_
 /// Levels of the kernel side's log: everything, nothing.
 const KERNEL_LOG_ALL: u8 = 0xff;
 const KERNEL_LOG_NONE: u8 = 0;
+
+/// Twice what a trace of the whole host has open.
+const DESCRIPTORS: u64 = 128;
 
 /// How to load.
 #[derive(Clone, Debug)]
@@ -74,6 +78,9 @@ pub enum ProbeError {
          namespace (`--pid=host`, in a pod `hostPID: true`)"
     )]
     PidNamespace,
+    /// Programs, maps and events are descriptors.
+    #[error("{0} descriptors are too few to attach the hooks: raise the limit (`ulimit -n {DESCRIPTORS}`)")]
+    FewDescriptors(u64),
     /// The process lacks the right to use BPF.
     #[error("not allowed to load BPF programs: {0}")]
     NotAllowed(String),
@@ -170,6 +177,10 @@ impl Probe {
     pub fn load(options: &Options, knobs: &Knobs) -> Result<Self, ProbeError> {
         if !rights::sees_all_processes() {
             return Err(ProbeError::PidNamespace);
+        }
+        let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        if descriptors < DESCRIPTORS {
+            return Err(ProbeError::FewDescriptors(descriptors));
         }
         crate::sys::raise_memlock();
         let types = Btf::read(Path::new(btf::VMLINUX))?;

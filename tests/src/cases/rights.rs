@@ -18,6 +18,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("rights::two_capabilities_are_enough", &[Need::Root, Need::Tracing, Need::OwnMachine], enough),
     Case::new("rights::doctor_without_rights", &[Need::Root], doctor_without_rights),
     Case::new("rights::ids_of_a_namespace_are_refused", TRACING, namespaced),
+    Case::new("rights::few_descriptors_are_told", TRACING, few_descriptors),
     Case::new("rights::doctor_tells_every_hook", TRACING, doctor),
     Case::new("rights::doctor_for_people", TRACING, doctor_for_people),
     Case::new("rights::demo", TRACING, demo),
@@ -108,6 +109,19 @@ fn namespaced() -> anyhow::Result<()> {
         ensure!(output.status.code() == Some(1), "{arguments:?} ended with {}: {all}", output.status);
         ensure!(all.contains("hostPID: true"), "no remedy: {all}");
     }
+    Ok(())
+}
+
+fn few_descriptors() -> anyhow::Result<()> {
+    let mut command = Command::new(locate::memwatch()?);
+    process::limit_descriptors(command.args(["trace", "--duration", "1s"]), 64);
+    let output = command.stdin(Stdio::null()).output()?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.code() == Some(1) && errors.contains("ulimit -n 128"),
+        "{}: {errors}",
+        output.status
+    );
     Ok(())
 }
 
