@@ -6,6 +6,7 @@
 
 mod cgroup;
 mod dry_run;
+mod fifo;
 mod guard;
 mod hook;
 mod pidfd;
@@ -17,14 +18,26 @@ pub use hook::{HookCall, Hooks};
 pub use pidfd::PidfdActuator;
 
 use crate::core::fact::ProcessKey;
-use crate::core::policy::{Outcome, Signal};
+use crate::core::policy::{Order, Outcome, Signal};
 
 /// Carries out commands. Nothing here waits for the process: what becomes of it comes back as facts.
 pub trait Actuator {
     /// Sends a signal to a process.
     fn send(&mut self, key: ProcessKey, signal: Signal) -> Outcome;
 
+    /// Writes a byte to the FIFO that a process reads.
+    fn write_fifo(&mut self, key: ProcessKey, byte: u8) -> Outcome;
+
     /// Kills every process of the cgroup that a process is in, and of those below it. Nobody is killed when one of them
     /// is guarded, or the cgroup is the root.
     fn kill_cgroup(&mut self, key: ProcessKey) -> Outcome;
+
+    /// Tells the master of a pool to change its number of workers.
+    fn tell(&mut self, key: ProcessKey, order: Order) -> Outcome {
+        match order {
+            Order::Signal(signal) => self.send(key, signal),
+            Order::Fifo(byte) => self.write_fifo(key, byte),
+            Order::Nothing => Outcome::WouldSend,
+        }
+    }
 }

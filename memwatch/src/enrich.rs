@@ -10,6 +10,7 @@
 
 pub mod cgroup;
 pub mod container;
+pub mod fifo;
 pub mod guarded_files;
 pub mod identify;
 pub mod ledger;

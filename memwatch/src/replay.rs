@@ -195,6 +195,7 @@ impl Player {
             | Input::Unreadable(_)
             | Input::Strain { .. }
             | Input::Holding { .. }
+            | Input::Queue(_)
             | Input::Tick) => Some(other),
         }
     }
@@ -241,6 +242,10 @@ impl Player {
             }
             Command::RunHook { decision, .. } => {
                 waiting.push_back(Input::Outcome { decision, outcome: Outcome::HookEnded });
+            }
+            // What the pool would have become is for the engine to remember: nobody in the recording starts or ends by it.
+            Command::Tell { decision, .. } => {
+                waiting.push_back(Input::Outcome { decision, outcome: Outcome::WouldSend });
             }
             Command::Limit(_)
             | Command::Rule { .. }

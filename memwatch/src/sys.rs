@@ -20,6 +20,18 @@ pub fn page_size() -> u64 {
     u64::try_from(size).unwrap_or(4096)
 }
 
+/// `SIOCGSKNS` of include/uapi/linux/sockios.h.
+const SIOCGSKNS: libc::c_ulong = 0x894C;
+
+/// The network namespace that a socket belongs to, which need not be that of who holds it.
+///
+/// # Errors
+/// What `ioctl(2)` says: EPERM without `CAP_NET_ADMIN` there.
+pub fn network_of(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: this request takes no argument, and gives a new descriptor.
+    owned(libc::c_long::from(unsafe { libc::ioctl(socket.as_raw_fd(), SIOCGSKNS as _) }))
+}
+
 fn owned(result: libc::c_long) -> io::Result<OwnedFd> {
     match libc::c_int::try_from(result) {
         // SAFETY: the system call has just returned this descriptor, and nobody else knows it.

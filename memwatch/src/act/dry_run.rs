@@ -24,6 +24,10 @@ impl Actuator for DryRun {
         self.guard.admit(key).map_or_else(|outcome| outcome, |_| Outcome::WouldSend)
     }
 
+    fn write_fifo(&mut self, key: ProcessKey, _: u8) -> Outcome {
+        self.guard.admit(key).map_or_else(|outcome| outcome, |_| Outcome::WouldSend)
+    }
+
     fn kill_cgroup(&mut self, key: ProcessKey) -> Outcome {
         Target::find(&mut self.guard, key).map_or_else(|outcome| outcome, |_| Outcome::WouldSend)
     }

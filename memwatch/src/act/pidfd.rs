@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use super::cgroup::Target;
+use super::fifo;
 use super::reaper::Reaper;
 use super::{Actuator, Guard};
 use crate::core::fact::ProcessKey;
@@ -76,6 +77,13 @@ impl Actuator for PidfdActuator {
                 Some(libc::ESRCH) | None => Outcome::Gone,
                 Some(errno) => Outcome::Failed(errno),
             },
+        }
+    }
+
+    fn write_fifo(&mut self, key: ProcessKey, byte: u8) -> Outcome {
+        match self.guard.admit(key) {
+            Ok(_) => fifo::write(key, byte),
+            Err(outcome) => outcome,
         }
     }
 

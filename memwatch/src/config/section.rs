@@ -11,6 +11,7 @@ pub(super) mod pressure;
 pub(super) mod process_limit;
 pub(super) mod protect;
 pub(super) mod scope;
+pub(super) mod size;
 pub(super) mod thrash;
 
 use super::key::{Key, Section};
@@ -18,12 +19,13 @@ use super::reader::Table;
 use super::value::Name;
 
 /// All tables, in the order of the documentation.
-pub(super) const ALL: [&Section; 14] = [
+pub(super) const ALL: [&Section; 15] = [
     &policy::SECTION,
     &scope::SECTION,
     &scope::STEP,
     &pool::SECTION,
     &pool::FOUND,
+    &size::SECTION,
     &matching::SECTION,
     &process_limit::SECTION,
     &fd_table::SECTION,

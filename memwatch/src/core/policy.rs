@@ -19,20 +19,24 @@ pub mod guard;
 mod guard_names;
 mod input;
 mod masters;
+mod queue;
 mod rule;
 mod server;
 mod settings;
+mod sizing;
 mod who;
 mod world;
 
-pub use command::{Command, Limit, Outbox, Signal};
+pub use command::{Command, Limit, Order, Outbox, Signal};
 pub use decision::{Candidate, Cause, Closing, Decision, Ending, Gravity, Outcome, Standing, Warning};
 pub use engine::{Engine, LIMIT_RULES};
 pub use guard_names::{MOVED, guarded_folders, guarded_path, guarded_program};
 pub use input::{Acted, Figures, Holding, Host, Input, Strain, Table, TableState};
+pub use queue::{PoolSight, Queue, Way};
 pub use server::Server;
 pub use settings::{
     Amount, Audit, Bounds, Budget, FdTableRule, Growth, Hooks, Match, Measure, Mode, Pool, Pressure,
-    ProcessLimit, Protect, Reach, Scope, Settings, Step, TableAction, Then, Thrash,
+    ProcessLimit, Protect, Reach, Scope, Settings, Sizing, Step, TableAction, Then, Thrash,
 };
+pub use sizing::Resize;
 pub use who::Who;

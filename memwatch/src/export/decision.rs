@@ -12,7 +12,7 @@ use super::schema::VERSION;
 use crate::core::fact::ProcessKey;
 use crate::core::policy::{
     Candidate, Cause, Closing, Command, Decision, Ending, Engine, Figures, Gravity, Holding, Mode, Outbox,
-    Warning, Who,
+    Resize, Warning, Who,
 };
 use crate::core::quantity::{Bytes, Nanos};
 
@@ -123,6 +123,29 @@ struct Numbers {
     reached_in_ns: Option<u64>,
     #[serde(rename = "memwatch.decision.rounds", skip_serializing_if = "Option::is_none")]
     rounds: Option<u32>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    queue: Option<QueueNumbers>,
+}
+
+/// What a change of a pool's size was decided by.
+#[derive(Serialize)]
+struct QueueNumbers {
+    #[serde(rename = "memwatch.decision.step")]
+    step: Resize,
+    #[serde(rename = "memwatch.decision.workers")]
+    workers: u32,
+    #[serde(rename = "memwatch.decision.idle_workers")]
+    idle: u32,
+    #[serde(rename = "memwatch.decision.waiting")]
+    waiting: u64,
+    #[serde(rename = "memwatch.decision.waiting_bound")]
+    bound: u64,
+    #[serde(rename = "memwatch.decision.lasting_ns")]
+    lasting_ns: u64,
+    #[serde(rename = "memwatch.decision.peak_bytes", skip_serializing_if = "Option::is_none")]
+    peak: Option<u64>,
+    #[serde(rename = "memwatch.decision.after_recycle")]
+    after_recycle: bool,
 }
 
 impl Numbers {
@@ -145,6 +168,33 @@ impl Numbers {
             Cause::Growth { bytes, limit, rate, reached_in_ns } => {
                 Self { rate: Some(rate), reached_in_ns: Some(reached_in_ns), ..of("growth", bytes, limit) }
             }
+            Cause::Queue {
+                step,
+                workers,
+                idle,
+                waiting,
+                bound,
+                lasting_ns,
+                peak,
+                worst,
+                room,
+                after_recycle,
+            } => Self {
+                cause: "queue",
+                bytes: worst,
+                bound: room,
+                queue: Some(QueueNumbers {
+                    step,
+                    workers,
+                    idle,
+                    waiting,
+                    bound,
+                    lasting_ns,
+                    peak,
+                    after_recycle,
+                }),
+                ..Self::default()
+            },
             Cause::Respawns { rounds } => Self { cause: "respawns", rounds: Some(rounds), ..Self::default() },
         }
     }
@@ -240,7 +290,7 @@ impl Decisions {
                     entry: engine.entry_name(decision),
                     mode: engine.settings().mode.name(),
                     gravity: decision.gravity,
-                    signal: decision.signal.to_string(),
+                    signal: decision.means(),
                     numbers: Numbers::new(&decision.cause),
                     // The process's cgroup may be one below that of the scope.
                     holding: engine.truly_held(decision).map(|holding| HoldingBody::new(None, &holding)),
@@ -274,6 +324,7 @@ impl Decisions {
             Command::Measure(_)
             | Command::Audit(_)
             | Command::Send { .. }
+            | Command::Tell { .. }
             | Command::KillCgroup { .. }
             | Command::RunHook { .. }
             | Command::Limit(_)
@@ -318,6 +369,7 @@ pub fn sentence(command: &Command, engine: &Engine, outbox: &Outbox) -> Option<S
         Command::Measure(_)
         | Command::Audit(_)
         | Command::Send { .. }
+        | Command::Tell { .. }
         | Command::KillCgroup { .. }
         | Command::RunHook { .. }
         | Command::Limit(_)
@@ -328,6 +380,8 @@ pub fn sentence(command: &Command, engine: &Engine, outbox: &Outbox) -> Option<S
 
 fn decided(decision: &Decision, engine: &Engine, outbox: &Outbox) -> String {
     let verb = match (engine.settings().mode, decision.gravity) {
+        (Mode::Enforce, Gravity::Resize) => "telling",
+        (Mode::Observe, Gravity::Resize) => "would tell",
         (Mode::Enforce, Gravity::Graceful) => "asking",
         (Mode::Enforce, Gravity::Kill) => "killing",
         (Mode::Enforce, Gravity::KillCgroup) => "killing the cgroup of",
@@ -340,7 +394,7 @@ fn decided(decision: &Decision, engine: &Engine, outbox: &Outbox) -> String {
         "decision {}: {verb} {} with {}: {}",
         decision.id,
         name_of(decision.key, engine),
-        decision.signal,
+        decision.means(),
         reason_of(decision, engine)
     );
     if let Some(private) = own.and_then(|own: &Candidate| own.figures.private) {
@@ -362,6 +416,8 @@ fn closed(closing: &Closing) -> String {
         Ending::Observed => "nothing was done: the policy observes",
         Ending::Gone => "it was gone already",
         Ending::Failed => "it could not be carried out",
+        Ending::Resized => "the pool has followed",
+        Ending::Ignored => "the master did not follow, and is left alone for ten minutes",
     };
     let mut text = format!("decision {}: {ending}", closing.decision);
     if let Some(bytes) = closing.returned_bytes {
@@ -423,6 +479,40 @@ pub fn reason(cause: &Cause) -> String {
             size(limit),
             Nanos(reached_in_ns)
         ),
+        Cause::Queue {
+            step,
+            workers,
+            idle,
+            waiting,
+            bound,
+            lasting_ns,
+            peak,
+            worst,
+            room,
+            after_recycle,
+        } => {
+            let mut text = format!(
+                "{waiting} of {bound} connections wait, {idle} of {workers} workers are idle, for {} now: one {}",
+                Nanos(lasting_ns),
+                match step {
+                    Resize::Grow => "more",
+                    Resize::Shrink => "less",
+                }
+            );
+            if after_recycle {
+                text.push_str(", in place of a new one for the one that goes");
+            }
+            if let (Resize::Grow, Some(peak), Some(worst), Some(room)) = (step, peak, worst, room) {
+                let _ = write!(
+                    text,
+                    "; should all come to hold the {} that one has held, {} more are needed of {}",
+                    size(peak),
+                    size(worst),
+                    size(room)
+                );
+            }
+            text
+        }
         Cause::Respawns { rounds } => format!("its victims were started again {rounds} times in a row"),
     }
 }

@@ -11,9 +11,9 @@ use super::schema::VERSION;
 use crate::core::policy::Reach;
 use crate::core::policy::Who;
 use crate::core::policy::explain::{
-    Demand, Explanation, PoolState, Ranked, Refused, ScopeState, Spending, Step, UnderWay,
+    Demand, Explanation, PoolState, QueueState, Ranked, Refused, ScopeState, Spending, Step, UnderWay,
 };
-use crate::core::policy::{Figures, Host};
+use crate::core::policy::{Figures, Host, Queue};
 
 pub use table::text;
 pub(super) use words::standing;
@@ -69,7 +69,7 @@ struct CasePart {
     #[serde(skip_serializing_if = "Option::is_none")]
     comm: Option<String>,
     signal: String,
-    /// `hook`, `asked`, `killed` or `ended`.
+    /// `hook`, `asked`, `killed`, `told` or `ended`.
     step: String,
     due_in_ns: u64,
     holds_kills: bool,
@@ -155,6 +155,40 @@ struct PoolPart {
     hard_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     total_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    queue: Option<QueuePart>,
+}
+
+/// What waits at the pool's sockets, and what its size has to do with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct QueuePart {
+    sockets: u32,
+    unix_sockets: u32,
+    per_worker: bool,
+    waiting: u64,
+    most_at_one: u64,
+    bound: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace_overflows: Option<u64>,
+    age_ns: u64,
+    idle: u32,
+    busy: u32,
+    /// The longest that a worker has been seen waiting for a client, and busy, at each glance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    longest_idle_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    longest_busy_ns: Option<u64>,
+    first_workers: u32,
+    /// Workers that would have gone, where nothing was done.
+    spared_workers: i32,
+    mean_saved_bytes: u64,
+    /// Why its size does not change, in words; absent: it may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_stays: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_workers: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -205,7 +239,7 @@ impl Answer {
             budget: budget(&explanation.budget, now_ns),
             under_way: explanation.under_way.iter().map(|case| under_way(case, now_ns)).collect(),
             scopes: explanation.scopes.iter().map(|scope| self::scope(scope, now_ns)).collect(),
-            pools: explanation.pools.iter().map(pool).collect(),
+            pools: explanation.pools.iter().map(|state| pool(state, now_ns)).collect(),
             refused: explanation.refused.iter().map(|process| refused(process, now_ns)).collect(),
             peers,
         }
@@ -242,6 +276,7 @@ fn under_way(case: &UnderWay, now_ns: u64) -> CasePart {
         Step::Hook => "hook",
         Step::Asked => "asked",
         Step::Killed => "killed",
+        Step::Told => "told",
         Step::Ended => "ended",
     };
     CasePart {
@@ -251,7 +286,7 @@ fn under_way(case: &UnderWay, now_ns: u64) -> CasePart {
         reason: super::decision::reason(&case.cause),
         pid: case.key.tgid,
         comm: case.who.as_ref().map(|who| who.comm.clone()),
-        signal: case.signal.to_string(),
+        signal: case.means.clone(),
         step: step.to_owned(),
         due_in_ns: case.due_ns.saturating_sub(now_ns),
         holds_kills: case.holds_kills,
@@ -313,7 +348,7 @@ fn candidate(candidate: &Ranked, now_ns: u64) -> CandidatePart {
     }
 }
 
-fn pool(pool: &PoolState) -> PoolPart {
+fn pool(pool: &PoolState, now_ns: u64) -> PoolPart {
     PoolPart {
         name: pool.name.clone(),
         master: pool.master,
@@ -324,6 +359,31 @@ fn pool(pool: &PoolState) -> PoolPart {
         soft_bytes: pool.soft,
         hard_bytes: pool.hard,
         total_bytes: pool.total,
+        queue: pool.queue.as_ref().map(|state| queue(state, now_ns)),
+    }
+}
+
+fn queue(state: &QueueState, now_ns: u64) -> QueuePart {
+    let Queue { sockets, unix, is_per_worker, waiting, most, bound, dropped, overflows, .. } = state.queue;
+    QueuePart {
+        sockets,
+        unix_sockets: unix,
+        per_worker: is_per_worker,
+        waiting,
+        most_at_one: most,
+        bound,
+        dropped,
+        namespace_overflows: overflows,
+        age_ns: now_ns.saturating_sub(state.time_ns),
+        idle: state.idle,
+        busy: state.busy,
+        longest_idle_ns: state.longest_idle_ns,
+        longest_busy_ns: state.longest_busy_ns,
+        first_workers: state.first,
+        spared_workers: state.spared,
+        mean_saved_bytes: state.mean_saved,
+        size_stays: state.stays.map(|why| words::stays(why, now_ns)),
+        max_workers: state.max_workers,
     }
 }
 

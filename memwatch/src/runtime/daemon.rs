@@ -25,7 +25,7 @@ use crate::act::{Actuator, HookCall, Hooks};
 use crate::core::detect::fd_table::FdTables;
 use crate::core::fact::ProcessKey;
 use crate::core::policy::{
-    Command, Engine, Figures, Holding, Input, Mode, Outbox, Outcome, Settings, TableAction,
+    Command, Engine, Figures, Holding, Input, Mode, Outbox, Outcome, PoolSight, Settings, TableAction,
 };
 use crate::core::quantity::{Bytes, Counted};
 use crate::enrich::ledger::Ledger;
@@ -34,7 +34,8 @@ use crate::enrich::survey::SurveyError;
 use crate::export::clock::Clock;
 use crate::export::decision::{Decisions, sentence};
 use crate::measure::{
-    Found, HoldingMeter, HostMeter, Pace, PressureTrigger, ProcessMeter, StrainMeter, Survey, headroom,
+    Found, HoldingMeter, HostMeter, Pace, PressureTrigger, ProcessMeter, Queues, StrainMeter, Survey,
+    headroom,
 };
 use crate::probe::attach::{HookStatus, Options, Probe};
 use crate::source::Source;
@@ -130,6 +131,10 @@ struct Daemon {
     holdings: HoldingMeter,
     /// Why a cgroup could not be read was told.
     is_unread_told: bool,
+    queues: Queues,
+    /// The next look at the sockets of pools, on the boot clock.
+    queues_ns: u64,
+    sights: Vec<PoolSight>,
     notifier: Notifier,
     pressure: Option<PressureTrigger>,
     pace: Pace,
@@ -196,6 +201,7 @@ pub async fn run(start: Start) -> anyhow::Result<Option<Tally>> {
             (decision, outcome) = daemon.hooks.ended() => daemon.feed(Input::Outcome { decision, outcome }),
             (key, figures) = daemon.survey.seen() => daemon.seen(key, figures),
             found = daemon.holdings.found() => daemon.found(&found),
+            inputs = daemon.queues.seen() => daemon.queued(inputs),
             () = pressed(&mut daemon.pressure) => daemon.look_ns = 0,
             _ = housekeeping.tick() => daemon.keep_house()?,
             (query, answer) = Desk::asked(&mut daemon.desk) => {
@@ -276,6 +282,9 @@ impl Daemon {
             survey: Survey::start().context("cannot start the thread that looks at processes")?,
             holdings: HoldingMeter::start().context("cannot start the thread that audits cgroups")?,
             is_unread_told: false,
+            queues: Queues::start().context("cannot start the thread that looks at sockets")?,
+            queues_ns: 0,
+            sights: Vec::new(),
             notifier: Notifier::from_environment().context("cannot reach the service manager")?,
             pace: Pace::default(),
             rules,
@@ -353,6 +362,23 @@ impl Daemon {
         self.feed(Input::Holding { cgroup: cgroup.clone(), holding });
     }
 
+    /// Pools were looked at; how many workers they need may depend on it.
+    fn queued(&mut self, inputs: Vec<Input>) {
+        inputs.into_iter().for_each(|input| self.feed(input));
+        self.look_ns = self.look_ns.min(boot_ns() + SEEN_NS);
+    }
+
+    /// Has the sockets of pools looked at when that is due. While the last look goes on, the next one waits.
+    fn look_at_queues(&mut self, now_ns: u64) {
+        if now_ns < self.queues_ns {
+            return;
+        }
+        let gap_ns = self.engine.sights(&mut self.sights);
+        if self.sights.is_empty() || self.queues.ask(self.sights.clone()) {
+            self.queues_ns = now_ns + gap_ns;
+        }
+    }
+
     /// Takes what the kernel side wrote, one batch.
     fn drain(&mut self, source: &mut Source) {
         let (intake, inputs) = (&mut self.intake, &mut self.inputs);
@@ -413,6 +439,9 @@ impl Daemon {
             }
             Command::Send { decision, key, signal } => {
                 Some(Input::Outcome { decision, outcome: self.actuator.send(key, signal) })
+            }
+            Command::Tell { decision, key, order } => {
+                Some(Input::Outcome { decision, outcome: self.actuator.tell(key, order) })
             }
             Command::KillCgroup { decision, key } => {
                 Some(Input::Outcome { decision, outcome: self.actuator.kill_cgroup(key) })
@@ -487,6 +516,7 @@ impl Daemon {
             self.engine.bounds(&host, &mut self.bounds);
         }
         self.look_ns = now_ns + self.pace.next_look(now_ns, &host, &self.bounds);
+        self.look_at_queues(now_ns);
         for strain in self.strain.look_when_due(now_ns, self.engine.settings()) {
             self.feed(strain);
         }

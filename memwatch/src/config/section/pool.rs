@@ -1,6 +1,6 @@
 //! Pools of workers: named ones, and those that are found by themselves.
 
-use super::matching;
+use super::{matching, size};
 use crate::config::key::{Inner, Key, Section, Unwritten};
 use crate::config::reader::{Read, Table};
 use crate::config::refuse;
@@ -59,6 +59,11 @@ const MIN_ALIVE: Key<Count> = Key::new(
 );
 const MIN_LIFETIME: Key<Nanoseconds> =
     Key::new("min_lifetime", Unwritten::Toml("\"30s\""), "A younger worker goes last.");
+const SIZE: Key<Inner> = Key::new(
+    "size",
+    Unwritten::Absent("it is left as it is"),
+    "How its number of workers follows what waits at its sockets.",
+);
 const ROUNDS: Key<Count> = Key::new(
     "rounds",
     Unwritten::Toml("5"),
@@ -101,6 +106,7 @@ pub(in crate::config) const SECTION: Section = Section {
         STAGGER.row,
         MIN_ALIVE.row,
         MIN_LIFETIME.row,
+        SIZE.row,
         ROUNDS.row,
         THEN.row,
         BEFORE.row,
@@ -126,6 +132,7 @@ pub(in crate::config) const FOUND: Section = Section {
         STAGGER.row,
         MIN_ALIVE.row,
         MIN_LIFETIME.row,
+        SIZE.row,
         ROUNDS.row,
         THEN.row,
         BEFORE.row,
@@ -259,6 +266,7 @@ fn limits(
             after: table.get(&AFTER).value.0,
             deadline_ns: positive(table, &HOOK_DEADLINE),
         },
+        size: size::read(table, &SIZE, min_alive.value.0),
     };
     for limit in [&soft, &hard, &total].into_iter().flatten() {
         refuse::too_small(table, limit, needs);

@@ -66,6 +66,7 @@ impl History {
             | Input::Acted(_)
             | Input::Strain { .. }
             | Input::Holding { .. }
+            | Input::Queue(_)
             | Input::Outcome { .. }
             | Input::Tick => {}
         }

@@ -23,6 +23,11 @@ pub(super) enum Stage {
         /// Boot clock, nanoseconds.
         until_ns: u64,
     },
+    /// The master of a pool was told to change its size; it has not followed when the size is the same at this time.
+    Told {
+        /// Boot clock, nanoseconds.
+        until_ns: u64,
+    },
     /// Ended; its memory is waited for until this time.
     Ended {
         /// Boot clock, nanoseconds.
@@ -49,6 +54,8 @@ pub(super) struct Case {
     pub(super) was_killed: bool,
     /// A kill takes its whole cgroup.
     pub(super) as_one: bool,
+    /// The pool whose size is to change, and what its size was.
+    pub(super) resized: Option<(super::world::PoolId, u32)>,
 }
 
 impl Case {
@@ -58,7 +65,7 @@ impl Case {
             Stage::Killed { .. } => true,
             Stage::Ended { .. } => self.was_killed,
             Stage::Before { .. } => !matches!(self.decision.gravity, Gravity::Graceful),
-            Stage::Asked { .. } => false,
+            Stage::Asked { .. } | Stage::Told { .. } => false,
         }
     }
 
@@ -68,6 +75,7 @@ impl Case {
             Stage::Before { until_ns }
             | Stage::Asked { until_ns }
             | Stage::Killed { until_ns }
+            | Stage::Told { until_ns }
             | Stage::Ended { until_ns } => until_ns,
         }
     }

@@ -52,6 +52,13 @@ impl Signal {
         "SIGSYS",
     ];
 
+    /// Whether it is in a set of signals: bit N-1 for signal N.
+    #[must_use]
+    pub fn is_in(self, set: u64) -> bool {
+        let bit = u32::try_from(self.0 - 1).ok().and_then(|shift| 1_u64.checked_shl(shift));
+        bit.is_some_and(|bit| set & bit != 0)
+    }
+
     /// Parses a name, with or without `SIG`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -70,6 +77,40 @@ impl fmt::Display for Signal {
         match place.and_then(|place| Self::NAMES.get(place)) {
             Some(name) => f.write_str(name),
             None => write!(f, "signal {}", self.0),
+        }
+    }
+}
+
+/// What tells a master to change its number of workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// A signal to it.
+    Signal(Signal),
+    /// A byte written to the FIFO that it reads.
+    Fifo(u8),
+    /// Nothing does: what would be done is told.
+    Nothing,
+}
+
+impl Order {
+    /// Parses `SIGTTIN` or `fifo +`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix("fifo ").map(str::as_bytes) {
+            Some([byte]) => Some(Self::Fifo(*byte)),
+            Some(_) => None,
+            None => Signal::parse(text).map(Self::Signal),
+        }
+    }
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signal(signal) => signal.fmt(f),
+            Self::Fifo(byte) => write!(f, "`{}` at its FIFO", byte.escape_ascii()),
+            Self::Nothing => f.write_str("nothing"),
         }
     }
 }
@@ -103,6 +144,15 @@ pub enum Command {
         key: ProcessKey,
         /// What.
         signal: Signal,
+    },
+    /// Tell a master to change its number of workers; [`super::Input::Outcome`] answers.
+    Tell {
+        /// For which decision.
+        decision: u64,
+        /// The master.
+        key: ProcessKey,
+        /// How.
+        order: Order,
     },
     /// Kill every process of the cgroup that a process is in; [`super::Input::Outcome`] answers.
     KillCgroup {

@@ -2,14 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::command::Signal;
+use super::command::{Order, Signal};
 use super::input::Figures;
+use super::sizing::Resize;
 use crate::core::fact::ProcessKey;
 
 /// How far an act goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Gravity {
+    /// Tell a master to change its number of workers.
+    Resize,
     /// Ask the process to leave.
     Graceful,
     /// Kill it.
@@ -92,6 +95,29 @@ pub enum Cause {
         /// Until the limit is reached.
         reached_in_ns: u64,
     },
+    /// The queue of a pool asks for another number of workers.
+    Queue {
+        /// Which way.
+        step: Resize,
+        /// Workers now.
+        workers: u32,
+        /// Those that wait for a client.
+        idle: u32,
+        /// Connections that wait to be accepted.
+        waiting: u64,
+        /// How many may wait at the sockets.
+        bound: u64,
+        /// How long that has lasted.
+        lasting_ns: u64,
+        /// The most that a worker of the pool has held of its own.
+        peak: Option<u64>,
+        /// Bytes that all workers and one more may take beyond what they hold, should each come to hold that.
+        worst: Option<u64>,
+        /// Bytes that may be taken.
+        room: Option<u64>,
+        /// Whether another rule has just taken a worker, who is not to be replaced.
+        after_recycle: bool,
+    },
     /// A master started its victims again and again.
     Respawns {
         /// How often.
@@ -147,10 +173,20 @@ pub struct Decision {
     pub key: ProcessKey,
     /// What is sent.
     pub signal: Signal,
+    /// What its master is told instead, where its pool is to change its size.
+    pub order: Option<Order>,
     /// Who else was ranked: from this place in [`super::Outbox::candidates`] …
     pub first_candidate: usize,
     /// … this many, the first to go first.
     pub candidates: usize,
+}
+
+impl Decision {
+    /// What is sent, in words.
+    #[must_use]
+    pub fn means(&self) -> String {
+        self.order.map_or_else(|| self.signal.to_string(), |order| order.to_string())
+    }
 }
 
 /// What became of a command.
@@ -189,6 +225,10 @@ pub enum Ending {
     Gone,
     /// It could not be carried out.
     Failed,
+    /// The pool has the number of workers that was asked for.
+    Resized,
+    /// The master did not follow in time; it is left alone for a while.
+    Ignored,
 }
 
 /// A decision's end.

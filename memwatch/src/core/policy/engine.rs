@@ -3,6 +3,7 @@
 mod act;
 mod choose;
 mod explain;
+mod resize;
 
 use foldhash::fast::FixedState;
 
@@ -187,6 +188,7 @@ impl Engine {
                 self.world.held(&cgroup, holding, &self.settings);
                 self.evaluate(now_ns, out);
             }
+            Input::Queue(queue) => self.world.queued(now_ns, queue),
             Input::Figures { key, figures } => self.world.figures(key, now_ns, figures),
             Input::Unreadable(key) => {
                 if let Some(member) = self.world.get_mut(key) {

@@ -8,6 +8,7 @@ use super::command::Signal;
 use super::decision::{Cause, Gravity, Standing};
 use super::guard::Guard;
 use super::input::{Figures, Host};
+use super::queue::{Queue, Way};
 use super::settings::{Mode, Reach};
 use super::who::Who;
 use crate::core::fact::ProcessKey;
@@ -69,6 +70,8 @@ pub enum Step {
     Asked,
     /// It was killed.
     Killed,
+    /// It was told to change the size of its pool.
+    Told,
     /// It has ended, and its memory is waited for.
     Ended,
 }
@@ -87,7 +90,7 @@ pub struct UnderWay {
     /// How far it goes.
     pub gravity: Gravity,
     /// What is sent.
-    pub signal: Signal,
+    pub means: String,
     /// About whom.
     pub key: ProcessKey,
     /// What is known of it, while it lives.
@@ -176,6 +179,53 @@ pub struct PoolState {
     pub hard: Option<u64>,
     /// Bytes of all workers from which on the largest is asked to leave.
     pub total: Option<u64>,
+    /// What waits at its sockets, once they were looked at.
+    pub queue: Option<QueueState>,
+}
+
+/// The queue of a pool as it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueState {
+    /// As it was read.
+    pub queue: Queue,
+    /// When that was.
+    pub time_ns: u64,
+    /// Workers that waited for a client when they were last looked at.
+    pub idle: u32,
+    /// Those that did not.
+    pub busy: u32,
+    /// How long the one that has waited longest has done so at each glance.
+    pub longest_idle_ns: Option<u64>,
+    /// How long the one that has been busy longest was so at each glance: no less than its request takes.
+    pub longest_busy_ns: Option<u64>,
+    /// Workers when the pool was first seen.
+    pub first: u32,
+    /// Workers that would have gone, where nothing was done.
+    pub spared: i32,
+    /// Bytes that fewer workers than at first have spared, on average.
+    pub mean_saved: u64,
+    /// The most that the pool may have; `None`: its size is left as it is.
+    pub max_workers: Option<u32>,
+    /// Why its size does not change; `None`: it may.
+    pub stays: Option<Stays>,
+}
+
+/// Why the size of a pool does not change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stays {
+    /// The configuration has no `size` for it.
+    Unasked,
+    /// Nothing tells a master of its kind.
+    NoOrder,
+    /// This master cannot be told.
+    Closed(Way),
+    /// It has no handler for the signal, or cannot be looked at.
+    Deaf(Signal),
+    /// It did not follow, or could not be told.
+    Rests {
+        /// Until when it is left alone.
+        until_ns: u64,
+    },
 }
 
 /// A process that is no candidate.

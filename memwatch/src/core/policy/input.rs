@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::decision::Outcome;
+use super::queue::Queue;
 use super::who::Who;
 use crate::core::fact::ProcessKey;
 
@@ -39,6 +40,8 @@ pub enum Input {
     },
     /// The process that was to be looked at cannot be: it is gone, or may not be read.
     Unreadable(ProcessKey),
+    /// The sockets of a pool were looked at.
+    Queue(Queue),
     /// The detector found an fd table, or an update of one.
     Table(Table),
     /// A process closes descriptors one after another, most of which are not open.

@@ -6,6 +6,7 @@ mod growth;
 mod host_bounds;
 mod pressure;
 mod process_limit;
+mod queue;
 mod thrash;
 mod worker_pool;
 
@@ -116,10 +117,11 @@ pub(super) trait Rule: std::fmt::Debug {
 pub(super) use fd_table::{NAME as FD_TABLE, entry_for as table_for};
 pub(super) use host_bounds::{NAME as HOST_BOUNDS, level};
 pub(super) use process_limit::NAME as PROCESS_LIMIT;
+pub(super) use queue::NAME as QUEUE;
 pub(super) use worker_pool::{Totals, left as left_in_pools};
 
 /// Makes every rule anew; the order is that in which their proposals are considered.
-pub(super) const RULES: [fn() -> Box<dyn Rule>; 8] = [
+pub(super) const RULES: [fn() -> Box<dyn Rule>; 9] = [
     || Box::new(fd_table::FdTable),
     || Box::new(process_limit::ProcessLimit),
     || Box::<host_bounds::HostBounds>::default(),
@@ -128,6 +130,7 @@ pub(super) const RULES: [fn() -> Box<dyn Rule>; 8] = [
     || Box::<growth::GrowthRule>::default(),
     || Box::<thrash::ThrashRule>::default(),
     || Box::<audit::AuditRule>::default(),
+    || Box::<queue::QueueRule>::default(),
 ];
 
 /// The workers in a scope, or every process in it where the scope says so.

@@ -6,8 +6,9 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::command::Signal;
+use super::command::{Order, Signal};
 use super::settings::Match;
+use super::sizing::Resize;
 use super::who::Who;
 use crate::core::pattern::Pattern;
 
@@ -31,6 +32,8 @@ pub struct Server {
     pub is_found: bool,
     /// Whether it is never a pool.
     pub is_never: bool,
+    /// What tells its master to have one worker more, and one less; `None`: nothing does.
+    pub size: Option<(Order, Order)>,
     /// What an operator has to know.
     pub note: String,
     /// Where that is written.
@@ -54,6 +57,16 @@ impl Server {
     #[must_use]
     pub fn named(kind: &str) -> Option<&'static Self> {
         SERVERS.iter().find(|server| server.kind == kind)
+    }
+
+    /// What tells its master to change its number of workers.
+    #[must_use]
+    pub const fn order(&self, step: Resize) -> Order {
+        match (self.size, step) {
+            (Some((grow, _)), Resize::Grow) => grow,
+            (Some((_, shrink)), Resize::Shrink) => shrink,
+            (None, _) => Order::Nothing,
+        }
     }
 
     /// All of them.
@@ -89,6 +102,8 @@ struct Entry {
     found: bool,
     #[serde(default)]
     never: bool,
+    grow: Option<String>,
+    shrink: Option<String>,
     note: String,
     source: String,
 }
@@ -108,6 +123,13 @@ impl TryFrom<Entry> for Server {
         let patterns =
             |texts: &[String]| texts.iter().map(|text| Pattern::parse(text)).collect::<Result<_, _>>();
         let signal = |name: String| Signal::parse(&name).ok_or_else(|| format!("`{name}` is no signal"));
+        let order =
+            |text: &String| Order::parse(text).ok_or_else(|| format!("`{text}` is no order to a master"));
+        let size = match (&entry.grow, &entry.shrink) {
+            (Some(grow), Some(shrink)) => Some((order(grow)?, order(shrink)?)),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => return Err("a size that moves one way only".to_owned()),
+        };
         Ok(Self {
             matching: Match { exe: patterns(&entry.exe)?, args: patterns(&entry.args)?, ..Match::default() },
             signal: entry.signal.map(signal).transpose()?,
@@ -115,6 +137,7 @@ impl TryFrom<Entry> for Server {
             name: entry.name,
             is_found: entry.found,
             is_never: entry.never,
+            size,
             note: entry.note,
             source: entry.source,
         })
@@ -194,6 +217,10 @@ mod tests {
         assert!(parse(&format!("{text}sginal = 'HUP'\n")).is_err());
         assert!(parse(&format!("{text}signal = 'HUB'\n")).is_err());
         assert!(parse(&text.replace("source = 'y'", "")).is_err());
+        assert!(parse(&format!("{text}grow = 'SIGTTIN'\nshrink = 'fifo -'\n")).is_ok());
+        for odd in ["grow = 'SIGTTIN'", "grow = 'fifo ++'\nshrink = 'fifo -'", "grow = 'x'\nshrink = 'y'"] {
+            assert!(parse(&format!("{text}{odd}\n")).is_err(), "{odd}");
+        }
     }
 
     #[test]

@@ -233,6 +233,33 @@ pub struct Pool {
     pub then: Then,
     /// Programs run around an act.
     pub hooks: Hooks,
+    /// How its number of workers follows the load; `None`: it is left as it is.
+    pub size: Option<Sizing>,
+}
+
+/// How the number of a pool's workers follows what waits at its sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizing {
+    /// Workers at most.
+    pub max_workers: u32,
+    /// Idle workers from which on one may go.
+    pub idle_min: u32,
+    /// How long they have to be idle, in nanoseconds.
+    pub idle_for_ns: u64,
+    /// Connections that may wait to be accepted: more of them is a long queue, half of them a nearly empty one.
+    pub waiting: u32,
+    /// How long the queue has to be long, in nanoseconds.
+    pub waiting_for_ns: u64,
+    /// Time from a growth to the next shrink, in nanoseconds.
+    pub turn_ns: u64,
+}
+
+impl Sizing {
+    /// Time between looks at a pool in nanoseconds: some fit into each time that something has to last.
+    #[must_use]
+    pub fn gap_ns(&self) -> u64 {
+        (self.waiting_for_ns / 2).min(self.idle_for_ns / 4).clamp(100_000_000, 1_000_000_000)
+    }
 }
 
 /// What is done about a master that starts its victims again at once.

@@ -8,6 +8,7 @@ use foldhash::fast::FixedState;
 use super::audited::Cgroups;
 use super::guard::{self, Guard, Own};
 use super::input::{Figures, Holding, Host, Strain, Table};
+use super::queue::{Known, Queue};
 use super::server::Server;
 use super::settings::{Measure, Pool, ProcessLimit, Reach, Scope, Settings};
 use super::who::Who;
@@ -32,6 +33,16 @@ pub(super) struct PoolId {
     pub(super) master: u32,
 }
 
+/// A glance at what a worker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Glance {
+    is_idle: bool,
+    /// When it was.
+    time_ns: u64,
+    /// Since when each glance has been the same.
+    since_ns: u64,
+}
+
 /// One process.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
@@ -47,6 +58,8 @@ pub(super) struct Member {
     pub(super) resident: Option<u64>,
     /// The last full look, and when it was.
     full: Option<(u64, Figures)>,
+    /// Whether it waited for a client at the last glance.
+    glance: Option<Glance>,
     /// A look was asked for at this time and has not been answered.
     pub(super) asked_ns: Option<u64>,
     /// Whether the last look failed.
@@ -59,9 +72,30 @@ impl Member {
     /// Its figures now: those of the last full look, moved by what RSS did since.
     pub(super) fn figures(&self) -> Figures {
         let Some((_, figures)) = self.full else {
-            return Figures { resident: self.resident, ..Figures::default() };
+            return Figures { resident: self.resident, idle: self.idle(), ..Figures::default() };
         };
-        figures.moved(self.resident)
+        Figures { idle: self.idle(), ..figures.moved(self.resident) }
+    }
+
+    fn idle(&self) -> Option<bool> {
+        self.glance.map(|glance| glance.is_idle)
+    }
+
+    /// Whether it waited for a client at a glance that is no older than this.
+    pub(super) fn has_waited(&self, now_ns: u64, at_most_ns: u64) -> bool {
+        self.glance
+            .is_some_and(|glance| glance.is_idle && now_ns.saturating_sub(glance.time_ns) <= at_most_ns)
+    }
+
+    /// Whether it waits for a client, and for how long each glance has said the same.
+    pub(super) fn spell(&self, now_ns: u64) -> Option<(bool, u64)> {
+        self.glance.map(|glance| (glance.is_idle, now_ns.saturating_sub(glance.since_ns)))
+    }
+
+    fn seen(&mut self, now_ns: u64, is_idle: bool) {
+        let since_ns =
+            self.glance.filter(|last| last.is_idle == is_idle).map_or(now_ns, |last| last.since_ns);
+        self.glance = Some(Glance { is_idle, time_ns: now_ns, since_ns });
     }
 
     /// Bytes by which candidates are ranked: private ones, or the best that is known.
@@ -118,6 +152,8 @@ pub(super) struct World {
     holders: ById<u32, ProcessKey>,
     /// Roots of trees, once they were seen, by id. A later process of the same id is another one, also for later settings.
     roots: BTreeMap<u32, ProcessKey>,
+    /// Queues of pools, by the id of their master.
+    queues: ById<u32, Known>,
 }
 
 impl World {
@@ -131,6 +167,7 @@ impl World {
             members: ById::with_capacity_and_hasher(ROOM, FixedState::default()),
             holders: ById::with_capacity_and_hasher(ROOM, FixedState::default()),
             roots: BTreeMap::new(),
+            queues: ById::default(),
         }
     }
 
@@ -195,6 +232,7 @@ impl World {
                     table: None,
                     resident: None,
                     full: None,
+                    glance: None,
                     asked_ns: None,
                     is_unreadable: false,
                     rests_until_ns: 0,
@@ -233,6 +271,7 @@ impl World {
     pub(super) fn ended(&mut self, key: ProcessKey) -> Option<Member> {
         if self.holders.get(&key.tgid) == Some(&key) {
             self.holders.remove(&key.tgid);
+            self.queues.remove(&key.tgid);
         }
         self.members.remove(&key)
     }
@@ -240,12 +279,44 @@ impl World {
     pub(super) fn figures(&mut self, key: ProcessKey, now_ns: u64, figures: Figures) {
         let Some(member) = self.members.get_mut(&key) else { return };
         member.resident = figures.resident.or(member.resident);
+        if let Some(is_idle) = figures.idle {
+            member.seen(now_ns, is_idle);
+        }
         if figures.private.is_some() || figures.proportional.is_some() {
             let resident = member.resident.or(Some(0));
             member.full = Some((now_ns, Figures { resident, ..figures }));
             member.asked_ns = None;
             member.is_unreadable = false;
         }
+    }
+
+    /// The sockets of a pool were looked at. One whose master is another by now is of no interest.
+    pub(super) fn queued(&mut self, now_ns: u64, queue: Queue) {
+        let tgid = queue.master.tgid;
+        if self.holders.get(&tgid) != Some(&queue.master) {
+            return;
+        }
+        let (mut workers, mut bytes) = (0_u32, 0_u64);
+        for member in self.members.values().filter(|m| m.pool.is_some_and(|pool| pool.master == tgid)) {
+            workers += 1;
+            bytes += member.weight();
+        }
+        let mean = bytes.checked_div(u64::from(workers)).unwrap_or(0);
+        match self.queues.get_mut(&tgid) {
+            Some(known) => known.read(now_ns, queue, workers, mean),
+            None => {
+                self.queues.insert(tgid, Known::new(now_ns, queue, workers));
+            }
+        }
+    }
+
+    /// What is known of a pool's queue.
+    pub(super) fn queue(&self, pool: PoolId) -> Option<&Known> {
+        self.queues.get(&pool.master)
+    }
+
+    pub(super) fn queue_mut(&mut self, pool: PoolId) -> Option<&mut Known> {
+        self.queues.get_mut(&pool.master)
     }
 
     /// New settings: every process is looked at with them.

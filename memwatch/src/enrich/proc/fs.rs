@@ -307,6 +307,24 @@ impl ProcessDir {
         Ok(File::from(fd))
     }
 
+    /// Opens a file of the folder, or one behind a link of it, without waiting for anybody at its other end.
+    ///
+    /// # Errors
+    /// What `openat(2)` says.
+    pub fn open_at_once(&self, file: &str, access: OFlags) -> io::Result<File> {
+        let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        Ok(File::from(openat(&self.dir, file, flags, Mode::empty())?))
+    }
+
+    /// What a path below the folder is: of a link itself, or of what it leads to.
+    ///
+    /// # Errors
+    /// What `fstatat(2)` says.
+    pub fn look_at(&self, path: &str, follow: bool) -> io::Result<rustix::fs::Stat> {
+        let flags = if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+        Ok(rustix::fs::statat(&self.dir, path, flags)?)
+    }
+
     /// The ids in a folder of numbers: `task`, `fd`. At most `max` of them: `None` when there are more.
     ///
     /// # Errors

@@ -44,6 +44,9 @@ fn everybody(answer: &Answer, asked: &Query, text: &mut String) {
                 pool.signal.as_ref().map(|signal| format!(", asked with {signal}")).unwrap_or_default(),
                 limits(pool)
             );
+            if let Some(queue) = &pool.queue {
+                let _ = writeln!(text, "    {}", self::queue(queue));
+            }
         }
     }
     if !answer.under_way.is_empty() {
@@ -62,6 +65,38 @@ fn limits(pool: &super::PoolPart) -> String {
     ];
     let limit = |(name, bytes): (&str, Option<u64>)| Some(format!(", {name} {}", Bytes(bytes?)));
     limits.into_iter().filter_map(limit).collect()
+}
+
+/// What waits at a pool's sockets, and what became of its size.
+fn queue(queue: &super::QueuePart) -> String {
+    let per_worker = if queue.per_worker { ", one for each worker" } else { "" };
+    let mut text = format!(
+        "{} of {} connections wait at {}{per_worker}; {} idle, {} busy",
+        queue.waiting,
+        queue.bound,
+        Counted(u64::from(queue.sockets), "socket"),
+        queue.idle,
+        queue.busy
+    );
+    if let Some(longest) = queue.longest_busy_ns {
+        let _ = write!(text, " (one of them for {})", Nanos(longest));
+    }
+    if let Some(dropped) = queue.dropped.filter(|dropped| *dropped > 0) {
+        let _ = write!(text, "; {} turned away", Counted(dropped, "connection"));
+    }
+    if let Some(most) = queue.max_workers {
+        let _ = write!(text, "; {} workers at first, {most} at most", queue.first_workers);
+    }
+    if queue.spared_workers != 0 {
+        let _ = write!(text, "; {} of them would have gone", queue.spared_workers);
+    }
+    if queue.mean_saved_bytes > 0 {
+        let _ = write!(text, "; {} spared on average", Bytes(queue.mean_saved_bytes));
+    }
+    if let Some(why) = &queue.size_stays {
+        let _ = write!(text, "; {why}");
+    }
+    text
 }
 
 fn budget(answer: &Answer) -> String {
@@ -146,6 +181,7 @@ fn under_way(case: &super::CasePart, text: &mut String) {
         "hook" => "its hook runs",
         "asked" => "it was asked to leave",
         "killed" => "it was killed",
+        "told" => "it was told to change the size of its pool",
         _ => "it ended, its memory is waited for",
     };
     let _ = writeln!(

@@ -1,8 +1,8 @@
 //! What stands in somebody's way, in words.
 
-use crate::core::policy::Standing;
-use crate::core::policy::explain::Obstacle;
+use crate::core::policy::explain::{Obstacle, Stays};
 use crate::core::policy::guard::Guard;
+use crate::core::policy::{Standing, Way};
 use crate::core::quantity::Nanos;
 
 /// The name of a standing.
@@ -13,6 +13,40 @@ pub(in crate::export) const fn standing(standing: Standing) -> &'static str {
         Standing::Deaf => "deaf",
         Standing::Handled => "handled",
         Standing::Needed => "needed",
+    }
+}
+
+/// Why the size of a pool does not change, as the end of a sentence about it.
+pub(super) fn stays(why: Stays, now_ns: u64) -> String {
+    match why {
+        Stays::Unasked => {
+            "its size is left as it is; `size` of its [[pool]] has it follow the load".to_owned()
+        }
+        Stays::NoOrder => {
+            "nothing tells a master of its kind to change its size: what would be done is told".to_owned()
+        }
+        Stays::Closed(way) => closed(way).to_owned(),
+        Stays::Deaf(signal) => format!("its master has no handler for {signal}, which would stop it"),
+        Stays::Rests { until_ns } => format!(
+            "its master could not be told, or did not follow, and is left alone for {}",
+            Nanos(until_ns.saturating_sub(now_ns))
+        ),
+    }
+}
+
+/// Why a master cannot be told by its FIFO.
+const fn closed(way: Way) -> &'static str {
+    match way {
+        Way::Open => "its master can be told",
+        Way::NoFifo => "its master reads no FIFO that can be found; start it with master-fifo",
+        Way::ManyFifos => "its master reads several FIFOs, and which takes orders cannot be told",
+        Way::ForeignFifo => {
+            "its master's FIFO belongs to another user; give it to the user that the master runs as"
+        }
+        Way::Fixed => {
+            "its master takes no orders about its size; start it with cheaper and cheaper-algo = manual"
+        }
+        Way::OwnAlgorithm => "its server sizes it by an algorithm of its own, which is not disturbed",
     }
 }
 

@@ -165,6 +165,7 @@ impl Only {
             Input::Figures { key, .. } | Input::Unreadable(key) | Input::Sweeps(key) => {
                 self.within.contains(key)
             }
+            Input::Queue(queue) => self.within.contains(&queue.master),
             Input::Table(table) => self.within.contains(&table.key),
             Input::Acted(acted) => self.within.contains(&acted.key),
             Input::Outcome { .. } => false,

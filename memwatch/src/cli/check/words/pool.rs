@@ -1,7 +1,7 @@
 //! Pools, in words.
 
 use super::{Paragraph, duration, processes, respawns};
-use crate::core::policy::{Measure, Pool, Server};
+use crate::core::policy::{Measure, Pool, Server, Sizing};
 use crate::core::quantity::Bytes;
 
 /// A pool that the file names.
@@ -44,6 +44,19 @@ pub(super) fn found(pool: Option<&Pool>) -> Paragraph {
     Paragraph::unnamed("found_pools", says)
 }
 
+fn sized(size: &Sizing) -> String {
+    format!(
+        "its number of workers follows the load: one more when more than {} wait in its queue for {}, up to {} and only where memory \
+         bears it; one less when {} are idle for {}, and {} after the last one more",
+        size.waiting,
+        duration(size.waiting_for_ns),
+        size.max_workers,
+        size.idle_min,
+        duration(size.idle_for_ns),
+        duration(size.turn_ns)
+    )
+}
+
 fn limits(pool: &Pool) -> Vec<String> {
     let measure = match pool.measure {
         Measure::Resident => "resident (RSS)",
@@ -73,6 +86,9 @@ fn limits(pool: &Pool) -> Vec<String> {
         pool.min_alive,
         duration(pool.min_lifetime_ns)
     ));
+    says.push(
+        pool.size.map_or_else(|| "its number of workers is its server's own".to_owned(), |size| sized(&size)),
+    );
     says.push(respawns(pool.rounds, pool.then));
     for (when, command) in [("before the signal", &pool.hooks.before), ("after its end", &pool.hooks.after)] {
         if !command.is_empty() {

@@ -36,7 +36,7 @@ impl Engine {
             && self.world.get(key).is_some_and(|member| member.figures().as_one == Some(true));
         let gravity = match proposal.gravity {
             Gravity::Kill if as_one => Gravity::KillCgroup,
-            Gravity::Graceful | Gravity::Kill | Gravity::KillCgroup => proposal.gravity,
+            Gravity::Resize | Gravity::Graceful | Gravity::Kill | Gravity::KillCgroup => proposal.gravity,
         };
         let decision = self.record(now_ns, &Proposal { gravity, ..*proposal }, key, signal, out);
         let Some(member) = self.world.get(key) else { return };
@@ -61,6 +61,7 @@ impl Engine {
             ended_ns: None,
             was_killed: false,
             as_one,
+            resized: None,
         };
         if before.is_some() && self.settings.mode == Mode::Enforce {
             let pool = pool.and_then(|pool| pool.entry);
@@ -69,6 +70,7 @@ impl Engine {
             send(&mut case, now_ns, out);
         }
         self.cases.push(case);
+        self.taken(now_ns, pool);
     }
 
     /// A rule or limit acted in the kernel: the decision is written afterwards.
@@ -111,8 +113,10 @@ impl Engine {
             ended_ns: None,
             was_killed: done && is_kill,
             as_one: false,
+            resized: None,
         };
         if done {
+            self.taken(now_ns, pool);
             self.cases.push(case);
         } else {
             let is_enforced = self.settings.mode == Mode::Enforce;
@@ -126,6 +130,9 @@ impl Engine {
     pub(super) fn outcome(&mut self, now_ns: u64, decision: u64, outcome: Outcome, out: &mut Outbox) {
         let Some(place) = self.cases.iter().position(|case| case.decision.id == decision) else { return };
         let Some(case) = self.cases.get_mut(place) else { return };
+        if case.resized.is_some() {
+            return self.told(now_ns, place, outcome, out);
+        }
         let ending = match outcome {
             Outcome::Sent => {
                 case.sent_ns.get_or_insert(now_ns);
@@ -169,6 +176,9 @@ impl Engine {
         self.masters.forget(key.tgid);
         for case in self.cases.iter_mut().filter(|case| case.decision.key == key) {
             case.ended_ns = Some(now_ns);
+            if case.resized.is_some() {
+                continue;
+            }
             if let Some(Reach::Cgroup(path)) =
                 case.scope.and_then(|scope| self.settings.scopes.get(scope)).map(|scope| &scope.reach)
             {
@@ -217,6 +227,7 @@ impl Engine {
                     self.rest(case.decision.key, now_ns);
                     Some((Ending::Stuck, None))
                 }
+                Stage::Told { .. } => self.has_followed(&case, is_due),
                 Stage::Ended { .. } => self.returned(&case, is_due),
                 Stage::Before { .. } | Stage::Asked { .. } | Stage::Killed { .. } => None,
             };
@@ -277,7 +288,7 @@ impl Engine {
 fn send(case: &mut Case, now_ns: u64, out: &mut Outbox) {
     let (decision, key, signal) = (case.decision.id, case.decision.key, case.decision.signal);
     match case.decision.gravity {
-        Gravity::Graceful => {
+        Gravity::Graceful | Gravity::Resize => {
             case.stage = Stage::Asked { until_ns: now_ns + case.deadline_ns };
             out.commands.push(Command::Send { decision, key, signal });
         }

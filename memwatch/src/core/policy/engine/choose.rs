@@ -26,6 +26,9 @@ const EPISODE_NS: u64 = 60_000_000_000;
 impl Engine {
     /// Carries out as much of a proposal as may be.
     pub(super) fn consider(&mut self, now_ns: u64, proposal: &Proposal, out: &mut Outbox) {
+        if proposal.gravity == Gravity::Resize {
+            return self.resize(now_ns, proposal, out);
+        }
         let is_kill = proposal.gravity != Gravity::Graceful;
         let scope = self.scope_of(proposal);
         if is_kill && self.cases.iter().any(|case| case.holds_kills() && case.scope == scope) {
@@ -128,7 +131,7 @@ impl Engine {
 
     /// Ranks all candidates, the first to go first: those that may go, the old before the young, the idle before the
     /// busy where that is asked for, those with more private memory first, then the older, then by id.
-    fn rank(&mut self, now_ns: u64, proposal: &Proposal) {
+    pub(super) fn rank(&mut self, now_ns: u64, proposal: &Proposal) {
         let (mut ranking, mut alive) = (std::mem::take(&mut self.ranking), std::mem::take(&mut self.alive));
         self.count_alive(&mut alive);
         self.rank_into(now_ns, proposal, &alive, &mut ranking);
@@ -255,7 +258,7 @@ impl Engine {
             return false;
         }
         let signal = match proposal.gravity {
-            Gravity::Graceful => self.graceful(proposal, pool),
+            Gravity::Graceful | Gravity::Resize => self.graceful(proposal, pool),
             Gravity::Kill | Gravity::KillCgroup => Signal::KILL,
         };
         self.open_case(now_ns, proposal, key, signal, scope, out);
@@ -305,8 +308,7 @@ impl Engine {
     /// Whether a worker has a handler for the signal that asks it to leave; one that cannot be looked at is believed to.
     pub(super) fn hears(&self, pool: PoolId, caught: Option<u64>) -> bool {
         let Some(signal) = self.pool_signal(pool) else { return false };
-        let bit = u32::try_from(signal.0 - 1).ok().and_then(|shift| 1_u64.checked_shl(shift)).unwrap_or(0);
-        caught.is_none_or(|caught| caught & bit != 0)
+        caught.is_none_or(|caught| signal.is_in(caught))
     }
 
     /// A pool that was found by itself is asked the way its server wants to be.
@@ -373,6 +375,7 @@ impl Engine {
             gravity: proposal.gravity,
             key,
             signal,
+            order: None,
             first_candidate,
             candidates: out.candidates.len() - first_candidate,
         };

@@ -35,7 +35,7 @@ impl Engine {
             scopes: scopes
                 .filter_map(|scope| self.scope_state(now_ns, scope, query, &alive, &mut ranking))
                 .collect(),
-            pools: self.pool_states(query, &alive),
+            pools: self.pool_states(now_ns, query, &alive),
             refused: self.refused(query, &alive),
         }
     }
@@ -45,7 +45,7 @@ impl Engine {
     pub fn entry_name(&self, decision: &Decision) -> Option<&str> {
         let (settings, entry) = (&self.settings, decision.entry?);
         match decision.rule {
-            "worker_pool" => settings.pools.get(entry).map(|pool| pool.name.as_str()),
+            "worker_pool" | rule::QUEUE => settings.pools.get(entry).map(|pool| pool.name.as_str()),
             rule::FD_TABLE => settings.fd_tables.get(entry).map(|rule| rule.name.as_str()),
             rule::PROCESS_LIMIT => settings.process_limits.get(entry).map(|limit| limit.name.as_str()),
             _ => settings.scopes.get(entry).map(|scope| scope.name.as_str()),
@@ -60,13 +60,14 @@ impl Engine {
             entry: self.entry_name(decision).map(str::to_owned),
             cause: decision.cause,
             gravity: decision.gravity,
-            signal: decision.signal,
+            means: decision.means(),
             key: decision.key,
             who: self.world.get(decision.key).map(|member| member.who.clone()),
             step: match case.stage {
                 Stage::Before { .. } => Step::Hook,
                 Stage::Asked { .. } => Step::Asked,
                 Stage::Killed { .. } => Step::Killed,
+                Stage::Told { .. } => Step::Told,
                 Stage::Ended { .. } => Step::Ended,
             },
             due_ns: case.due_ns(),
@@ -189,7 +190,7 @@ impl Engine {
         })
     }
 
-    fn pool_states(&self, query: &Query, alive: &ById<PoolId, usize>) -> Vec<PoolState> {
+    fn pool_states(&self, now_ns: u64, query: &Query, alive: &ById<PoolId, usize>) -> Vec<PoolState> {
         let is_asked = |pool: PoolId| match query {
             Query::All => true,
             Query::Process(tgid) => {
@@ -212,6 +213,7 @@ impl Engine {
                     soft: settings.and_then(|pool| pool.soft),
                     hard: settings.and_then(|pool| pool.hard),
                     total: settings.and_then(|pool| pool.total),
+                    queue: self.queue_state(now_ns, *pool),
                 }
             })
             .collect();

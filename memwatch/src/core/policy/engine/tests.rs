@@ -4,4 +4,5 @@ mod behaviour;
 mod explain;
 mod host;
 mod properties;
+mod queue;
 mod true_use;

@@ -7,7 +7,7 @@ use crate::core::pattern::Pattern;
 use crate::core::policy::guard::Own;
 use crate::core::policy::{
     Amount, Bounds, Budget, Command, Decision, Engine, Figures, Gravity, Hooks, Host, Input, Match, Measure,
-    Mode, Outbox, Outcome, Pool, Protect, Reach, Scope, Settings, Signal, Then, Who,
+    Mode, Order, Outbox, Outcome, Pool, Protect, Reach, Scope, Settings, Signal, Then, Who,
 };
 
 pub(super) const MIB: u64 = 1 << 20;
@@ -85,6 +85,7 @@ pub(super) fn pool(exe: &str) -> Pool {
         rounds: 5,
         then: Then::Stop,
         hooks: Hooks::default(),
+        size: None,
     }
 }
 
@@ -227,6 +228,7 @@ impl Sim {
                     self.end(key);
                 }
             }
+            Command::Tell { decision, key, order } => self.told(decision, key, order),
             Command::KillCgroup { decision, key } => {
                 self.feed(Input::Outcome { decision, outcome: Outcome::Sent });
                 let cgroup = self.processes.get(&key).and_then(|fake| fake.who.cgroup.clone());
@@ -250,6 +252,28 @@ impl Sim {
             | Command::Closed(_)
             | Command::Warn(_)
             | Command::Audit(_) => {}
+        }
+    }
+
+    /// A master follows at once, unless it does not obey: the newest worker is added or the oldest goes.
+    fn told(&mut self, decision: u64, key: ProcessKey, order: Order) {
+        let outcome = match self.engine.settings().mode {
+            Mode::Observe => Outcome::WouldSend,
+            Mode::Enforce => Outcome::Sent,
+        };
+        self.feed(Input::Outcome { decision, outcome });
+        let Some(master) = self.processes.get(&key).filter(|fake| fake.obeys).cloned() else { return };
+        let workers = self.processes.values().filter(|fake| fake.who.parent == Some(key.tgid));
+        if outcome != Outcome::Sent {
+            return;
+        }
+        if order == Order::Signal(Signal(21)) {
+            let tgid = workers.map(|fake| fake.who.key.tgid).max().unwrap_or(key.tgid) + 1;
+            let who =
+                Who { key: ProcessKey { tgid, start_ns: self.now_ns }, parent: Some(key.tgid), ..master.who };
+            self.start(Fake { who, private: 50 * MIB, obeys: true });
+        } else if let Some(oldest) = workers.map(|fake| fake.who.key).min_by_key(|key| key.start_ns) {
+            self.end(oldest);
         }
     }
 
@@ -289,7 +313,7 @@ fn figures(fake: &Fake) -> Figures {
         proportional: Some(fake.private),
         swap: Some(0),
         peak: None,
-        idle: Some(false),
+        idle: None,
         caught: None,
         as_one: None,
     }

@@ -1,0 +1,139 @@
+//! How many workers a pool should have, by what waits at its sockets: one pool's state, looks in, steps out.
+//!
+//! A step is always one worker. Growth needs a queue that stays long; shrinking needs workers that stay idle while the queue is
+//! nearly empty. Between the two lies a gap in which nothing happens, and after a growth nothing shrinks for a while. Each time that
+//! the load takes a shrink back, that while doubles and one more worker has to be idle: a pool does not swing.
+
+use serde::{Deserialize, Serialize};
+
+use super::settings::Sizing;
+
+/// Doublings of the time without a shrink, at most; each asks for one idle worker more, too.
+const SWINGS: u32 = 4;
+/// Such times without a growth after which they are forgotten.
+const FORGET: u64 = 4;
+
+/// A change of a pool's size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resize {
+    /// One worker more.
+    Grow,
+    /// One worker less.
+    Shrink,
+}
+
+/// A pool at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) now_ns: u64,
+    pub(super) workers: u32,
+    /// Workers that wait for a client; who cannot be told is none.
+    pub(super) idle: u32,
+    /// Connections that wait to be accepted.
+    pub(super) waiting: u64,
+    /// Workers that have to stay.
+    pub(super) least: u32,
+    /// Whether memory allows one more.
+    pub(super) has_room: bool,
+    /// Whether memory is short: one idle worker is enough to take one away.
+    pub(super) is_tight: bool,
+    /// Whether another rule has just taken a worker, whom the master would replace.
+    pub(super) was_taken: bool,
+}
+
+/// A step that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Due {
+    pub(super) step: Resize,
+    /// How long what led to it has lasted, in nanoseconds.
+    pub(super) lasting_ns: u64,
+}
+
+/// What is remembered of a pool from look to look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sizer {
+    long_since_ns: Option<u64>,
+    idle_since_ns: Option<u64>,
+    grown_ns: Option<u64>,
+    shrunk_ns: Option<u64>,
+    /// Times in a row that a shrink was taken back.
+    swings: u32,
+}
+
+impl Sizer {
+    /// Whether the queue is long now: figures for a growth will be needed.
+    pub(super) const fn is_long(&self) -> bool {
+        self.long_since_ns.is_some()
+    }
+
+    /// Takes a look in. A step that it gives counts as made.
+    pub(super) fn look(&mut self, sizing: &Sizing, seen: &Seen) -> Option<Due> {
+        let now_ns = seen.now_ns;
+        if self
+            .grown_ns
+            .is_some_and(|grown| now_ns.saturating_sub(grown) > self.hold_ns(sizing).saturating_mul(FORGET))
+        {
+            self.swings = 0;
+        }
+        let bound = u64::from(sizing.waiting);
+        let is_nearly_empty = seen.waiting <= bound / 2;
+        if seen.waiting > bound {
+            self.long_since_ns.get_or_insert(now_ns);
+        } else if is_nearly_empty {
+            self.long_since_ns = None;
+        }
+        let enough = if seen.is_tight { 1 } else { sizing.idle_min + self.swings };
+        let is_idle = is_nearly_empty && seen.idle >= enough;
+        if is_idle {
+            self.idle_since_ns.get_or_insert(now_ns);
+        } else {
+            self.idle_since_ns = None;
+        }
+        let lasts = |since: Option<u64>| since.map(|since| now_ns.saturating_sub(since));
+        let long = lasts(self.long_since_ns).filter(|ns| *ns >= sizing.waiting_for_ns);
+        if let Some(lasting_ns) = long
+            && seen.waiting > bound
+            && seen.workers < sizing.max_workers
+            && seen.has_room
+        {
+            self.grow(now_ns, sizing);
+            return Some(Due { step: Resize::Grow, lasting_ns });
+        }
+        let idle = lasts(self.idle_since_ns).filter(|ns| seen.was_taken || *ns >= sizing.idle_for_ns)?;
+        let is_held = !seen.is_tight && lasts(self.grown_ns).is_some_and(|ns| ns < self.hold_ns(sizing));
+        if seen.workers <= seen.least.max(1) || is_held {
+            return None;
+        }
+        self.shrunk_ns = Some(now_ns);
+        self.restart();
+        Some(Due { step: Resize::Shrink, lasting_ns: idle })
+    }
+
+    fn grow(&mut self, now_ns: u64, sizing: &Sizing) {
+        let hold_ns = self.hold_ns(sizing);
+        let turned = self.shrunk_ns.take().map(|shrunk| now_ns.saturating_sub(shrunk));
+        match turned {
+            Some(ns) if ns <= hold_ns.saturating_mul(2) => self.swings = (self.swings + 1).min(SWINGS),
+            Some(_) => self.swings = 0,
+            None => {}
+        }
+        self.grown_ns = Some(now_ns);
+        self.restart();
+    }
+
+    /// What led to a step has to last anew for the next one.
+    const fn restart(&mut self) {
+        self.long_since_ns = None;
+        self.idle_since_ns = None;
+    }
+
+    const fn hold_ns(&self, sizing: &Sizing) -> u64 {
+        sizing.turn_ns.saturating_mul(1 << self.swings)
+    }
+}
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
