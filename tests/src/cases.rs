@@ -24,6 +24,7 @@ mod negative;
 mod oom;
 mod pressure;
 mod programs;
+mod queue;
 mod rights;
 mod same;
 mod scan;
@@ -66,6 +67,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         action::CASES,
         pressure::CASES,
         programs::CASES,
+        queue::CASES,
         scan::CASES,
         daemon::CASES,
         explain::CASES,

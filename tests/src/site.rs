@@ -27,6 +27,10 @@ const APP: &str = "import time, flask\n\
     def grow():\n    \
         kept.append(b'x' * (1 << 20))\n    \
         time.sleep(0.1)\n    \
+        return 'grown'\n\
+    @app.route('/rest')\n\
+    def rest():\n    \
+        time.sleep(0.05)\n    \
         return 'grown'\n";
 const ANSWER: &str = "grown";
 
@@ -37,6 +41,10 @@ pub enum Server {
     Uwsgi,
     /// uWSGI behind its own HTTP router, which is a child of the master as the workers are.
     UwsgiRouter,
+    /// uWSGI that leaves its size to orders at its master FIFO.
+    UwsgiManual,
+    /// uWSGI that sizes its pool by itself, with a master FIFO all the same.
+    UwsgiSpare,
     /// gunicorn with its default, synchronous workers.
     Gunicorn,
 }
@@ -53,6 +61,16 @@ impl Server {
                 "exec uwsgi-core --plugin http --plugin python3 --http 127.0.0.1:8080 --master --workers 4 --max-fd 1024 \
                  --need-app --wsgi-file /tmp/app.py --callable app"
             }
+            Self::UwsgiManual => {
+                "exec uwsgi-core --plugin python3 --http-socket 127.0.0.1:8080 --master --workers 4 --max-fd 1024 \
+                 --master-fifo /tmp/fifo --cheaper 1 --cheaper-initial 4 --cheaper-algo manual \
+                 --need-app --wsgi-file /tmp/app.py --callable app"
+            }
+            Self::UwsgiSpare => {
+                "exec uwsgi-core --plugin python3 --http-socket 127.0.0.1:8080 --master --workers 4 --max-fd 1024 \
+                 --master-fifo /tmp/fifo --cheaper 3 --cheaper-initial 4 \
+                 --need-app --wsgi-file /tmp/app.py --callable app"
+            }
             Self::Gunicorn => {
                 "exec gunicorn --bind 127.0.0.1:8080 --workers 4 --timeout 200 --chdir /tmp app:app"
             }
@@ -62,7 +80,7 @@ impl Server {
     /// Children of its master.
     const fn children(self) -> usize {
         match self {
-            Self::Uwsgi | Self::Gunicorn => WORKERS,
+            Self::Uwsgi | Self::UwsgiManual | Self::UwsgiSpare | Self::Gunicorn => WORKERS,
             Self::UwsgiRouter => WORKERS + 1,
         }
     }
@@ -105,12 +123,17 @@ impl Site {
         Ok(site)
     }
 
-    /// Whether the master has so many children: it is the only child of the first process in its name space, which is
-    /// that of the tree's root.
+    /// Whether the master has so many children.
     fn master_has(&self, count: usize) -> bool {
+        self.workers().is_some_and(|workers| workers == count)
+    }
+
+    /// Children of the master, while there is one: it is the only child of the first process in its name space, which is that
+    /// of the tree's root.
+    #[must_use]
+    pub fn workers(&self) -> Option<usize> {
         let only = |pid: u32| children(pid).first().copied();
-        let master = only(self.running.pid()).and_then(only);
-        master.is_some_and(|master| children(master).len() == count)
+        only(self.running.pid()).and_then(only).map(|master| children(master).len())
     }
 
     /// What the server wrote.
@@ -124,11 +147,24 @@ impl Site {
     /// # Errors
     /// The clients cannot be started, or gave up.
     pub fn load(&self, requests: u64) -> anyhow::Result<Served> {
+        self.load_at("/grow", requests, CLIENTS)
+    }
+
+    /// Sends so many requests that leave its workers as they are, so many at a time.
+    ///
+    /// # Errors
+    /// As for [`Self::load`].
+    pub fn keep_busy(&self, requests: u64, clients: usize) -> anyhow::Result<Served> {
+        self.load_at("/rest", requests, clients)
+    }
+
+    fn load_at(&self, path: &str, requests: u64, clients: usize) -> anyhow::Result<Served> {
         let root = program::root().context("no root file system")?;
         let mut command = Command::new("nsenter");
         command.arg("--target").arg(self.running.pid().to_string()).args(["--net", "--", "chroot"]).arg(root);
-        command.args(["ab", "-q", "-n", &requests.to_string(), "-c", &CLIENTS.to_string(), "-s", "120"]);
-        let output = command.arg("http://127.0.0.1:8080/grow").output().context("start the clients")?;
+        command.args(["ab", "-q", "-n", &requests.to_string(), "-c", &clients.to_string(), "-s", "120"]);
+        let output =
+            command.arg(format!("http://127.0.0.1:8080{path}")).output().context("start the clients")?;
         let text = String::from_utf8_lossy(&output.stdout);
         let errors = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "ab gave up: {errors}{text}; the server: {}", self.log());

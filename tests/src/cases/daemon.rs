@@ -105,6 +105,14 @@ impl<Pool> Stage<Pool> {
         super::load::peak_kib(self.daemon.pid())
     }
 
+    /// What `memwatch explain` says for people.
+    pub(super) fn explained(&self) -> anyhow::Result<String> {
+        let mut command = Command::new(locate::memwatch()?);
+        command.arg("explain").arg("--socket").arg(self.scratch.path().join("run/daemon.sock"));
+        let output = command.stdin(Stdio::null()).output().context("run memwatch explain")?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Ends it; gives every line that it wrote.
     pub(super) fn end(mut self) -> anyhow::Result<Vec<Line>> {
         self.daemon.signal(libc::SIGTERM)?;
