@@ -31,6 +31,12 @@ pub(crate) fn knobs() -> Option<&'static Knobs> {
     KNOBS.get(0)
 }
 
+/// Boot clock from when on anything is counted or told, in nanoseconds; 0: not yet.
+#[inline(always)]
+pub(crate) fn armed_ns() -> u64 {
+    knobs().map_or(0, |knobs| knobs.armed_ns)
+}
+
 /// Whether the current process's events of a kind are wanted.
 #[inline(always)]
 pub(crate) fn wanted(knobs: &Knobs, kind: Kind) -> bool {
@@ -50,11 +56,13 @@ fn shown(knobs: &Knobs, kind: Kind) -> bool {
             return false;
         }
     }
-    if knobs.uid_on != 0 && unsafe { bpf_get_current_uid_gid() } as u32 != knobs.uid {
-        return false;
-    }
-    if knobs.comm_on != 0 && !same_comm(&knobs.comm) {
-        return false;
+    if !kind.is_followed() {
+        if knobs.uid_on != 0 && unsafe { bpf_get_current_uid_gid() } as u32 != knobs.uid {
+            return false;
+        }
+        if knobs.comm_on != 0 && !same_comm(&knobs.comm) {
+            return false;
+        }
     }
     knobs.cgroup_id == 0 || in_cgroup(knobs.cgroup_id, knobs.cgroup_level)
 }

@@ -6,7 +6,7 @@ use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, RingBuf};
 use memwatch_ebpf::abi::fault::FaultCode;
 use memwatch_ebpf::abi::knobs::{Knobs, RULES_MAX, RssLimit, Rule};
 use memwatch_ebpf::abi::offsets::Offsets;
-use memwatch_ebpf::abi::state::{Counters, KnownLimits, Process, ThreadFaults};
+use memwatch_ebpf::abi::state::{Counters, KnownLimits, Process, RingState, ThreadFaults};
 
 use crate::hook::oom::Short;
 
@@ -78,20 +78,9 @@ pub(crate) static FAULTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Fault
 #[map]
 pub(crate) static RING_STATE: PerCpuArray<RingState> = PerCpuArray::with_max_entries(1, 0);
 
-/// Value of [`RING_STATE`].
-#[repr(C)]
-pub(crate) struct RingState {
-    pub(crate) seq: u64,
-    pub(crate) last_wake_ns: u64,
-}
-
 /// Field offsets of the running kernel.
 #[unsafe(no_mangle)]
 static OFFSETS: Offsets = Offsets::NONE;
-
-/// Boot clock at load: what a thread that is older did before is not counted.
-#[unsafe(no_mangle)]
-static LOADED_NS: u64 = 0;
 
 /// Address of the kernel's `__per_cpu_offset[]`; 0 when it is not known.
 #[unsafe(no_mangle)]
@@ -108,11 +97,6 @@ pub(crate) use offset;
 #[inline(always)]
 pub(crate) fn offset_at(place: usize) -> u32 {
     unsafe { (&raw const OFFSETS).cast::<u8>().add(place).cast::<u32>().read_volatile() }
-}
-
-#[inline(always)]
-pub(crate) fn loaded_ns() -> u64 {
-    unsafe { (&raw const LOADED_NS).read_volatile() }
 }
 
 #[inline(always)]

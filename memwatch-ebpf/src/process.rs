@@ -8,7 +8,7 @@ use memwatch_ebpf::abi::fault::FaultCode;
 use memwatch_ebpf::abi::state::{Counters, LEARNED_MAX, Learned, Process, Sweep, Tables};
 use zerocopy::FromZeros;
 
-use crate::emit::{emit, knobs, wanted};
+use crate::emit::{armed_ns, emit, knobs, wanted};
 use crate::maps::{CGROUPS, PROCESSES, add, count};
 use crate::task;
 
@@ -48,12 +48,16 @@ pub(crate) fn current_tgid() -> u32 {
     (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32
 }
 
-/// State of the current process, made at first sight. `None` (and a count) when the map is full.
+/// State of the current process, made at first sight. `None` before the programs are armed, and (with a count) when the
+/// map is full.
 #[inline(always)]
 pub(crate) fn current() -> Option<&'static mut Process> {
     let tgid = current_tgid();
     if let Some(known) = PROCESSES.get_ptr_mut(tgid) {
         return Some(unsafe { &mut *known });
+    }
+    if armed_ns() == 0 {
+        return None;
     }
     let process = insert(tgid)?;
     let task = task::current();

@@ -67,6 +67,8 @@ pub struct Summary {
     pub findings: Vec<Finding>,
     /// Smallest sum of a process's fd tables that is a finding; `None` where findings were not asked for.
     pub min_table: Option<u64>,
+    /// Whether a rule acted on fd tables, findings asked for or not.
+    pub has_rule: bool,
     /// What was lost, over the whole run.
     pub losses: Vec<Loss>,
     /// Hooks that were not attached: what they would have told is no counted loss.

@@ -29,13 +29,19 @@ pub use tree::mark_tree;
 use crate::export::Summary;
 use crate::probe::attach::Probe;
 use crate::source::Source;
-use writer::Writer;
+use writer::{Writer, is_abandoned};
 
-/// Pause between looks at the loss counters.
-const LOSS_PERIOD: Duration = Duration::from_secs(1);
+/// Pause between looks at the loss counters and at who reads the output.
+const PERIOD: Duration = Duration::from_secs(1);
 
-/// Batches still taken after the end: more than the ring buffer's default size holds.
-const LAST_BATCHES: u32 = 64;
+/// How long a reader may read nothing of what is left, once a signal or --duration has ended tracing.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The same when the end was asked for twice.
+const LITTLE_PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long records that were begun before the end may take to be written.
+const LAST_RECORDS: Duration = Duration::from_millis(100);
 
 /// When the loop ends by itself.
 #[derive(Debug, Default)]
@@ -46,11 +52,26 @@ pub struct Ends {
     pub count: Option<u64>,
 }
 
+/// Why the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// A signal, or the end of the command.
+    Told,
+    /// Its time is over.
+    Duration,
+    /// As many lines were made as were asked for.
+    Count,
+    /// The reader of our output went away.
+    Closed,
+}
+
 /// How the loop ended.
 #[derive(Debug)]
 pub struct Ended {
     /// Whether the reader of our output went away.
     pub output_closed: bool,
+    /// Whether output was given up that its reader did not take.
+    pub gave_up: bool,
     /// What happened while it ran.
     pub summary: Summary,
 }
@@ -67,63 +88,134 @@ pub async fn run(
 ) -> anyhow::Result<Ended> {
     let started = Instant::now();
     let mut source = Source::new(probe.take_ring()?).context("cannot watch the ring buffer")?;
-    let mut writer = Writer::start();
-    let deadline = ends.duration.and_then(|duration| started.checked_add(duration));
-    let mut losses = tokio::time::interval(LOSS_PERIOD);
-    losses.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut writer = Writer::start().context("cannot start the writer")?;
     pipeline.limit_lines(ends.count);
-    let mut output_closed = false;
-    loop {
-        source.drain(|record| pipeline.take(record));
-        if pipeline.has_output() {
-            tokio::select! {
-                sent = writer.send(&mut pipeline.output) => if !sent { output_closed = true; break },
-                () = stop.told() => break,
-            }
+    let deadline = ends.duration.and_then(|duration| started.checked_add(duration));
+    let why = trace(probe, &mut pipeline, &mut source, &mut writer, stop, deadline).await?;
+    // What is left is finite from here on: all of it is written, or counted.
+    probe.silence()?;
+    let stalled = patience(why, stop).map(|patience| writer.stalled(patience));
+    let given_up = async {
+        tokio::select! {
+            () = stop.impatient() => {}
+            () = or_never(stalled) => {}
         }
-        if pipeline.is_full() {
-            tracing::info!("--count is reached");
-            break;
-        }
-        if pipeline.watches() {
-            watch(probe, true);
-        }
+    };
+    tokio::pin!(given_up);
+    let mut output_closed = why == Why::Closed;
+    let mut gave_up = false;
+    if !output_closed {
         tokio::select! {
             biased;
-            () = stop.told() => break,
-            () = until(deadline) => {
-                tracing::info!("--duration is over");
-                break
-            }
-            () = writer.closed() => { output_closed = true; break }
-            _ = losses.tick() => {
-                probe.flush_log();
-                watch(probe, pipeline.watches());
-                pipeline.count_losses(probe)?;
-            }
-            waited = source.wait() => waited.context("cannot tell the kernel side that its records are awaited")?,
+            told = tell_rest(probe, &mut pipeline, &mut source, &mut writer) => output_closed = !told?,
+            () = &mut given_up => gave_up = true,
         }
     }
     if output_closed {
         tracing::info!("nobody reads the output any more");
     }
-    // What was written before the end is still told.
-    // Bounded: others may go on writing.
-    for _ in 0..LAST_BATCHES {
-        if output_closed || pipeline.is_full() || source.drain(|record| pipeline.take(record)) == 0 {
-            break;
+    probe.flush_log();
+    let left = if gave_up { pipeline.pass_over(probe, &mut source)? } else { 0 };
+    let (mut summary, mut output) = pipeline.finish(probe, started.elapsed())?;
+    if !gave_up {
+        tokio::select! {
+            biased;
+            written = writer.finish(&mut output) => written.context("cannot write standard output")?,
+            () = &mut given_up => gave_up = true,
         }
     }
-    probe.flush_log();
-    pipeline.count_losses(probe)?;
-    let elapsed = started.elapsed();
-    let (summary, output) = pipeline.finish(probe, elapsed)?;
-    tokio::select! {
-        written = writer.finish(output) => written.context("cannot write standard output")?,
-        // A reader that does not read holds nobody: what it would not take is given up.
-        () = stop.impatient() => tracing::warn!("gave up output that nobody read"),
+    if gave_up {
+        tracing::info!("gave up output that nobody read");
+        summary.losses.extend(losses::unwritten(left + writer.give_up().await));
     }
-    Ok(Ended { output_closed, summary })
+    Ok(Ended { output_closed, gave_up, summary })
+}
+
+/// Takes records and tells of them until something ends it.
+async fn trace(
+    probe: &mut Probe,
+    pipeline: &mut Pipeline,
+    source: &mut Source,
+    writer: &mut Writer,
+    stop: &mut Stop,
+    deadline: Option<Instant>,
+) -> anyhow::Result<Why> {
+    let mut period = tokio::time::interval(PERIOD);
+    period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        // What is told already goes first: until then records wait in the ring buffer, which has a bound.
+        if !pipeline.has_output() {
+            source.drain(|record| pipeline.take(record));
+        }
+        if pipeline.is_full() {
+            tracing::info!("--count is reached");
+            return Ok(Why::Count);
+        }
+        if pipeline.watches() {
+            watch(probe, true);
+        }
+        let is_told = !pipeline.has_output();
+        tokio::select! {
+            biased;
+            () = stop.told() => return Ok(Why::Told),
+            () = or_never(deadline.map(tokio::time::sleep_until)) => {
+                tracing::info!("--duration is over");
+                return Ok(Why::Duration);
+            }
+            _ = period.tick() => {
+                // A quiet trace would not learn it from a write.
+                if pipeline.writes() && is_abandoned() {
+                    return Ok(Why::Closed);
+                }
+                probe.flush_log();
+                pipeline.look_for_ended();
+                watch(probe, pipeline.watches());
+                if is_told {
+                    pipeline.count_losses(probe)?;
+                }
+            }
+            sent = writer.send(&mut pipeline.output) => if !sent {
+                return Ok(Why::Closed);
+            },
+            waited = source.wait(), if is_told => {
+                waited.context("cannot tell the kernel side that its records are awaited")?;
+            }
+        }
+    }
+}
+
+/// Tells of the records that were written before the end, and of what was lost; false when nobody reads any more.
+async fn tell_rest(
+    probe: &mut Probe,
+    pipeline: &mut Pipeline,
+    source: &mut Source,
+    writer: &mut Writer,
+) -> anyhow::Result<bool> {
+    let late = Instant::now() + LAST_RECORDS;
+    while !pipeline.is_full() {
+        let taken = source.drain(|record| pipeline.take(record));
+        if pipeline.has_output() && !writer.send(&mut pipeline.output).await {
+            return Ok(false);
+        }
+        if taken == 0 {
+            if !pipeline.lacks_records(probe)? || Instant::now() > late {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    pipeline.count_losses(probe)?;
+    Ok(!pipeline.has_output() || writer.send(&mut pipeline.output).await)
+}
+
+/// How long a reader may read nothing after the end, before what is left is given up. Without end where nobody asked for one.
+fn patience(why: Why, stop: &Stop) -> Option<Duration> {
+    match why {
+        Why::Told | Why::Duration if stop.asked() > 1 => Some(LITTLE_PATIENCE),
+        Why::Told if stop.asked() == 0 => None,
+        Why::Told | Why::Duration => Some(PATIENCE),
+        Why::Count | Why::Closed => None,
+    }
 }
 
 /// Without it growth is seen at samples only, which is no reason to end.
@@ -133,9 +225,9 @@ fn watch(probe: &mut Probe, on: bool) {
     }
 }
 
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
+async fn or_never(future: Option<impl Future<Output = ()>>) {
+    match future {
+        Some(future) => future.await,
         None => std::future::pending().await,
     }
 }

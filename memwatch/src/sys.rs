@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "raw system calls; each block says why it is sound")]
 
 pub mod process;
+pub mod signals;
 
 use std::ffi::CStr;
 use std::io;
@@ -192,6 +193,14 @@ pub fn signal_child(pid: u32, signal: libc::c_int) {
     let Ok(pid) = libc::pid_t::try_from(pid) else { return };
     // SAFETY: integers only.
     unsafe { libc::kill(pid, signal) };
+}
+
+/// Whether a child of this process that has not been waited for is in this process's group.
+#[must_use]
+pub fn is_in_own_group(pid: u32) -> bool {
+    let child = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let of_child = child.and_then(|child| rustix::process::getpgid(Some(child)).ok());
+    of_child.is_some_and(|group| rustix::process::getpgid(None) == Ok(group))
 }
 
 /// Columns of the terminal on standard output, when it is one.

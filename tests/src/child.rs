@@ -54,6 +54,11 @@ impl Running {
         self.child.stdin.take()
     }
 
+    /// Its output, once, when it was started with a pipe that nobody reads.
+    pub fn take_output(&mut self) -> Option<std::process::ChildStdout> {
+        self.child.stdout.take()
+    }
+
     /// The next line of its output.
     ///
     /// # Errors
@@ -131,6 +136,15 @@ impl Running {
             }
         }
         Ok(())
+    }
+
+    /// The same for a line that has not come yet.
+    ///
+    /// # Errors
+    /// None comes in time.
+    pub fn wait_for_another_error_line(&mut self, text: &str, within: Duration) -> anyhow::Result<()> {
+        self.errors_seen.clear();
+        self.wait_for_error_line(text, within)
     }
 
     /// What it wrote to standard error; waits for the end of it, for a while.

@@ -10,6 +10,7 @@ pub mod limit;
 pub mod memory;
 pub mod process;
 pub mod sandbox;
+pub mod terminal;
 
 use std::io;
 

@@ -85,6 +85,13 @@ impl Kind {
         None
     }
 
+    /// Whether identities and findings follow from records of this kind: they are told whoever the filters by name and
+    /// user leave out, and user space filters what it shows of them.
+    #[must_use]
+    pub const fn is_followed(self) -> bool {
+        matches!(self, Self::Exec | Self::Fork | Self::Exit | Self::FdTable | Self::CloseSweep)
+    }
+
     /// The bit of this kind in [`super::knobs::Knobs::kinds`]: bits follow the order of [`Kind::ALL`].
     #[must_use]
     pub const fn bit(self) -> u64 {

@@ -19,6 +19,9 @@ pub struct Knobs {
     /// Only processes in this cgroup or below it; with [`MEMORY_V1`](super::header::MEMORY_V1) in the memory
     /// controller's v1 hierarchy.
     pub cgroup_id: u64,
+    /// Boot clock from when on anything is counted or told, in nanoseconds; 0: not yet. Set last, once every program is
+    /// attached: what one of them begins, all of them see.
+    pub armed_ns: u64,
     /// Depth of that cgroup below the root of its hierarchy.
     pub cgroup_level: u32,
     /// Only these processes: those in the map `MARKS` with [`MARK_SHOWN`]; 1 when the filter is on.

@@ -240,3 +240,13 @@ pub struct ThreadFaults {
     /// `task_struct.maj_flt`.
     pub major: u64,
 }
+
+/// What each CPU keeps about the ring buffer.
+#[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
+#[repr(C)]
+pub struct RingState {
+    /// Records that it tried to write.
+    pub seq: u64,
+    /// When it last woke the reader, boot clock, nanoseconds.
+    pub last_wake_ns: u64,
+}

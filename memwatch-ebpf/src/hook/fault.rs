@@ -16,8 +16,8 @@ use memwatch_ebpf::abi::event::{Fault, Kind};
 use memwatch_ebpf::abi::state::{Process, ThreadFaults};
 
 use super::fdtable;
-use crate::emit::{emit, knobs, wanted};
-use crate::maps::{THREADS, add, loaded_ns, offset};
+use crate::emit::{armed_ns, emit, knobs, wanted};
+use crate::maps::{THREADS, add, offset};
 use crate::{process, resident, task};
 
 #[perf_event]
@@ -60,7 +60,7 @@ pub(super) fn account(process: &mut Process) {
     let now = ThreadFaults { minor: task.peek(offset!(task_minor)), major: task.peek(offset!(task_major)) };
     let before = match unsafe { THREADS.get(task.0) } {
         Some(known) => *known,
-        None if task.peek::<u64>(offset!(task_start)) >= loaded_ns() => ThreadFaults { minor: 0, major: 0 },
+        None if task.peek::<u64>(offset!(task_start)) >= armed_ns() => ThreadFaults { minor: 0, major: 0 },
         None => now,
     };
     add(&raw mut process.counters.minor_faults, now.minor.saturating_sub(before.minor));

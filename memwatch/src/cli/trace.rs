@@ -159,7 +159,7 @@ async fn trace(args: Args, kernel_log: bool) -> anyhow::Result<Traced> {
         Output::None => None,
     };
     let mut stop = Stop::listen()?;
-    stop.with(setup.start_command(&args.command)?);
+    stop.with(setup.start_command(&args.command, &stop)?);
     say(&wrapped(&setup.banner(form)));
     let outcome = if form == Output::Table { Outcome::WithSummary } else { Outcome::Lines };
     let pipeline = setup.pipeline(exporter, outcome).context("the stages were taken before")?;
@@ -180,7 +180,7 @@ async fn trace(args: Args, kernel_log: bool) -> anyhow::Result<Traced> {
         }
         (ended, _) => ended?,
     };
-    if form != Output::Table && !ended.output_closed {
+    if (form != Output::Table || ended.gave_up) && !ended.output_closed {
         say(&summary_text(&ended));
     }
     Ok(Traced { code: status.map_or(ExitCode::SUCCESS, code_of), findings: ended.summary.findings.len() })

@@ -169,6 +169,15 @@ impl Ledger {
         Ok(())
     }
 
+    /// Whether `/proc` does not show a process any more.
+    #[must_use]
+    pub fn has_ended(&self, key: ProcessKey) -> bool {
+        matches!(
+            sight::start(&self.proc, key.tgid, Holder::Started(key.start_ns)),
+            Err(ReadError::Gone { .. } | ReadError::Recycled { .. })
+        )
+    }
+
     /// Every process that `/proc` shows now.
     ///
     /// # Errors

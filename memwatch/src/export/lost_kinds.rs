@@ -70,6 +70,16 @@ pub const ALL: &[LostKind] = &[
         "report it as a bug, with the kernel's version",
     ),
     kind(
+        "unread",
+        "records that were still in the ring buffer when tracing ended, because the output's reader took too long",
+        "read the output faster, or filter by --event, --tree or --min-bytes",
+    ),
+    kind(
+        "unwritten",
+        "lines that the output's reader did not take before tracing ended; told at the end only",
+        "read the output faster, or send it to a file",
+    ),
+    kind(
         "findings_dropped",
         "findings missing from the summary; their lines were written",
         "read the lines, or raise --min-table",

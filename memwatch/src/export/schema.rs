@@ -75,7 +75,10 @@ impl Name {
             }
             Self::Of(Kind::Exec) => "A process runs another program.",
             Self::Of(Kind::Fork) => "A process made another process. The line is the parent's.",
-            Self::Of(Kind::Exit) => "A process ended: its last thread is gone.",
+            Self::Of(Kind::Exit) => {
+                "A process ended: its last thread is gone. Its sums begin when it does or, of a process that is older than \
+                 the tracer, when the last hook was attached."
+            }
             Self::Exposure => {
                 "Finding of `memwatch scan`: a process has a table with one slot per possible descriptor, or will have \
                  after its next start. A process has one such line; the largest `at_risk_bytes` come first."

@@ -119,6 +119,9 @@ fn findings(summary: &Summary, layout: Layout, out: &mut Vec<u8>) {
         several => format!("; hooks {} are not attached: fd tables may go unnoticed", several.join(", ")),
     };
     let said = match (summary.findings.is_empty(), summary.min_table) {
+        (true, None) if summary.has_rule => {
+            format!("fd tables are not told of, only acted on: --event leaves fd_table out{missing}")
+        }
         (true, None) => "fd tables were not looked for: --event leaves fd_table out".to_owned(),
         (true, Some(0)) => format!("no fd table found{missing}"),
         (true, Some(floor)) => format!("no fd table of {} or more found{missing}", Bytes(floor)),
@@ -169,6 +172,7 @@ mod tests {
                 resident: Some(Resident { swap: UNKNOWN, file: UNKNOWN, ..samples::RESIDENT }),
             }],
             min_table: Some(64 << 20),
+            has_rule: false,
             hooks_missing: Vec::new(),
             table_hooks_missing: Vec::new(),
             cgroups: vec![
@@ -235,6 +239,8 @@ fd tables
         let unasked = text(&Summary { events: vec![(Kind::Mmap, 1)], ..Summary::default() });
         assert!(unasked.contains("\n1 event in"), "{unasked}");
         assert!(unasked.contains("fd tables were not looked for"), "{unasked}");
+        let acted = text(&Summary { has_rule: true, ..Summary::default() });
+        assert!(acted.contains("fd tables are not told of, only acted on"), "{acted}");
         let blind = text(&Summary {
             min_table: Some(0),
             hooks_missing: vec!["close", "mmap"],

@@ -9,7 +9,7 @@ use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use memwatch_ebpf::abi::knobs::{Knobs, RssLimit, Rule};
 use memwatch_ebpf::abi::offsets::Offsets;
-use memwatch_ebpf::abi::state::{Counters, Process};
+use memwatch_ebpf::abi::state::{Counters, Process, RingState};
 use rustix::process::{Resource, getrlimit};
 use zerocopy::IntoBytes;
 
@@ -150,6 +150,7 @@ fn first_reason(hooks: &[HookStatus]) -> &str {
 /// Loaded and attached programs. Dropping it detaches all of them.
 pub struct Probe {
     pub(super) ebpf: Ebpf,
+    knobs: Knobs,
     /// What is attached without aya: perf events of classic tracepoints, links. Closing one detaches its program.
     _events: Vec<OwnedFd>,
     /// Programs that were loaded without aya.
@@ -170,7 +171,7 @@ impl std::fmt::Debug for Probe {
 }
 
 impl Probe {
-    /// Loads everything and attaches what the kernel takes. The knobs are set before the first hook attaches.
+    /// Loads everything and attaches what the kernel takes. Nothing is counted or told before all of it is attached.
     ///
     /// # Errors
     /// [`ProbeError`] when not one hook attaches, or before that when the kernel's types or BPF itself are not available.
@@ -186,7 +187,6 @@ impl Probe {
         let types = Btf::read(Path::new(btf::VMLINUX))?;
         let (offsets, missing_fields) = offsets::resolve(&types);
         let mut ebpf = load_object(options, &offsets)?;
-        set_knobs(&mut ebpf, knobs)?;
         let mut attacher = Attacher {
             options,
             types: &types,
@@ -206,8 +206,17 @@ impl Probe {
         let logger = options.kernel_log.then(|| EbpfLogger::init(&mut ebpf)).transpose();
         let logger = logger.map_err(|error| ProbeError::Load(format!("the kernel side's log: {error}")))?;
         crate::sys::trim_heap();
-        let mut probe =
-            Self { ebpf, _events: events, by_hand, rss: RSS, touch: TOUCH, logger, hooks, missing_fields };
+        let mut probe = Self {
+            ebpf,
+            knobs: *knobs,
+            _events: events,
+            by_hand,
+            rss: RSS,
+            touch: TOUCH,
+            logger,
+            hooks,
+            missing_fields,
+        };
         for hook in [&mut probe.rss, &mut probe.touch] {
             let is_loaded =
                 |status: &HookStatus| status.attached.is_some_and(|way| way.program() == hook.program);
@@ -232,6 +241,8 @@ impl Probe {
                 status.waits = !hook.is_attached();
             }
         }
+        probe.knobs.armed_ns = crate::sys::boot_ns();
+        set_knobs(&mut probe.ebpf, &probe.knobs)?;
         Ok(probe)
     }
 
@@ -288,7 +299,26 @@ impl Probe {
     /// # Errors
     /// When the map refuses.
     pub fn set_knobs(&mut self, knobs: &Knobs) -> Result<(), ProbeError> {
-        set_knobs(&mut self.ebpf, knobs)
+        self.knobs = Knobs { armed_ns: self.knobs.armed_ns, ..*knobs };
+        set_knobs(&mut self.ebpf, &self.knobs)
+    }
+
+    /// Has the kernel side write no more records. It counts on, and rules go on acting.
+    ///
+    /// # Errors
+    /// When the map refuses.
+    pub fn silence(&mut self) -> Result<(), ProbeError> {
+        self.set_knobs(&Knobs { kinds: 0, ..self.knobs })
+    }
+
+    /// Records that each CPU tried to write.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn numbered(&mut self) -> Result<Vec<u64>, ProbeError> {
+        let map: PerCpuArray<_, Wire<RingState>> = typed(&mut self.ebpf, "RING_STATE")?;
+        let states = map.get(&0, 0).map_err(|source| ProbeError::Map { name: "RING_STATE", source })?;
+        Ok(states.iter().map(|state| state.0.seq).collect())
     }
 
     /// Sets the rules; the count of valid ones is [`Knobs::rules`].
@@ -390,7 +420,6 @@ fn load_object(options: &Options, offsets: &Offsets) -> Result<Ebpf, ProbeError>
         )
         .override_global("OFFSETS", offsets.as_bytes(), true)
         .override_global("PER_CPU_OFFSET", offsets::per_cpu_offset().as_bytes(), true)
-        .override_global("LOADED_NS", crate::sys::boot_ns().as_bytes(), true)
         .map_max_entries("EVENTS", options.ring_bytes)
         .map_max_entries("PROCESSES", options.processes)
         .map_max_entries("MARKS", options.processes)

@@ -197,7 +197,7 @@ pub async fn run(start: Start) -> anyhow::Result<Option<Tally>> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hang_up.recv() => daemon.reload(),
-            () = super::until(deadline) => break,
+            () = super::or_never(deadline.map(tokio::time::sleep_until)) => break,
             (decision, outcome) = daemon.hooks.ended() => daemon.feed(Input::Outcome { decision, outcome }),
             (key, figures) = daemon.survey.seen() => daemon.seen(key, figures),
             found = daemon.holdings.found() => daemon.found(&found),

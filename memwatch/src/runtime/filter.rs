@@ -1,4 +1,5 @@
-//! The part of the filters that the kernel side cannot apply: patterns, and whatever concerns the victim of an OOM kill.
+//! The part of the filters that the kernel side cannot apply: patterns, what concerns the victim of an OOM kill, and names
+//! and users where it tells of everybody, as identities and findings follow from that.
 
 use std::collections::HashSet;
 
@@ -50,7 +51,30 @@ impl Filter {
         if let Body::OomKill(kill) = &fact.event.body {
             return self.admits_victim(fact, kill.tgid, kill.uid);
         }
-        self.matches(&fact.process)
+        self.admits_actor(fact)
+    }
+
+    /// Whether who a fact speaks of passes: the thread by its own name and user, its process by the executable. The kernel side
+    /// leaves both to this where identities follow from a record.
+    pub(super) fn admits_actor(&self, fact: &Fact) -> bool {
+        let header = &fact.event.header;
+        let name = header.comm.split(|byte| *byte == 0).next().unwrap_or_default();
+        // Whichever thread is the last to end, the end is that of the whole process.
+        let is_named = self.admits_name(name)
+            || (matches!(fact.event.body, Body::Exit(_)) && self.admits_name(&fact.process.comm));
+        is_named && self.uid.is_none_or(|wanted| wanted == header.uid) && self.admits_exe(&fact.process)
+    }
+
+    fn admits_name(&self, name: &[u8]) -> bool {
+        self.comm.is_empty() || self.comm.iter().any(|pattern| pattern.matches(name))
+    }
+
+    fn admits_exe(&self, process: &Identity) -> bool {
+        self.exe.is_empty()
+            || process.exe.as_deref().is_some_and(|exe| {
+                let last = exe.rsplit(|byte| *byte == b'/').next().unwrap_or(exe);
+                self.exe.iter().any(|pattern| pattern.matches(exe) || pattern.matches(last))
+            })
     }
 
     fn admits_victim(&self, fact: &Fact, tgid: u32, uid: u32) -> bool {
@@ -92,14 +116,9 @@ impl Filter {
             && self.matches(process)
     }
 
-    /// Whether a process passes the patterns.
-    pub(super) fn matches(&self, process: &Identity) -> bool {
-        (self.comm.is_empty() || self.comm.iter().any(|pattern| pattern.matches(&process.comm)))
-            && (self.exe.is_empty()
-                || process.exe.as_deref().is_some_and(|exe| {
-                    let last = exe.rsplit(|byte| *byte == b'/').next().unwrap_or(exe);
-                    self.exe.iter().any(|pattern| pattern.matches(exe) || pattern.matches(last))
-                }))
+    /// Whether a process passes the patterns, by its first thread's name.
+    fn matches(&self, process: &Identity) -> bool {
+        self.admits_name(&process.comm) && self.admits_exe(process)
     }
 }
 

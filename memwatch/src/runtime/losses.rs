@@ -8,8 +8,16 @@ use crate::export::Loss;
 use crate::sys::boot_ns;
 
 /// Names of the pipeline's own counters.
-pub(super) const OWN: [&str; 4] =
-    ["undecodable", "unaccounted", "findings_dropped", "findings_state_evicted"];
+pub(super) const OWN: [&str; 5] =
+    ["undecodable", "unaccounted", "unread", "findings_dropped", "findings_state_evicted"];
+
+/// Name of the one that is known only when nothing more can be written.
+const UNWRITTEN: &str = "unwritten";
+
+/// Lines that nobody took, where there are any.
+pub(super) fn unwritten(lines: u64) -> Option<Loss> {
+    (lines > 0).then(|| Loss { time_ns: boot_ns(), kind: UNWRITTEN, count: lines, total: lines })
+}
 
 /// Counters by name, as last reported.
 #[derive(Debug, Default)]
@@ -55,6 +63,7 @@ mod tests {
             .chain(LedgerLosses::default().by_name())
             .map(|(name, _)| name)
             .chain(OWN)
+            .chain([UNWRITTEN])
             .chain(scan.counts().map(|(name, _)| name))
             .collect();
         let explained: BTreeSet<_> = lost_kinds::ALL.iter().map(|kind| kind.name).collect();

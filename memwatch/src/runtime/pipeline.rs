@@ -23,6 +23,7 @@ use crate::enrich::ledger::Ledger;
 use crate::enrich::origins::Origins;
 use crate::export::{Exporter, Summary, TopCgroup, TopProcess};
 use crate::probe::attach::{Probe, ProbeError};
+use crate::source::Source;
 use crate::sys::boot_ns;
 
 /// Findings kept for the summary.
@@ -48,6 +49,7 @@ pub struct Pipeline {
     exporter: Option<Box<dyn Exporter>>,
     outcome: Outcome,
     always_watch: bool,
+    has_rule: bool,
     /// What is to be written: whole lines, which leave as one shared buffer.
     pub(super) output: BytesMut,
     /// The line that is being made.
@@ -57,6 +59,8 @@ pub struct Pipeline {
     lines_max: Option<u64>,
     events: Vec<(Kind, u64)>,
     undecodable: u64,
+    /// Records that were passed over at the end.
+    unread: u64,
     sequence: Sequence,
     findings: HashMap<u64, Finding>,
     findings_dropped: u64,
@@ -89,6 +93,7 @@ impl Pipeline {
             exporter,
             outcome,
             always_watch: false,
+            has_rule: false,
             output: BytesMut::with_capacity(256 << 10),
             line: Vec::with_capacity(4 << 10),
             found: Vec::new(),
@@ -96,6 +101,7 @@ impl Pipeline {
             lines_max: None,
             events: Kind::ALL.iter().map(|kind| (*kind, 0)).collect(),
             undecodable: 0,
+            unread: 0,
             sequence: Sequence::default(),
             findings: HashMap::new(),
             findings_dropped: 0,
@@ -109,12 +115,22 @@ impl Pipeline {
         self.always_watch = on;
     }
 
+    /// The kernel side acts on fd tables, whether findings are told or not.
+    pub fn has_rule(&mut self, is_set: bool) {
+        self.has_rule = is_set;
+    }
+
     pub(super) fn limit_lines(&mut self, max: Option<u64>) {
         self.lines_max = max;
     }
 
     pub(super) fn has_output(&self) -> bool {
         !self.output.is_empty()
+    }
+
+    /// Whether lines are made at all.
+    pub(super) fn writes(&self) -> bool {
+        self.exporter.is_some()
     }
 
     /// Whether as many lines were made as were asked for.
@@ -148,15 +164,19 @@ impl Pipeline {
             self.note_ended(&fact, &exit.counters);
         }
         self.filter.learn(&fact);
+        // What becomes of a process's tables is told whichever of its threads it is seen in.
+        let is_followed = self.detector.knows(&fact) || self.filter.admits_actor(&fact);
         if let Some(learned) = self.detector.lacks_origin(&fact)
-            && self.filter.matches(&fact.process)
+            && is_followed
         {
             // Once for each process, and so soon that it has hardly ended.
             let proc = self.ledger.proc();
             let origin = self.origins.of_learned(proc, &fact.process, learned, boot_ns());
             self.detector.set_origin(&fact, origin);
         }
-        self.detector.take(&fact, &mut self.found);
+        if is_followed || kind == Kind::OomKill {
+            self.detector.take(&fact, &mut self.found);
+        }
         // An OOM kill is the victim's, also when it was memwatch's own request that triggered it.
         let is_own = fact.event.header.tgid == std::process::id() && kind != Kind::OomKill;
         let shown = !is_own && self.filter.admits(&fact, kind);
@@ -191,7 +211,7 @@ impl Pipeline {
     }
 
     fn tell(&mut self, finding: &Finding) {
-        if self.filter.kinds & Kind::FdTable.bit() == 0 || !self.filter.matches(&finding.process) {
+        if self.filter.kinds & Kind::FdTable.bit() == 0 {
             return;
         }
         if self.findings.len() < FINDINGS_MAX || self.findings.contains_key(&finding.id) {
@@ -214,7 +234,8 @@ impl Pipeline {
         let faults = probe.faults()?;
         let ring_full = faults.get(FaultCode::RingFull as usize).copied().unwrap_or(0);
         let unaccounted = self.sequence.unaccounted(ring_full);
-        let own = [self.undecodable, unaccounted, self.findings_dropped, self.detector.evicted()];
+        let own =
+            [self.undecodable, unaccounted, self.unread, self.findings_dropped, self.detector.evicted()];
         let counters = losses::named(&faults)
             .chain(self.ledger.losses().by_name())
             .chain(losses::OWN.into_iter().zip(own));
@@ -242,6 +263,37 @@ impl Pipeline {
         Ok(())
     }
 
+    /// Forgets tables of processes that have ended without a record of it, because it was lost or they had left the cgroup of the
+    /// filter: nobody is watched for them any more.
+    pub(super) fn look_for_ended(&mut self) {
+        let ledger = &self.ledger;
+        self.detector.forget_ended(|key| ledger.has_ended(key));
+    }
+
+    /// Whether records that the kernel side numbered did not come yet. To be asked once it is silent.
+    pub(super) fn lacks_records(&mut self, probe: &mut Probe) -> Result<bool, ProbeError> {
+        self.sequence.ended_at(&probe.numbered()?);
+        let not_written = probe.faults()?.get(FaultCode::RingFull as usize).copied().unwrap_or(0);
+        Ok(self.sequence.unaccounted(not_written) > 0)
+    }
+
+    /// Counts the records that are left, and drops what was told and is not written; gives how many lines that were.
+    pub(super) fn pass_over(&mut self, probe: &mut Probe, source: &mut Source) -> Result<u64, ProbeError> {
+        let left = memchr::memchr_iter(b'\n', &self.output).count() as u64;
+        self.output.clear();
+        let mut count = |record: &[u8]| {
+            self.unread += 1;
+            if let Ok(event) = decode(record) {
+                self.sequence.saw(event.header.cpu, event.header.seq);
+            }
+        };
+        while source.drain(&mut count) > 0 {}
+        self.sequence.ended_at(&probe.numbered()?);
+        self.count_losses(probe)?;
+        self.output.clear();
+        Ok(left)
+    }
+
     /// Ends the run: the summary, and what is left to write.
     pub(super) fn finish(
         mut self,
@@ -261,6 +313,7 @@ impl Pipeline {
             events: self.events.iter().copied().filter(|(_, count)| *count > 0).collect(),
             findings,
             min_table: finds.then(|| self.detector.min_table()),
+            has_rule: self.has_rule,
             losses: self.losses.all(),
             hooks_missing,
             table_hooks_missing,

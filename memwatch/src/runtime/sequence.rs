@@ -20,19 +20,36 @@ struct Seen {
 impl Sequence {
     /// A record came.
     pub(super) fn saw(&mut self, cpu: u16, number: u64) {
-        let cpu = usize::from(cpu);
-        if self.cpus.len() <= cpu {
-            self.cpus.resize(cpu + 1, Seen::default());
-        }
-        if let Some(seen) = self.cpus.get_mut(cpu) {
+        if let Some(seen) = self.of(cpu.into()) {
             seen.highest = seen.highest.max(number);
             seen.count += 1;
         }
     }
 
+    /// The highest number that each CPU gave, now that none gives another.
+    pub(super) fn ended_at(&mut self, highest: &[u64]) {
+        for (cpu, number) in highest.iter().enumerate() {
+            if let Some(seen) = self.of(cpu) {
+                seen.highest = seen.highest.max(*number);
+            }
+        }
+        self.before = self.missing();
+    }
+
+    fn of(&mut self, cpu: usize) -> Option<&mut Seen> {
+        if self.cpus.len() <= cpu {
+            self.cpus.resize(cpu + 1, Seen::default());
+        }
+        self.cpus.get_mut(cpu)
+    }
+
+    fn missing(&self) -> u64 {
+        self.cpus.iter().map(|seen| seen.highest.saturating_sub(seen.count)).sum()
+    }
+
     /// Records that are missing at two looks in a row, and that the kernel side does not own up to.
     pub(super) fn unaccounted(&mut self, not_written: u64) -> u64 {
-        let missing = self.cpus.iter().map(|seen| seen.highest.saturating_sub(seen.count)).sum();
+        let missing = self.missing();
         let before = std::mem::replace(&mut self.before, missing);
         missing.min(before).saturating_sub(not_written)
     }
@@ -59,6 +76,16 @@ mod tests {
         sequence.saw(0, 4);
         sequence.saw(0, 3);
         assert_eq!(sequence.unaccounted(0), 0, "overtaken, not lost");
+    }
+
+    #[test]
+    fn the_last_numbers_are_missed_at_the_end() {
+        let mut sequence = after(&[(0, 1)]);
+        sequence.ended_at(&[3, 2]);
+        assert_eq!(sequence.unaccounted(0), 4, "at once: nothing is on its way any more");
+        sequence.saw(1, 1);
+        sequence.saw(1, 2);
+        assert_eq!(sequence.unaccounted(1), 1);
     }
 
     #[test]

@@ -4,21 +4,18 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tokio::process::Child;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::io::unix::AsyncFd;
+use tokio::process::{Child, Command};
 
 use crate::sys;
-
-/// How long a reader may take for what is left after a signal: one that reads at all needs a fraction of it.
-const LAST_WRITE: Duration = Duration::from_secs(2);
+use crate::sys::signals::{Signals, Told};
 
 /// Signals and the command.
 #[derive(Debug)]
 pub struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-    /// `None` where whoever started this program had it ignore hang-ups, as `nohup` does.
-    hang_up: Option<Signal>,
+    signals: AsyncFd<Signals>,
+    /// Whether whoever started this program had it ignore SIGINT, as a shell does for what it starts with `&`.
+    ignores_interrupt: bool,
     command: Option<Child>,
     status: Option<ExitStatus>,
     asked: u32,
@@ -29,22 +26,33 @@ pub struct Stop {
 const BURST: Duration = Duration::from_millis(500);
 
 impl Stop {
-    /// Listens for SIGINT, SIGTERM and, unless it is ignored, SIGHUP. To be called before a command is started: a signal in between would end
-    /// this program and leave the command alone.
+    /// Listens for SIGINT, SIGTERM and, unless it is ignored, SIGHUP. To be called before a command is started: a signal in
+    /// between would end this program and leave the command alone. And before threads are: they must not take signals.
     ///
     /// # Errors
-    /// When a signal cannot be listened for.
+    /// When signals cannot be listened for.
     pub fn listen() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
+        let mut heard = vec![libc::SIGINT, libc::SIGTERM];
+        if !sys::is_ignored(libc::SIGHUP) {
+            heard.push(libc::SIGHUP);
+        }
+        let signals = Signals::listen(&heard).context("cannot listen for signals")?;
+        #[expect(unsafe_code, reason = "the reactor asks for a promise about the descriptor")]
+        // SAFETY: the signals own the descriptor, keep it open as long as they live, and never exchange it.
+        let signals = unsafe { AsyncFd::register(signals) }.context("cannot wait for signals")?;
         Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-            hang_up: if sys::is_ignored(libc::SIGHUP) { None } else { Some(listen(SignalKind::hangup())?) },
+            signals,
+            ignores_interrupt: sys::is_ignored(libc::SIGINT),
             command: None,
             status: None,
             asked: 0,
             last_asked: None,
         })
+    }
+
+    /// Has a command start with the signals as whoever started this program left them.
+    pub fn leave_as_found(&self, command: &mut Command) {
+        self.signals.get_ref().leave_as_found(command);
     }
 
     /// Stops when this command has ended, too.
@@ -66,23 +74,35 @@ impl Stop {
                     self.command = None;
                     return;
                 }
-                asked = asked(&mut self.interrupt, &mut self.terminate, &mut self.hang_up) => asked,
+                asked = asked(&self.signals, self.ignores_interrupt) => asked,
             };
-            tracing::info!("got signal {asked}");
-            let is_same = self.last_asked.is_some_and(|last| last.elapsed() < BURST);
-            self.last_asked = Some(Instant::now());
-            self.asked += u32::from(!is_same);
-            let Some(command) = &mut self.command else { return };
-            if is_same {
-                continue;
-            }
-            if self.asked > 1 {
-                // Not yet waited for, so the id is still the command's.
-                let _ = command.start_kill();
-            } else if let Some(pid) = command.id() {
-                sys::signal_child(pid, asked);
+            self.heed(asked);
+            if self.command.is_none() {
+                return;
             }
         }
+    }
+
+    /// Counts a signal and passes it on to the command; false when it belongs to the one before.
+    fn heed(&mut self, asked: Told) -> bool {
+        tracing::info!("got signal {}", asked.signal);
+        let is_same = self.last_asked.is_some_and(|last| last.elapsed() < BURST);
+        self.last_asked = Some(Instant::now());
+        if is_same {
+            return false;
+        }
+        self.asked += 1;
+        let Some(command) = &mut self.command else { return true };
+        if self.asked > 1 {
+            // Not yet waited for, so the id is still the command's.
+            let _ = command.start_kill();
+        } else if let Some(pid) = command.id()
+            // A terminal signals the whole group in its foreground, which the command is in unless it left.
+            && !(asked.by_kernel && sys::is_in_own_group(pid))
+        {
+            sys::signal_child(pid, asked.signal);
+        }
+        true
     }
 
     /// Whether the command still runs, as far as is known.
@@ -91,17 +111,18 @@ impl Stop {
         self.command.is_some()
     }
 
-    /// Ends when what is left to write is to be given up: soon after the next signal, which may belong to the one before,
-    /// and a while after an earlier one.
+    /// How often the end was asked for by signals.
+    pub(super) const fn asked(&self) -> u32 {
+        self.asked
+    }
+
+    /// Ends at the next signal that does not belong to the one before.
     pub(super) async fn impatient(&mut self) {
-        let again = async {
-            asked(&mut self.interrupt, &mut self.terminate, &mut self.hang_up).await;
-            tokio::time::sleep(BURST).await;
-        };
-        if self.asked > 0 {
-            let _ = tokio::time::timeout(LAST_WRITE, again).await;
-        } else {
-            again.await;
+        loop {
+            let asked = asked(&self.signals, self.ignores_interrupt).await;
+            if self.heed(asked) {
+                return;
+            }
         }
     }
 
@@ -114,18 +135,27 @@ impl Stop {
     }
 }
 
-async fn asked(interrupt: &mut Signal, terminate: &mut Signal, hang_up: &mut Option<Signal>) -> libc::c_int {
-    tokio::select! {
-        _ = interrupt.recv() => libc::SIGINT,
-        _ = terminate.recv() => libc::SIGTERM,
-        () = hung_up(hang_up) => libc::SIGHUP,
-    }
-}
-
-async fn hung_up(hang_up: &mut Option<Signal>) {
-    match hang_up {
-        Some(hang_up) => drop(hang_up.recv().await),
-        None => std::future::pending().await,
+/// The next signal. One that a terminal gives is none where it is to be ignored; one that a process sends is meant.
+async fn asked(signals: &AsyncFd<Signals>, ignores_interrupt: bool) -> Told {
+    loop {
+        let told = match signals.readable().await {
+            Ok(mut ready) => {
+                let told = ready.get_inner().next();
+                if told.is_none() {
+                    ready.clear_ready();
+                }
+                told
+            }
+            Err(error) => {
+                tracing::warn!("cannot wait for signals: {error}");
+                std::future::pending().await
+            }
+        };
+        if let Some(told) = told
+            && !(told.by_kernel && told.signal == libc::SIGINT && ignores_interrupt)
+        {
+            return told;
+        }
     }
 }
 

@@ -1,10 +1,14 @@
 //! Filters: the process meant is seen, its neighbour doing the same is not.
 
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
 use anyhow::{Context as _, ensure};
 
 use super::{TRACING, traced};
 use crate::case::Case;
 use crate::cgroup::Group;
+use crate::child::{PATIENCE, Running};
 use crate::need::Need;
 use crate::tracer::{Run, Tracer};
 use crate::trigger::Trigger;
@@ -19,6 +23,10 @@ pub(super) const CASES: &[Case] = &[
     Case::new("filter::tree", TRACING, tree),
     Case::new("filter::comm", TRACING, comm),
     Case::new("filter::comm_pattern", TRACING, comm_pattern),
+    Case::new("filter::comm_of_a_thread", TRACING, comm_of_a_thread),
+    Case::new("filter::comm_of_what_runs_another_program", TRACING, another_program),
+    Case::new("filter::a_table_s_end_under_another_name", TRACING, table_under_two_names),
+    Case::new("filter::a_table_s_end_in_another_cgroup", GROUPS, table_in_two_groups),
     Case::new("filter::exe_pattern", TRACING, exe_pattern),
     Case::new("filter::uid", TRACING, uid),
     Case::new("filter::cgroup_and_below", &[Need::Root, Need::Tracing, Need::Unified], cgroup),
@@ -32,6 +40,8 @@ pub(super) const CASES: &[Case] = &[
     Case::new("filter::pid_of_a_thread_is_an_error", TRACING, pid_of_thread),
     Case::new("filter::name_longer_than_the_kernel_keeps", TRACING, long_name),
 ];
+
+const GROUPS: &[Need] = &[Need::Root, Need::Tracing, Need::Unified];
 
 const MEANT: u64 = 7_000_001;
 const NEIGHBOUR: u64 = 8_000_001;
@@ -95,9 +105,12 @@ fn tree() -> anyhow::Result<()> {
     run.none("mmap", |line| line.is("bytes", NEIGHBOUR))
 }
 
+fn hex(name: &str) -> String {
+    name.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn named(name: &str, bytes: u64) -> anyhow::Result<Trigger> {
-    let hex: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
-    Trigger::ready(&["named", "--name", &hex, "--bytes", &bytes.to_string()])
+    Trigger::ready(&["named", "--name", &hex(name), "--bytes", &bytes.to_string()])
 }
 
 fn comm() -> anyhow::Result<()> {
@@ -107,6 +120,65 @@ fn comm() -> anyhow::Result<()> {
 fn comm_pattern() -> anyhow::Result<()> {
     sees_only(&["--comm", "mw-p*-a"], named("mw-pattern-a", MEANT)?, named("mw-pattern-b", NEIGHBOUR)?)
         .map(drop)
+}
+
+fn comm_of_a_thread() -> anyhow::Result<()> {
+    for pattern in ["mw-worker", "mw-work*"] {
+        let threads = |name: &str, bytes: u64| {
+            let bytes = bytes.to_string();
+            Trigger::ready(&["threads", "--count", "1", "--bytes", &bytes, "--named", &hex(name)])
+        };
+        sees_only(&["--comm", pattern], threads("mw-worker", MEANT)?, threads("mw-other", NEIGHBOUR)?)?;
+    }
+    Ok(())
+}
+
+/// What is left out by its name is told from what is shown: which program it runs now.
+fn another_program() -> anyhow::Result<()> {
+    let trigger = crate::locate::trigger()?;
+    let script = "read -r go; printf mw-shown > /proc/$$/comm; ulimit -n > /dev/null; \
+                  printf mw-hidden > /proc/$$/comm; exec \"$0\" named --name \"$1\" --bytes \"$2\"";
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", script]).arg(&trigger).args([hex("mw-shown"), MEANT.to_string()]);
+    let mut shell = Running::start(shell.stdin(Stdio::piped()))?;
+    let mut tracer = Tracer::new(&["--comm", "mw-shown", "--event", "rlimit_read,mmap"])?.attach()?;
+    shell.take_input().context("the shell's input")?.write_all(b"go\n")?;
+    let before = tracer.wait_for("rlimit_read", |_| true)?;
+    ensure!(before.text("process.executable.path")? != trigger.to_string_lossy(), "not the shell: {before}");
+    let after = tracer.wait_for("mmap", |line| line.is("bytes", MEANT))?;
+    after.expect(&[("process.executable.path", trigger.to_string_lossy().into())])?;
+    tracer.interrupt()?.succeeded().map(drop)
+}
+
+/// A tracer that says when it sees each touch of a page, for which it has a reason only while a table lives.
+fn watching(options: &[&str]) -> anyhow::Result<Running> {
+    let mut tracer = Tracer::new(&[&["-v", "--min-table", "0"], options].concat())?.start()?;
+    tracer.wait_for_error_line("memwatch: tracing with", PATIENCE)?;
+    Ok(tracer)
+}
+
+fn table_under_two_names() -> anyhow::Result<()> {
+    let (first, second) = (hex("mw-first"), hex("mw-second"));
+    let elements = ["table", "--called", &first, "--leaving-as", &second];
+    let mut trigger = Trigger::ready_with_descriptors(&elements, crate::limit::table())?;
+    let mut tracer = watching(&["--comm", "mw-first"])?;
+    trigger.act_and_hold()?;
+    tracer.wait_for_error_line("page_fault_user is watched from now on", PATIENCE)?;
+    trigger.finish()?;
+    tracer.wait_for_error_line("page_fault_user is not watched any more", PATIENCE)
+}
+
+/// Its end is no record of the cgroup that is traced.
+fn table_in_two_groups() -> anyhow::Result<()> {
+    let (first, second) = (Group::new("first")?, Group::new("second")?);
+    let mut trigger = Trigger::ready_with_descriptors(&["table"], crate::limit::table())?;
+    first.take(trigger.pid())?;
+    let mut tracer = watching(&["--cgroup", first.path().to_str().context("a path that is text")?])?;
+    trigger.act_and_hold()?;
+    tracer.wait_for_error_line("page_fault_user is watched from now on", PATIENCE)?;
+    second.take(trigger.pid())?;
+    trigger.finish()?;
+    tracer.wait_for_error_line("page_fault_user is not watched any more", PATIENCE)
 }
 
 fn exe_pattern() -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! exec, fork, exit, and identities that survive them.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,6 +14,7 @@ use crate::line::Line;
 use crate::need::Need;
 use crate::scratch::Scratch;
 use crate::tracer::Tracer;
+use crate::trigger::Trigger;
 
 pub(super) const CASES: &[Case] = &[
     Case::new("life::exec_with_path_and_arguments", TRACING, exec),
@@ -28,11 +30,33 @@ pub(super) const CASES: &[Case] = &[
         &[Need::Root, Need::Tracing, Need::InitialPids],
         reused_pid,
     ),
+    Case::alone("life::begins_when_all_hooks_are_attached", TRACING, begins_at_once),
     Case::new("life::born_inside_a_group", &[Need::Root, Need::Tracing, Need::Unified], born_inside),
 ];
 
 /// Before, only `ru_maxrss` is left when an exit is traced, which an exec takes over (kernel/exit.c, do_exit).
 const PEAK: &[Need] = &[Need::Root, Need::Tracing, Need::Kernel(6, 16)];
+
+/// Who is told to begin is followed from there on by all hooks: programs that start while they are attached map memory as
+/// those before and after do.
+fn begins_at_once() -> anyhow::Result<()> {
+    let mut burst = Trigger::ready(&["burst", "--count", "1000000", "--exec"])?;
+    burst.act()?;
+    let tracer = Tracer::new(&["--event", "fork,exit", "--duration", "1s"])?.attach()?;
+    let run = tracer.finish()?.succeeded()?;
+    let parent = u64::from(burst.pid());
+    let forks = run.of("fork");
+    let children: HashSet<_> = forks
+        .into_iter()
+        .filter(|line| line.pid() == parent)
+        .filter_map(|line| line.number("child_pid").ok())
+        .collect();
+    let ended: Vec<_> = run.of("exit").into_iter().filter(|line| children.contains(&line.pid())).collect();
+    ensure!(ended.len() > 5, "{} of {} children have ended", ended.len(), children.len());
+    let unseen = ended.iter().find(|line| line.is("mmap_bytes", 0));
+    ensure!(unseen.is_none(), "a program that started with what it mapped unseen: {unseen:?}");
+    Ok(())
+}
 
 fn exec() -> anyhow::Result<()> {
     let run = traced(&[], &["map", "--bytes", "4096"])?;

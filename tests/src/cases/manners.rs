@@ -66,6 +66,11 @@ fn not_looked_for() -> anyhow::Result<()> {
     let run = traced(&["--event", "exit"], &["map", "--bytes", "4096"])?;
     ensure!(run.errors.contains("fd tables were not looked for"), "{}", run.errors);
     ensure!(!run.errors.contains("no fd table"), "{}", run.errors);
+    let acts = ["--event", "action", "--min-table", "0", "--act", "signal-mapped"];
+    let run = table(&acts, &["--elements", &large_element().to_string()])?;
+    run.one("action", |_| true)?;
+    ensure!(!run.errors.contains("were not looked for"), "{}", run.errors);
+    ensure!(run.errors.contains("only acted on"), "{}", run.errors);
     let run = traced(&["--min-table", "8MiB"], &["map", "--bytes", "4096"])?;
     ensure!(run.errors.contains("no fd table of 8.0 MiB or more found"), "{}", run.errors);
     Ok(())

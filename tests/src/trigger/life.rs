@@ -9,6 +9,7 @@ use clap::Args;
 use memwatch_tests::syscall::memory::{self, PRIVATE, READ_WRITE};
 use memwatch_tests::syscall::process::{self, Forked};
 
+use crate::names::Bytes;
 use crate::report::Report;
 
 #[derive(Args)]
@@ -61,6 +62,9 @@ pub(crate) struct Threads {
     /// Bytes of them that it writes to.
     #[arg(long, default_value_t = 0)]
     touch: u64,
+    /// The name of each.
+    #[arg(long)]
+    named: Option<Bytes>,
 }
 
 impl Threads {
@@ -68,11 +72,15 @@ impl Threads {
         let (bytes, touch) = (self.bytes, self.touch);
         let mut tids = Vec::new();
         for _ in 0..self.count {
+            let name = self.named.clone();
             let thread = thread::spawn(move || {
+                if let Some(name) = name {
+                    name.put_on()?;
+                }
                 let address = memory::map(bytes, READ_WRITE, PRIVATE, None)?;
                 memory::forbid_huge_pages(address, bytes)?;
                 memory::touch(address, touch);
-                std::io::Result::Ok(crate::table::thread_id())
+                anyhow::Ok(crate::table::thread_id())
             });
             tids.push(thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??);
         }

@@ -37,6 +37,12 @@ struct Arguments {
     /// Be this dear to the kernel when memory is short: from -1000, never killed, to 1000, killed first.
     #[arg(long, global = true, allow_negative_numbers = true)]
     oom_score_adj: Option<i16>,
+    /// Act under this name.
+    #[arg(long, global = true)]
+    called: Option<names::Bytes>,
+    /// End under this name.
+    #[arg(long, global = true)]
+    leaving_as: Option<names::Bytes>,
     /// Act as this user.
     #[arg(long, global = true)]
     uid: Option<u32>,
@@ -111,8 +117,14 @@ fn main() -> anyhow::Result<ExitCode> {
     if let Some(uid) = arguments.uid {
         process::become_user(uid).with_context(|| format!("become user {uid}"))?;
     }
+    if let Some(name) = arguments.called {
+        name.put_on()?;
+    }
     let mut report = Report::new();
     let code = act(arguments.what, &mut report)?;
+    if let Some(name) = arguments.leaving_as {
+        name.put_on()?;
+    }
     report.write()?;
     if arguments.hold {
         std::io::stdin().read_to_end(&mut Vec::new()).context("wait for the order to end")?;

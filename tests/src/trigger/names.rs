@@ -25,6 +25,13 @@ impl std::str::FromStr for Bytes {
     }
 }
 
+impl Bytes {
+    /// Gives the calling thread this name.
+    pub(crate) fn put_on(&self) -> anyhow::Result<()> {
+        process::set_name(&self.0).context("set the name")
+    }
+}
+
 #[derive(Args)]
 pub(crate) struct Named {
     /// The thread's name.
@@ -36,7 +43,7 @@ pub(crate) struct Named {
 
 impl Named {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
-        process::set_name(&self.name.0).context("set the name")?;
+        self.name.put_on()?;
         memory::map(self.bytes, READ_WRITE, PRIVATE, None).context("map the region")?;
         Ok(())
     }

@@ -20,7 +20,7 @@ use crate::enrich::ledger::Ledger;
 use crate::enrich::proc::ProcFs;
 use crate::export::Exporter;
 use crate::probe::attach::{Options, Probe};
-use crate::runtime::{Filter, Outcome, Pipeline, mark_tree};
+use crate::runtime::{Filter, Outcome, Pipeline, Stop, mark_tree};
 
 /// Hooks without which a rule would not act.
 const ACTING: [&str; 5] = ["fork", "exec", "prlimit64", "mmap", "refuse"];
@@ -36,6 +36,7 @@ pub(super) struct Setup {
     took: Duration,
     has_command: bool,
     watch_touch: bool,
+    has_rule: bool,
     /// The limit of locked memory that the command is to have: loading raises this program's own.
     memlock: Rlimit,
 }
@@ -139,6 +140,7 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
         took: started.elapsed(),
         has_command,
         watch_touch,
+        has_rule: !rules.is_empty(),
         memlock,
     })
 }
@@ -208,13 +210,20 @@ impl NotStarted {
 
 impl Setup {
     /// Starts the command to trace. It is marked from its fork on, so not one of its instructions is missed.
-    pub(super) fn start_command(&mut self, command: &[OsString]) -> anyhow::Result<Option<Child>> {
+    pub(super) fn start_command(
+        &mut self,
+        command: &[OsString],
+        stop: &Stop,
+    ) -> anyhow::Result<Option<Child>> {
         let Some((program, arguments)) = command.split_first() else { return Ok(None) };
         // Everything is loaded by now.
         setrlimit(Resource::Memlock, self.memlock).context("cannot restore the limit of locked memory")?;
+        let mut prepared = Command::new(program);
+        prepared.args(arguments);
+        stop.leave_as_found(&mut prepared);
         let own = std::process::id();
         self.probe.mark(own, MARK_SHOWN | MARK_INHERITED | MARK_RULED)?;
-        let started = Command::new(program).args(arguments).spawn();
+        let started = prepared.spawn();
         self.probe.unmark(own)?;
         let child = started
             .map_err(|reason| NotStarted { program: program.to_string_lossy().into_owned(), reason })?;
@@ -241,6 +250,7 @@ impl Setup {
         let detector = FdTables::new(self.min_table);
         let mut pipeline = Pipeline::new(ledger, detector, self.filter.clone(), exporter, outcome);
         pipeline.always_watch(self.watch_touch);
+        pipeline.has_rule(self.has_rule);
         Some(pipeline)
     }
 }

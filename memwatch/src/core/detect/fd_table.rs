@@ -16,6 +16,7 @@ mod tests;
 mod wording;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use memwatch_ebpf::abi::event::{self, TABLE_FAILED, TABLE_TOUCHED};
@@ -32,6 +33,9 @@ use crate::core::origin::Origin;
 /// Processes kept at once. The one heard of least recently gives way, and is counted.
 pub const PROCESSES_MAX: usize = 4096;
 
+/// Processes looked at in one call of [`FdTables::forget_ended`].
+const ENDED_MAX: usize = 64;
+
 /// Smallest single region the kernel side should report for a floor of `min_table` on a process's sum.
 ///
 /// Programs keep several arrays; in those measured the largest is at least an eighth of all, and the rest is
@@ -46,6 +50,8 @@ pub const fn region_floor(min_table: u64) -> u64 {
 pub struct FdTables {
     min_table: u64,
     processes: BTreeMap<ProcessKey, Process>,
+    /// The last one of which it was asked whether it has ended.
+    looked_at: ProcessKey,
     last_id: u64,
     evicted: u64,
 }
@@ -54,7 +60,13 @@ impl FdTables {
     /// A detector that reports processes whose tables come to at least `min_table` bytes.
     #[must_use]
     pub const fn new(min_table: u64) -> Self {
-        Self { min_table, processes: BTreeMap::new(), last_id: 0, evicted: 0 }
+        Self {
+            min_table,
+            processes: BTreeMap::new(),
+            looked_at: ProcessKey { tgid: 0, start_ns: 0 },
+            last_id: 0,
+            evicted: 0,
+        }
     }
 
     /// Smallest sum of a process's tables that is reported, in bytes.
@@ -67,6 +79,27 @@ impl FdTables {
     #[must_use]
     pub fn is_watching(&self) -> bool {
         !self.processes.is_empty()
+    }
+
+    /// Whether something is kept of the process that a fact's header names.
+    #[must_use]
+    pub fn knows(&self, fact: &Fact) -> bool {
+        self.processes.contains_key(&key_of(fact))
+    }
+
+    /// Forgets processes that have ended without a fact of it. Asks of a few at a time, of others the next time.
+    pub fn forget_ended(&mut self, has_ended: impl Fn(ProcessKey) -> bool) {
+        let after = (Bound::Excluded(self.looked_at), Bound::Unbounded);
+        let next: Vec<_> = self.processes.range(after).map(|(&key, _)| key).take(ENDED_MAX).collect();
+        self.looked_at = match next.last() {
+            Some(&last) if next.len() == ENDED_MAX => last,
+            _ => ProcessKey { tgid: 0, start_ns: 0 },
+        };
+        for key in next {
+            if has_ended(key) {
+                self.processes.remove(&key);
+            }
+        }
     }
 
     /// Takes in a fact and appends what follows from it to `out`.

@@ -288,3 +288,20 @@ fn advice_names_where_the_limit_comes_from() {
     finding.set_origin(Some(unit));
     assert!(finding.advice.contains("LimitNOFILE of x.service in /etc/x"), "{}", finding.advice);
 }
+
+#[test]
+fn those_that_end_unseen_are_looked_for_in_turn() {
+    let mut detector = FdTables::new(0);
+    for tgid in 1..=150 {
+        let key = ProcessKey { tgid, start_ns: 1 };
+        detector.processes.insert(key, super::Process::default());
+    }
+    let ended = |key: ProcessKey| key.tgid % 2 == 0;
+    detector.forget_ended(ended);
+    assert_eq!(detector.tracked(), 150 - 32, "a few at a time");
+    detector.forget_ended(ended);
+    detector.forget_ended(ended);
+    assert_eq!(detector.tracked(), 75);
+    detector.forget_ended(|key| key.tgid == 1);
+    assert_eq!(detector.tracked(), 74, "from the first again");
+}
