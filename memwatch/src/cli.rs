@@ -14,10 +14,12 @@ pub mod scan;
 pub mod trace;
 pub mod values;
 
+use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// Sees memory asked for in the kernel, names the limit that led to it, and explains what it will cost.
@@ -72,10 +74,39 @@ enum Command {
     },
 }
 
+/// Reads the words of the command line.
+fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
+    let cli = Cli::try_parse_from(words).map_err(|error| told_how_to_run(error, words))?;
+    if let Command::Trace(args) = &cli.command
+        && let Err(reason) = args.check(words.last().is_some_and(|last| last == "--"))
+    {
+        let mut command = Cli::command();
+        command.build();
+        let trace = command.find_subcommand_mut("trace").cloned();
+        let kind = clap::error::ErrorKind::MissingRequiredArgument;
+        return Err(trace.unwrap_or(command).error(kind, reason));
+    }
+    Ok(cli)
+}
+
+/// A word that `trace` does not know is most likely the command to run.
+fn told_how_to_run(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    let mut plain = words.iter().skip(1).filter(|word| !word.as_encoded_bytes().starts_with(b"-"));
+    if plain.next().is_some_and(|word| word == "trace")
+        && error.kind() == clap::error::ErrorKind::UnknownArgument
+        && let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg)
+        && !word.starts_with('-')
+    {
+        let tip = format!("to start and trace a command, write '-- {word}'");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
+}
+
 /// Runs the command line; the exit status says how it went.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = parse(&std::env::args_os().collect::<Vec<_>>()).unwrap_or_else(|error| error.exit());
     start_log(cli.verbose);
     let done = match cli.command {
         Command::Trace(args) => trace::run(*args, cli.verbose > 0).map(|traced| traced.code),

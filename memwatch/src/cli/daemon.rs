@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::values::parse_duration;
+use super::values::parse_time_to_end;
 use crate::probe::WayKind;
 use crate::probe::attach::Options;
 use crate::runtime::daemon::{self, Form, Policy, Socket, Start};
@@ -37,7 +37,7 @@ pub struct Args {
     #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
     socket: Option<PathBuf>,
     /// End after this time
-    #[arg(long, value_parser = parse_duration, value_name = "TIME")]
+    #[arg(long, value_parser = parse_time_to_end, allow_hyphen_values = true, value_name = "TIME")]
     duration: Option<Duration>,
     /// Use only these ways to attach
     #[arg(long, value_delimiter = ',', value_name = "WAY")]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
-use super::values::parse_duration;
+use super::values::parse_time_to_end;
 use crate::config;
 use crate::core::policy::{Amount, Bounds, Reach, Settings};
 use crate::core::quantity::{Bytes, Counted, Nanos};
@@ -34,7 +34,7 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     cgroup: Option<String>,
     /// End after this time
-    #[arg(long, value_parser = parse_duration, value_name = "TIME")]
+    #[arg(long, value_parser = parse_time_to_end, allow_hyphen_values = true, value_name = "TIME")]
     duration: Option<Duration>,
     /// Use only these ways to attach
     #[arg(long, value_delimiter = ',', value_name = "WAY")]

@@ -11,10 +11,11 @@ use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
 use anyhow::Context;
+use memwatch_ebpf::abi::event::Kind;
 
 use super::values::{
-    Color, EventKind, Output, Pattern, parse_bound, parse_comm, parse_duration, parse_pid, parse_ring_size,
-    parse_size, parse_uid, parse_whole,
+    Color, EventKind, Output, Pattern, parse_bound, parse_comm, parse_pid, parse_ring_size, parse_size,
+    parse_time_to_end, parse_uid, parse_whole,
 };
 use crate::export::Exporter;
 use crate::export::json::Json;
@@ -38,6 +39,9 @@ Examples:
   memwatch trace --cgroup /kubepods.slice --event oom_kill,rss --rss-limit 2GiB
   memwatch trace --cgroup /system.slice/app.service --act signal-touched
                                                    kill what touches 64 MiB of a table, in this unit only
+
+Sizes are bytes, or have a unit: KiB, MiB, GiB of 1024 (64MiB), or kB, MB, GB of 1000, for which k, M, G are short. \
+Times have one: ms, s, min, h, d (500ms, 1h 30min).
 
 Filters are applied in the kernel where they can be: pid, tree, cgroup, user, kind, bytes, and one name without \
 wildcards. Several filters must all match; --pid and --tree do not go with a command.
@@ -73,10 +77,10 @@ pub struct Args {
 #[command(next_help_heading = "Filters")]
 struct Filters {
     /// Only these processes
-    #[arg(long, value_delimiter = ',', value_parser = parse_pid, value_name = "PID")]
+    #[arg(long, value_delimiter = ',', value_parser = parse_pid, allow_hyphen_values = true, value_name = "PID")]
     pid: Vec<u32>,
     /// Only this process and its descendants, those of today and those to come
-    #[arg(long, value_parser = parse_pid, value_name = "PID", conflicts_with = "pid")]
+    #[arg(long, value_parser = parse_pid, allow_hyphen_values = true, value_name = "PID", conflicts_with = "pid")]
     tree: Option<u32>,
     /// Only threads with such a name (`*` any text, `?` one character)
     #[arg(long, value_parser = parse_comm, value_name = "PATTERN")]
@@ -88,19 +92,19 @@ struct Filters {
     #[arg(long, value_name = "PATH", group = "acted_on")]
     cgroup: Option<PathBuf>,
     /// Only processes of this user
-    #[arg(long, value_parser = parse_uid, value_name = "UID")]
+    #[arg(long, value_parser = parse_uid, allow_hyphen_values = true, value_name = "UID")]
     uid: Option<u32>,
     /// Only these kinds of events; the default is all
     #[arg(long, value_delimiter = ',', value_name = "KIND")]
     event: Vec<EventKind>,
     /// Smallest mapping that is an event of its own; smaller ones are counted only
-    #[arg(long, default_value = "1MiB", value_parser = parse_size, value_name = "SIZE")]
+    #[arg(long, default_value = "1MiB", value_parser = parse_size, allow_hyphen_values = true, value_name = "SIZE")]
     min_bytes: u64,
     /// Smallest sum of a process's fd tables that is a finding
-    #[arg(long, default_value = "64MiB", value_parser = parse_size, value_name = "SIZE")]
+    #[arg(long, default_value = "64MiB", value_parser = parse_size, allow_hyphen_values = true, value_name = "SIZE")]
     min_table: u64,
     /// Tell when a process's RSS passes this
-    #[arg(long, value_parser = parse_bound, value_name = "SIZE")]
+    #[arg(long, value_parser = parse_bound, allow_hyphen_values = true, value_name = "SIZE")]
     rss_limit: Option<u64>,
 }
 
@@ -108,10 +112,10 @@ struct Filters {
 #[command(next_help_heading = "End")]
 struct EndArgs {
     /// End after this time
-    #[arg(long, value_parser = parse_duration, value_name = "TIME")]
+    #[arg(long, value_parser = parse_time_to_end, allow_hyphen_values = true, value_name = "TIME")]
     duration: Option<Duration>,
     /// End after this many events and findings; lines that tell of losses do not count
-    #[arg(long, value_parser = |text: &str| parse_whole(text, 1..=u64::MAX), value_name = "N")]
+    #[arg(long, value_parser = |text: &str| parse_whole(text, 1..=u64::MAX), allow_hyphen_values = true, value_name = "N")]
     count: Option<u64>,
 }
 
@@ -122,14 +126,33 @@ struct Tuning {
     #[arg(long, value_delimiter = ',', value_name = "WAY")]
     attach: Vec<WayKind>,
     /// Size of the ring buffer: a power of two
-    #[arg(long, default_value = "4MiB", value_parser = parse_ring_size, value_name = "SIZE")]
+    #[arg(long, default_value = "4MiB", value_parser = parse_ring_size, allow_hyphen_values = true, value_name = "SIZE")]
     ring_size: u32,
     /// Processes followed at once
-    #[arg(long, default_value_t = 32_768, value_parser = |text: &str| parse_whole(text, 64..=4_194_304), value_name = "N")]
+    #[arg(long, default_value_t = 32_768, value_parser = |text: &str| parse_whole(text, 64..=4_194_304), allow_hyphen_values = true, value_name = "N")]
     max_processes: u64,
     /// Look at what runs on each CPU this often a second: RSS, faults, descriptor table
-    #[arg(long, default_value_t = 100, value_parser = |text: &str| parse_whole(text, 1..=10_000), value_name = "HZ")]
+    #[arg(long, default_value_t = 100, value_parser = |text: &str| parse_whole(text, 1..=10_000), allow_hyphen_values = true, value_name = "HZ")]
     sample_hz: u64,
+}
+
+impl Args {
+    /// Refuses what can never do anything. `ends_open` says that the words end with `--`.
+    pub(super) fn check(&self, ends_open: bool) -> Result<(), &'static str> {
+        let shows = |kind: Kind| self.filters.event.contains(&EventKind(kind));
+        if self.command.is_empty() && ends_open {
+            return Err("no command after `--`: write one, or leave `--` out to trace the whole host");
+        }
+        if shows(Kind::Rss) && self.filters.rss_limit.is_none() {
+            return Err(
+                "--event rss never happens without a limit to pass: add --rss-limit SIZE, or leave rss out",
+            );
+        }
+        if shows(Kind::Action) && !self.act.is_set() {
+            return Err("--event action never happens without a rule: add --act ACT, or leave action out");
+        }
+        Ok(())
+    }
 }
 
 /// How a trace went.

@@ -6,6 +6,7 @@ pub mod signal;
 
 use std::io::IsTerminal;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use memwatch_ebpf::abi::COMM_LEN;
@@ -82,23 +83,46 @@ pub fn parse_whole(text: &str, range: RangeInclusive<u64>) -> Result<u64, String
 /// When no name can match it.
 pub fn parse_comm(text: &str) -> Result<Pattern, String> {
     let pattern = Pattern::parse(text)?;
-    match pattern.exact() {
-        Some(name) if name.len() >= COMM_LEN => Err(format!(
-            "`{text}` can match nothing: the kernel keeps {} bytes of a name; cut it there and end it with `*`",
-            COMM_LEN - 1
-        )),
-        _ => Ok(pattern),
+    if pattern.least_bytes() < COMM_LEN {
+        return Ok(pattern);
     }
+    Err(format!(
+        "`{text}` can match nothing: the kernel keeps {} bytes of a name; cut it there and end it with `*`",
+        COMM_LEN - 1
+    ))
 }
+
+/// The longest duration: longer ones are slips of the pen.
+const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 /// Parses a duration such as `30s`, `5min` or `1h 30m`.
 ///
 /// # Errors
-/// When the text is not a duration.
-pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
-    humantime::parse_duration(text).map_err(|error| {
+/// When the text is not a duration, beyond ten years, or has the unit `M`, which is a month where `m` is a minute.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| {
         format!("`{text}` is not a duration ({error}); write for example 500ms, 30s or 5min")
-    })
+    })?;
+    if text.split(|character: char| !character.is_alphabetic()).any(|unit| unit == "M") {
+        return Err(format!("`{text}` may mean minutes or months; write for example 1min, 12h or 30d"));
+    }
+    if duration > LONGEST {
+        return Err(format!("`{text}` is longer than ten years; write for example 30s, 12h or 30d"));
+    }
+    Ok(duration)
+}
+
+/// Parses a duration after which something ends.
+///
+/// # Errors
+/// When the text is not a duration, or 0, which would end it before it begins.
+pub fn parse_time_to_end(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err(format!(
+            "`{text}` would end before it begins; write for example 500ms, or leave it out for no end"
+        )),
+        duration => Ok(duration),
+    }
 }
 
 /// When to use colours.
@@ -212,6 +236,16 @@ mod tests {
     }
 
     #[test]
+    fn durations() {
+        assert_eq!(parse_duration("1h 30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(parse_duration("0"), Ok(Duration::ZERO));
+        assert!(parse_time_to_end("0s").is_err() && parse_time_to_end("1ms").is_ok());
+        for text in ["1M", "2h 1M", "11y", "-1s", "x", "1"] {
+            assert!(parse_duration(text).is_err_and(|error| error.contains(text)), "{text}");
+        }
+    }
+
+    #[test]
     fn numbers_say_what_they_should_have_been() {
         assert_eq!((parse_pid("7"), parse_uid("0"), parse_whole("5", 1..=9)), (Ok(7), Ok(0), Ok(5)));
         assert!(parse_pid("0").is_err_and(|error| error.contains("process id")));
@@ -232,6 +266,7 @@ mod tests {
     #[test]
     fn names_that_the_kernel_cuts_match_nothing() {
         assert!(parse_comm("kworker/u8:1-events").is_err());
+        assert!(parse_comm("kworker/u8:*-events").is_err() && parse_comm("????????????????").is_err());
         assert!(parse_comm("kworker/u8:1-ev*").is_ok() && parse_comm("nginx").is_ok());
     }
 

@@ -31,6 +31,17 @@ impl Pattern {
         &self.text
     }
 
+    /// Bytes that a name has at least if it matches.
+    #[must_use]
+    pub fn least_bytes(&self) -> usize {
+        let least = |character: char| match character {
+            '*' => 0,
+            '?' | char::REPLACEMENT_CHARACTER => 1,
+            other => other.len_utf8(),
+        };
+        self.text.chars().map(least).sum()
+    }
+
     /// The exact name, when the pattern has no wildcard.
     #[must_use]
     pub fn exact(&self) -> Option<&[u8]> {

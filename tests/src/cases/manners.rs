@@ -126,10 +126,25 @@ fn wrong_arguments() -> anyhow::Result<()> {
         (&["--act-min", "1MiB", "--", "true"], "--act <ACT>"),
         (&["--act", "refuse"], "COMMAND"),
         (&["--event", "fd_tables"], "'fd_table'"),
+        (&["--event", "mmap,rss"], "--rss-limit SIZE"),
+        (&["--event", "action"], "--act ACT"),
+        (&["ls"], "write '-- ls'"),
+        (&["--"], "no command after `--`"),
+        (&["--comm", "a-name-*that-is-too-long"], "the kernel keeps 15 bytes"),
+        (&["--duration", "0"], "would end before it begins"),
+        (&["--duration", "-1s"], "is not a duration"),
+        (&["--duration", "1M"], "minutes or months"),
+        (&["--duration", "11years"], "longer than ten years"),
+        (&["--count", "-1"], "whole number from 1 on"),
+        (&["--pid", "-1"], "is not a process id"),
+        (&["--uid", "-1"], "id -u NAME"),
+        (&["--min-bytes", "-5"], "is not a size"),
+        (&["--act-min", "-5", "--act", "refuse", "--", "true"], "is not a size"),
     ] {
         let said_of = say(&[&["trace"], arguments].concat(), &[])?;
         ensure!(said_of.code == Some(2), "{arguments:?} ended with {:?}: {}", said_of.code, said_of.errors);
         ensure!(said_of.errors.contains(said), "{arguments:?}: no {said:?} in:\n{}", said_of.errors);
+        ensure!(!said_of.errors.contains("as a value, use"), "{arguments:?}: {}", said_of.errors);
     }
     Ok(())
 }

@@ -49,10 +49,10 @@ pub(super) struct Args {
     #[arg(long, requires = "act", default_value = "SIGKILL", value_parser = SignalParser, hide_possible_values = true, value_name = "SIGNAL")]
     act_signal: u32,
     /// Touched bytes at which signal-touched acts
-    #[arg(long, requires = "act", default_value = "64MiB", value_parser = parse_bound, value_name = "SIZE")]
+    #[arg(long, requires = "act", default_value = "64MiB", value_parser = parse_bound, allow_hyphen_values = true, value_name = "SIZE")]
     act_touched: u64,
     /// Smallest single table to act on; the default is --min-table
-    #[arg(long, requires = "act", value_parser = parse_size, value_name = "SIZE")]
+    #[arg(long, requires = "act", value_parser = parse_size, allow_hyphen_values = true, value_name = "SIZE")]
     act_min: Option<u64>,
 }
 
