@@ -30,6 +30,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("audit::workers_count_once", GROUP, workers_count_once),
     Case::new("audit::huge_pages", GROUP, huge_pages),
     Case::new("audit::pool_of_huge_pages", POOL, pool_of_huge_pages),
+    Case::alone("audit::memory_in_swap", POOL, swapped),
     Case::new("audit::a_sample_holds_the_truth", GROUP, sample),
     Case::new("audit::a_file_in_other_mounts", GROUP, file_in_other_mounts),
     Case::new("audit::a_deleted_file", GROUP, deleted_file),
@@ -244,6 +245,53 @@ fn pool_of_huge_pages() -> anyhow::Result<()> {
     is_near(line, "missing", 0)?;
     drop(running);
     std::fs::write(pool, "0").context("empty the pool of huge pages")
+}
+
+/// A swap file, which is used no more and removed on drop.
+struct Swap(std::path::PathBuf);
+
+impl Swap {
+    fn new(bytes: u64) -> anyhow::Result<Self> {
+        // A file in memory cannot be one.
+        let disk = std::env::current_exe().context("find the folder of the test")?;
+        let swap = Self(disk.with_file_name("memwatch-swap"));
+        let file = std::fs::File::create(&swap.0).context("make the swap file")?;
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        let piece = vec![0; 1 << 20];
+        for _ in 0..bytes >> 20 {
+            std::io::Write::write_all(&mut &file, &piece).context("fill the swap file")?;
+        }
+        for program in ["mkswap", "swapon"] {
+            let output = Command::new(program).arg(&swap.0).stdin(Stdio::null()).output();
+            let output = output.with_context(|| format!("run {program}"))?;
+            ensure!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(swap)
+    }
+}
+
+impl Drop for Swap {
+    fn drop(&mut self) {
+        // One that was never used is refused, and goes all the same.
+        let _ = Command::new("swapoff").arg(&self.0).output();
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn swapped() -> anyhow::Result<()> {
+    const SWAP: u64 = 128 * MIB;
+    const LIMIT: u64 = 32 * MIB;
+    let _swap = Swap::new(SWAP)?;
+    let group = Group::with_memory("swapped")?;
+    group.limit_memory(LIMIT)?;
+    let _running = holder(&group, &["--anon", &INDEX.to_string()])?;
+    let (_, lines) = audit(&group, &["--exact"])?;
+    let line = of(&lines, "audit.cgroup", &group)?;
+    let (held, swap) = (figure(line, "held.anon")?, figure(line, "held.swap")?);
+    ensure!(held <= LIMIT && swap >= INDEX - LIMIT, "{held} bytes are held and {swap} in swap: {line}");
+    ensure!((held + swap).abs_diff(INDEX) <= SLACK, "{held} and {swap} bytes are not {INDEX}: {line}");
+    is_near(line, "charged.swap", swap)?;
+    is_near(line, "missing", 0)
 }
 
 fn sample() -> anyhow::Result<()> {

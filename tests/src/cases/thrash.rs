@@ -1,5 +1,7 @@
 //! A cgroup that reads more than it may keep, again and again: the daemon tells while everything still answers.
 
+mod others;
+
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -13,11 +15,26 @@ use crate::locate;
 use crate::need::Need;
 use crate::scratch::Scratch;
 
-pub(super) const CASES: &[Case] = &[Case::new(
-    "thrash::of_a_cgroup_is_told",
-    &[Need::Root, Need::Tracing, Need::InitialPids, Need::Memory],
-    told,
-)];
+pub(super) const CASES: &[Case] = &[
+    Case::new(
+        "thrash::of_a_cgroup_is_told",
+        &[Need::Root, Need::Tracing, Need::InitialPids, Need::Memory],
+        told,
+    ),
+    Case::alone(
+        "thrash::is_told_before_others_would_act",
+        &[
+            Need::Root,
+            Need::Tracing,
+            Need::Systemd,
+            Need::UnifiedMemory,
+            Need::Pressure,
+            Need::Program("usr/bin/earlyoom"),
+            Need::Program("lib/systemd/systemd-oomd"),
+        ],
+        others::speak_later,
+    ),
+];
 
 const MIB: u64 = 1 << 20;
 /// What the cgroup may keep, and what it reads.

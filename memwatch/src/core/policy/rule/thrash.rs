@@ -1,6 +1,7 @@
 //! Memory that is read in again soon after it was dropped, while tasks wait for it: told once, before the host stops answering.
 //!
-//! Refaults alone are a cache at work, and waiting alone may be one large allocation; together they are thrash.
+//! Refaults alone are a cache at work, and waiting alone may be one large allocation; together they are thrash. A slow disk
+//! gives few refaults and long waits: the longer tasks wait, the fewer do, down to a tenth.
 
 use std::collections::VecDeque;
 
@@ -9,6 +10,8 @@ use crate::core::policy::decision::Warning;
 use crate::core::policy::input::Strain;
 use crate::core::policy::settings::Thrash;
 
+/// How many times as long as asked for waits count.
+const SLOWEST: u32 = 10;
 /// Looks kept of a scope.
 const LOOKS: usize = 64;
 
@@ -44,7 +47,7 @@ impl Rule for ThrashRule {
             let Some(rates) = series.rates(rule.window_ns) else { continue };
             if !rates.is_thrash(rule) {
                 // It is over once it is clearly less.
-                series.is_told &= rates.refaults.saturating_mul(2) >= rule.refaults;
+                series.is_told &= rates.weight(rule).saturating_mul(2) >= rule.refaults;
                 continue;
             }
             wishes.look_within(rule.window_ns / 4);
@@ -113,7 +116,14 @@ impl Rates {
             (None, Some(reclaimed)) => reclaimed > 0,
             (None, None) => self.major_faults > 0,
         };
-        waits && self.refaults >= rule.refaults
+        waits && self.weight(rule) >= rule.refaults
+    }
+
+    /// Refaults a second, counted as often as tasks wait longer than the rule asks for, ten times at most.
+    fn weight(&self, rule: Thrash) -> u64 {
+        let asked = rule.stalled.max(1);
+        let stalled = self.stalled.unwrap_or(asked).clamp(asked, asked.saturating_mul(SLOWEST));
+        self.refaults.saturating_mul(stalled.into()) / u64::from(asked)
     }
 }
 
@@ -154,6 +164,8 @@ mod tests {
         assert!(!is_thrash(50_000, Some(SECOND / 100), Some(100_000)), "a cache at work");
         assert!(!is_thrash(10, Some(SECOND), None), "a large allocation");
         assert!(!is_thrash(50_000, None, Some(0)), "kswapd keeps up");
+        assert!(is_thrash(100, Some(SECOND / 2), None), "a slow disk");
+        assert!(!is_thrash(300, Some(SECOND / 10), None), "a slow disk that is hardly waited for");
         assert!(is_thrash(50_000, None, Some(1)));
         assert!(is_thrash(50_000, None, None), "a fault a second waits for a disk");
     }

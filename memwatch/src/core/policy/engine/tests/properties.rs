@@ -6,7 +6,9 @@ use proptest::prelude::*;
 
 use super::host::{Fake, MIB, SECOND, Sim, settings, who};
 use crate::core::fact::ProcessKey;
-use crate::core::policy::{Budget, Command, Gravity, Mode, Settings, Signal, Then};
+use crate::core::policy::{
+    Amount, Audit, Budget, Command, Gravity, Holding, Input, Mode, Reach, Settings, Signal, Then,
+};
 
 /// One thing that happens on the host.
 #[derive(Clone, Debug)]
@@ -15,6 +17,7 @@ enum Step {
     End { tgid: u32 },
     Grow { tgid: u32, mib: u64 },
     Other { mib: u64 },
+    Holds { mib: Option<u64> },
     Time { tenths: u64 },
 }
 
@@ -27,14 +30,21 @@ fn step() -> impl Strategy<Value = Step> {
         (1..30_u32).prop_map(|tgid| Step::End { tgid }),
         (1..30_u32, 0..400_u64).prop_map(|(tgid, mib)| Step::Grow { tgid, mib }),
         (0..900_u64).prop_map(|mib| Step::Other { mib }),
+        prop::option::of(0..1200_u64).prop_map(|mib| Step::Holds { mib }),
         (1..8_u64).prop_map(|tenths| Step::Time { tenths }),
     ]
 }
 
 fn any_settings() -> impl Strategy<Value = Settings> {
-    (0..4_u32, 1..5_u32, any::<bool>(), 0..3_u8, 1..4_u32, 50..400_u64).prop_map(
-        |(min_alive, kills, any_process, then, rounds, hard)| {
+    (0..4_u32, 1..5_u32, any::<bool>(), 0..3_u8, 1..4_u32, 50..400_u64, any::<bool>()).prop_map(
+        |(min_alive, kills, any_process, then, rounds, hard, true_use)| {
             let mut settings = settings();
+            if true_use {
+                settings.scopes[0].reach = Reach::Cgroup("/web".into());
+                settings.scopes[0].true_use = true;
+                let (min_missing, min_share) = (64 * MIB, Amount::Share(1_000));
+                settings.audit = Some(Audit { every_ns: SECOND, settle_ns: SECOND, min_missing, min_share });
+            }
             settings.scopes[0].any_process = any_process;
             settings.budget = Budget { kills, window_ns: 20 * SECOND, cool_down_ns: 10 * SECOND };
             let pool = &mut settings.pools[0];
@@ -78,6 +88,18 @@ fn play(settings: &Settings, steps: &[Step]) -> Sim {
                 }
             }
             Step::Other { mib } => sim.other = mib * MIB,
+            Step::Holds { mib } => {
+                let holding = mib.map(|mib| Holding {
+                    used: mib * MIB,
+                    used_low: mib * MIB,
+                    used_high: mib * MIB,
+                    limit: Some(1000 * MIB),
+                    ..Holding::default()
+                });
+                // An act may follow: whoever starts under the same id later starts at another time.
+                sim.now_ns += SECOND / 100;
+                sim.feed(Input::Holding { cgroup: "/web".into(), holding });
+            }
             Step::Time { tenths } => {
                 for _ in 0..tenths {
                     sim.tenth();
