@@ -30,8 +30,8 @@ earlyoom='exec earlyoom -r 0 -s 100,100 -M "$AVAILABLE_KIB,$((AVAILABLE_KIB / 2)
 oomd='
 used=$(((TOTAL_KIB - AVAILABLE_KIB) * 10000 / TOTAL_KIB))
 printf "[OOM]\nSwapUsedLimit=%d.%02d%%\n" $((used / 100)) $((used % 100)) > /etc/systemd/oomd.conf
-mkdir -p /run/systemd/oom
-exec /lib/systemd/systemd-oomd'
+systemctl restart systemd-oomd
+exec sleep 600'
 
 psutil='exec python3 psutil_loop.py "$TAKEN" 45 "$PARENT" act'
 
@@ -40,12 +40,20 @@ start_unit() {
     systemctl reset-failed "$unit" 2>/dev/null || true
     systemd-run --quiet --unit="$unit" --property=ManagedOOMSwap=kill python3 -c '
 import mmap, time
-held = mmap.mmap(-1, 32 << 20)
+held = mmap.mmap(-1, 48 << 20)
 for at in range(0, len(held), 4096):
     held[at] = 1
 time.sleep(600)'
     sleep 5
-    echo 32M > "$group/memory.reclaim" || true
+    # In small steps: one that is not met whole is an error.
+    for step in 1 2 3 4 5 6; do
+        echo 4M > "$group/memory.reclaim" || break
+    done
+}
+
+# systemd starts it by its socket as soon as a unit asks for it, with the configuration of that moment.
+stop_oomd() {
+    systemctl stop systemd-oomd.socket systemd-oomd.service "$unit" 2>/dev/null || true
 }
 
 run() {
@@ -53,11 +61,12 @@ run() {
     echo "$name $(./memwatch-load kill "$bound" "$all" "$patience" "$script" ${4-})"
 }
 
+stop_oomd
 for round in $(seq "$rounds"); do
     run memwatch 20 "$memwatch"
     run earlyoom 20 "$earlyoom"
     start_unit
     run systemd-oomd 20 "$oomd" "$group"
-    systemctl stop "$unit" || true
+    stop_oomd
     [ "$round" -gt 2 ] || run psutil 100 "$psutil"
 done
