@@ -24,6 +24,8 @@ struct Series {
     samples: VecDeque<(u64, u64)>,
     /// When the limit is to be reached, as was told, and the limit.
     foretold: Option<(u64, u64)>,
+    /// When that was told: use that lies at a bound passes it every few looks.
+    told_ns: Option<u64>,
 }
 
 impl Rule for GrowthRule {
@@ -42,7 +44,10 @@ impl Rule for GrowthRule {
                 continue;
             }
             wishes.look_within(reached_in_ns / 8);
-            if series.foretold.is_none() {
+            let is_new =
+                series.told_ns.is_none_or(|told_ns| view.now_ns.saturating_sub(told_ns) >= rule.window_ns);
+            if series.foretold.is_none() && is_new {
+                series.told_ns = Some(view.now_ns);
                 series.foretold = Some((view.now_ns.saturating_add(reached_in_ns), limit));
                 wishes.warnings.push(Warning::Growing {
                     scope: Some(index),
@@ -70,7 +75,7 @@ impl Rule for GrowthRule {
 impl Default for Series {
     /// With room for all it will hold: nothing is allocated on the way to a signal.
     fn default() -> Self {
-        Self { samples: VecDeque::with_capacity(SAMPLES), foretold: None }
+        Self { samples: VecDeque::with_capacity(SAMPLES), foretold: None, told_ns: None }
     }
 }
 

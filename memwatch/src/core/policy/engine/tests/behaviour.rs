@@ -403,6 +403,22 @@ fn growth_is_told_before_the_bound_is_reached_and_the_forecast_is_checked() {
 }
 
 #[test]
+fn use_that_lies_at_the_bound_is_told_once_a_window() {
+    let mut settings = settings();
+    settings.scopes[0].any_process = false;
+    settings.growth =
+        Some(Growth { warn_within_ns: 600 * SECOND, recycle_within_ns: 0, window_ns: 20 * SECOND });
+    let mut sim = Sim::new(settings, 1000 * MIB).with_pool(1, MIB);
+    let mut count = 0;
+    for tenth in 0..1_000_u64 {
+        sim.other = 850 * MIB + tenth % 100 * MIB / 2 + tenth / 20 * MIB / 2;
+        sim.tenth();
+        count = warnings(&sim).iter().filter(|it| matches!(it, Warning::Growing { .. })).count();
+    }
+    assert!((1..=6).contains(&count), "{count} in 100 s");
+}
+
+#[test]
 fn thrash_of_a_scope_is_told_once_and_nothing_is_done() {
     let mut settings = settings();
     settings.scopes[0].reach = Reach::Cgroup("/index".into());
