@@ -21,6 +21,9 @@ const HEAP_LIMIT_MIN: u64 = 1 << 17;
 /// Erlang's run-time system sizes its poll table by the power of two above min(N, 2^27), 16 bytes each.
 const CAP: u64 = 1 << 27;
 const CAP_ELEMENT: u64 = 16;
+/// What tables are aligned to that are: a page, those of other machines, and huge pages. An allocator asks for that much more,
+/// to choose from (glibc: `posix_memalign`, `aligned_alloc`).
+const ALIGNMENTS: [u64; 4] = [4 << 10, 16 << 10, 64 << 10, 2 << 20];
 
 /// `PROT_WRITE` (include/uapi/asm-generic/mman-common.h), as all of the following.
 const PROT_WRITE: u32 = 0x2;
@@ -59,6 +62,8 @@ pub enum Fit {
     Capped = 5,
     /// L = N x k and what lies beside it: neighbouring mappings that the kernel shows as one. Never in a record.
     Merged = 6,
+    /// L = N x k, and room to align it.
+    Aligned = 7,
 }
 
 impl Fit {
@@ -71,6 +76,7 @@ impl Fit {
             3 => Some(Self::SizeClass),
             4 => Some(Self::Heap),
             5 => Some(Self::Capped),
+            7 => Some(Self::Aligned),
             _ => None,
         }
     }
@@ -108,6 +114,14 @@ impl Match {
 #[must_use]
 #[inline(always)]
 pub fn explain_mapping(limit: u64, length: u64) -> Option<Match> {
+    match explain_plain(limit, length) {
+        None => aligned(limit, length),
+        found => found,
+    }
+}
+
+#[inline(always)]
+fn explain_plain(limit: u64, length: u64) -> Option<Match> {
     if limit < 2 || limit > length {
         return None;
     }
@@ -156,7 +170,7 @@ pub fn explain_area(limit: u64, length: u64, slack: u64) -> Option<Match> {
     if limit < 2 || limit > length {
         return None;
     }
-    explain_mapping(limit, length).or_else(|| multiple(limit, length, slack, Fit::Merged)).or_else(|| {
+    explain_plain(limit, length).or_else(|| multiple(limit, length, slack, Fit::Merged)).or_else(|| {
         let capped = multiple(CAP, length, slack, Fit::Capped).filter(|_| limit > CAP);
         capped.filter(|found| u64::from(found.element) == CAP_ELEMENT)
     })
@@ -178,6 +192,23 @@ fn multiple(count: u64, length: u64, slack: u64, fit: Fit) -> Option<Match> {
     }
     let overhead = length - count * element;
     (overhead < slack).then_some(Match { element: element as u32, overhead, fit })
+}
+
+/// Room to align a table is whole pages beyond the header. Elements are whole words: others nobody aligns.
+#[inline(always)]
+fn aligned(limit: u64, length: u64) -> Option<Match> {
+    if limit < 2 {
+        return None;
+    }
+    for alignment in ALIGNMENTS {
+        if length > alignment
+            && let Some(found) = multiple(limit, length - alignment, PAGE + HEADER_MAX, Fit::Aligned)
+            && found.element & 7 == 0
+        {
+            return Some(Match { overhead: found.overhead + alignment, ..found });
+        }
+    }
+    None
 }
 
 /// jemalloc rounds a large request up to m x 2^e with m in 4..=7.
@@ -243,6 +274,21 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn aligned_tables() {
+        // glibc: the alignment, a chunk's smallest size and a header, rounded up to a page.
+        const LIMIT: u64 = 1_000_003;
+        for alignment in ALIGNMENTS {
+            for element in [8, 64, 1024] {
+                let length = (LIMIT * element + alignment + 56).next_multiple_of(PAGE);
+                let found = explain_mapping(LIMIT, length).expect("a match");
+                let expected = (element as u32, length - LIMIT * element, Fit::Aligned);
+                assert_eq!((found.element, found.overhead, found.fit), expected, "at {alignment}");
+            }
+        }
+        assert_eq!(explain_mapping(LIMIT, LIMIT * 8 + (1 << 20)).map(|found| found.fit), None);
     }
 
     #[test]

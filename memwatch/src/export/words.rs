@@ -14,6 +14,7 @@ pub(super) const fn fit(fit: Fit) -> &'static str {
         Fit::Heap => "heap",
         Fit::Capped => "capped",
         Fit::Merged => "merged",
+        Fit::Aligned => "aligned",
     }
 }
 

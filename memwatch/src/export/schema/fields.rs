@@ -148,7 +148,7 @@ fields! {
     TABLE_BYTES: "memwatch.fd_table.bytes" Integer "bytes" only(Kind::FdTable) => "Bytes of the region (L).";
     TABLE_TOTAL: "memwatch.fd_table.total_bytes" Integer "bytes" only(Kind::FdTable) => "Bytes of all such tables of the process.";
     TABLE_OVERHEAD: "memwatch.fd_table.overhead_bytes" Integer "bytes" only(Kind::FdTable) => "Bytes of the region that the table itself does not need: L - N x k.";
-    TABLE_FIT: "memwatch.fd_table.fit" Text "" only(Kind::FdTable) => "How L follows from N and k: `exact`, `power_of_two` (N rounded up), `size_class` (of jemalloc), `heap` (grown with padding) or `capped` (Erlang's bound).";
+    TABLE_FIT: "memwatch.fd_table.fit" Text "" only(Kind::FdTable) => "How L follows from N and k: `exact`, `power_of_two` (N rounded up), `size_class` (of jemalloc), `heap` (grown with padding), `capped` (Erlang's bound) or `aligned` (with room to align it).";
     TABLE_LAG: "memwatch.fd_table.lag_ns" Integer "ns" only(Kind::FdTable) => "Time from learning the limit to asking for the memory; left out when the record of the request was lost.";
     TABLE_SOURCE: "memwatch.fd_table.source" Text "" only(Kind::FdTable) => "System call that asked: `mmap`, `mremap` or `brk`.";
     TABLE_STATE: "memwatch.fd_table.state" Text "" only(Kind::FdTable) => "`mapped` (granted, not known to be touched), `touched` (pages of it, or of smaller tables of the process, are resident) or `failed` (refused: the program may be about to exit).";

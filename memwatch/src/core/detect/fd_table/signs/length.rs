@@ -41,6 +41,11 @@ pub(super) fn weigh(evidence: &Evidence<'_>, scale: &mut Scale) {
             let text = format!("{length} is {limit} x {element} bytes, and {beside} of mappings beside them");
             scale.add(0, "fit_merged", text);
         }
+        Fit::Aligned => {
+            let text = format!("{length} is {limit} x {element} bytes and room to align them");
+            scale.add(-1, "fit_aligned", text);
+            scale.cap(Confidence::Medium);
+        }
         Fit::Heap => {
             let text = format!("the heap grew by {length}: {limit} x {element} bytes and malloc's padding");
             scale.add(-1, "fit_heap", text);
@@ -59,7 +64,8 @@ fn chance(evidence: &Evidence<'_>, scale: &mut Scale) {
         scale.cap(Confidence::Low);
         return;
     }
-    let unit = roundness(evidence.table.length - beside(evidence));
+    let without = if evidence.fit == Fit::Aligned { evidence.table.overhead } else { beside(evidence) };
+    let unit = roundness(evidence.table.length - without);
     if unit >= MIB && is_round_limit(evidence) {
         let round_steps = limit / (unit / ELEMENT_MIN);
         let points = match round_steps {
@@ -88,11 +94,12 @@ fn follows_at_once(evidence: &Evidence<'_>) -> bool {
     evidence.table.length >= GIB && evidence.region.lag_ns.is_some_and(|lag_ns| lag_ns < 10 * MS)
 }
 
-/// Bytes of an area that belong to other mappings: each page of them makes one more length fit. A record of one
-/// request has none.
+/// Bytes of an area that belong to other mappings, or that a table may have besides: each page of them makes one more length fit.
 fn beside(evidence: &Evidence<'_>) -> u64 {
     match evidence.fit {
         Fit::Merged | Fit::Capped => evidence.table.overhead.saturating_sub(1) / PAGE * PAGE,
+        // Four alignments are tried.
+        Fit::Aligned => 4 * PAGE,
         Fit::Exact | Fit::PowerOfTwo | Fit::SizeClass | Fit::Heap => 0,
     }
 }
@@ -107,7 +114,7 @@ fn roundness(length: u64) -> u64 {
 fn is_round_limit(evidence: &Evidence<'_>) -> bool {
     let limit = evidence.table.learned.limit;
     let above = limit.checked_next_power_of_two().unwrap_or(limit);
-    !matches!(evidence.fit, Fit::Exact | Fit::Merged)
+    !matches!(evidence.fit, Fit::Exact | Fit::Merged | Fit::Aligned)
         || limit.trailing_zeros() >= 16
         || above - limit <= above >> 16
 }
