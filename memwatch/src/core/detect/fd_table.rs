@@ -75,10 +75,10 @@ impl FdTables {
         self.min_table
     }
 
-    /// Whether a process that asked for a table lives.
+    /// Whether a process lives that was granted a table.
     #[must_use]
     pub fn is_watching(&self) -> bool {
-        !self.processes.is_empty()
+        self.processes.values().any(|process| process.has_table)
     }
 
     /// Whether something is kept of the process that a fact's header names.

@@ -1,13 +1,14 @@
 //! What is kept of one process between its first table and its end.
 
-use memwatch_ebpf::abi::event::{CloseSweep, Exit, FdTable, TABLE_TOUCHED};
+use memwatch_ebpf::abi::event::{CloseSweep, Exit, FdTable, TABLE_FAILED, TABLE_TOUCHED};
 
 use super::finding::{Finding, State};
 use super::signs;
 use crate::core::fact::Fact;
 use crate::core::origin::Origin;
 
-/// Regions remembered per process. A program has a handful of tables; one with more has none.
+/// Regions remembered per process. A program has a handful of tables; one with more has none. Those that are reported again are
+/// the largest: the smallest gives way.
 const REGIONS_MAX: usize = 32;
 
 /// A region as it was asked for.
@@ -36,6 +37,8 @@ pub(super) struct Process {
     pub(super) origin: Option<Option<Origin>>,
     /// Whether the kernel chose it as an OOM victim.
     pub(super) oom_killed: bool,
+    /// Whether it was granted a table.
+    pub(super) has_table: bool,
     regions: Vec<Region>,
     chief: Option<Finding>,
 }
@@ -43,6 +46,7 @@ pub(super) struct Process {
 impl Process {
     /// Remembers a region when it is asked for, and finds it again when it is touched.
     pub(super) fn note(&mut self, time_ns: u64, table: &FdTable) -> Region {
+        self.has_table |= table.state != TABLE_FAILED;
         let known = self.regions.iter().find(|region| region.ordinal == table.ordinal);
         if let Some(known) = known.filter(|_| table.state == TABLE_TOUCHED) {
             return *known;
@@ -56,9 +60,13 @@ impl Process {
             lag_ns: asked_ns.map(|asked_ns| asked_ns.saturating_sub(table.learned.time_ns)),
             id: 0,
         };
-        if self.regions.len() < REGIONS_MAX {
-            self.regions.push(region);
+        if self.regions.len() == REGIONS_MAX {
+            let smallest = self.regions.iter().enumerate().min_by_key(|(_, region)| region.length);
+            if let Some((place, _)) = smallest {
+                self.regions.remove(place);
+            }
         }
+        self.regions.push(region);
         region
     }
 

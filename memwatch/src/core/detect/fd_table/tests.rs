@@ -266,6 +266,44 @@ fn the_last_report_of_a_refused_request_is_of_the_programs_own() {
 }
 
 #[test]
+fn one_region_of_many_keeps_its_number() {
+    let case =
+        Case { lengths: (0..40).map(|more| malloc((8 + 8 * more) * HUGE)).collect(), ..pointers(HUGE, 1) };
+    let records = case.records();
+    let (touched, asked) = records.split_last().expect("records");
+    let found = findings(&[asked, &[touched.clone(), touched.clone()]].concat());
+    let ids: Vec<u64> = found.iter().map(|finding| finding.id).collect();
+    let expected: Vec<u64> = (1..=40).chain([40, 40]).collect();
+    assert_eq!(ids, expected);
+}
+
+#[test]
+fn only_a_table_that_was_granted_is_watched() {
+    let case = pointers(HUGE, 1);
+    let Some(mapped) = case.records().first().cloned() else { panic!("no record") };
+    let Body::FdTable(table) = mapped.event.body else { panic!("no table") };
+    let mut sweep = mapped.clone();
+    sweep.event.body = Body::CloseSweep(CloseSweep { count: 5000, limit: HUGE, ..CloseSweep::default() });
+    let refused = case.fact(LOOK_UP_NS, FdTable { state: TABLE_FAILED, result: -12, ..table });
+    let mut detector = FdTables::new(0);
+    for (fact, is_watching) in [(sweep, false), (refused, false), (mapped, true)] {
+        detector.take(&fact, &mut Vec::new());
+        assert_eq!(detector.is_watching(), is_watching);
+    }
+}
+
+#[test]
+fn an_aligned_table_is_medium_at_most() {
+    let length = (1_000_003 * 8 + 65_536 + 56_u64).next_multiple_of(4096);
+    let case = Case { lengths: vec![length], ..pointers(1_000_003, 1) };
+    let found = findings_from(0, &case.records());
+    let last = found.last().expect("a finding");
+    assert_eq!((last.fit, last.element_bytes), (Fit::Aligned, 8));
+    assert_eq!(last.overhead_bytes, length - 1_000_003 * 8);
+    assert!(last.confidence <= Confidence::Medium, "{:?}", last.reasons);
+}
+
+#[test]
 fn advice_names_where_the_limit_comes_from() {
     let records = pointers(HUGE, 1).records();
     let mut detector = FdTables::new(64 << 20);
