@@ -22,6 +22,7 @@ mod emit;
 mod hook;
 mod limits;
 mod maps;
+mod paging;
 mod process;
 mod regs;
 mod resident;

@@ -86,6 +86,14 @@ static OFFSETS: Offsets = Offsets::NONE;
 #[unsafe(no_mangle)]
 static PER_CPU_OFFSET: u64 = 0;
 
+/// Address of the kernel's `page_offset_base`; 0 when it is not known.
+#[unsafe(no_mangle)]
+static PAGE_OFFSET_BASE: u64 = 0;
+
+/// Address of the kernel's `pgdir_shift`; 0 when it is not known.
+#[unsafe(no_mangle)]
+static PGDIR_SHIFT: u64 = 0;
+
 /// The offset table. Reads are volatile: the compiler must not fold the values compiled in.
 macro_rules! offset {
     ($field:ident) => {
@@ -102,6 +110,16 @@ pub(crate) fn offset_at(place: usize) -> u32 {
 #[inline(always)]
 pub(crate) fn per_cpu_offset() -> u64 {
     unsafe { (&raw const PER_CPU_OFFSET).read_volatile() }
+}
+
+#[inline(always)]
+pub(crate) fn page_offset_base() -> u64 {
+    unsafe { (&raw const PAGE_OFFSET_BASE).read_volatile() }
+}
+
+#[inline(always)]
+pub(crate) fn pgdir_shift() -> u64 {
+    unsafe { (&raw const PGDIR_SHIFT).read_volatile() }
 }
 
 /// Adds to a sum that several CPUs share.

@@ -22,13 +22,15 @@ static EMPTY: Process = Process {
     brk: 0,
     fd_slots: 0,
     refused: 0,
+    failed: 0,
+    failed_ns: 0,
     learned: [Learned { limit: 0, time_ns: 0, tgid: 0, tid: 0, how: 0, forks: 0 }; LEARNED_MAX],
-    sweep: Sweep { first_ns: 0, last_ns: 0, count: 0, next: 0 },
+    sweep: Sweep { first_ns: 0, last_ns: 0, count: 0, next: 0, number: 0, is_up: 0 },
     tables: Tables::NONE,
     parent_tgid: 0,
     uid: 0,
-    learned_next: 0,
     over_limit: 0,
+    _pad: 0,
 };
 
 const NOTHING: Counters = Counters {
@@ -120,16 +122,19 @@ pub(crate) fn learn(process: &mut Process, limit: u64, how: u32) {
         how,
         forks: 0,
     };
-    for slot in &mut process.learned {
+    let mut place = 0;
+    let mut smallest = u64::MAX;
+    for (index, slot) in process.learned.iter_mut().enumerate() {
         if slot.limit == limit {
             *slot = learned;
             return;
         }
+        if slot.limit < smallest {
+            (place, smallest) = (index, slot.limit);
+        }
     }
-    let next = process.learned_next as usize & (LEARNED_MAX - 1);
-    // Masked above: the slot exists.
-    unsafe { *process.learned.as_mut_ptr().add(next) = learned };
-    process.learned_next = next as u32 + 1;
+    // Masked: the slot exists.
+    unsafe { *process.learned.as_mut_ptr().add(place & (LEARNED_MAX - 1)) = learned };
 }
 
 /// The largest limit learned, or 0.
@@ -153,7 +158,6 @@ pub(crate) fn inherit(parent: &Process, child: &mut Process) {
             slot.forks += 1;
         }
     }
-    child.learned_next = parent.learned_next;
     child.brk = parent.brk;
     child.fd_slots = parent.fd_slots;
 }
@@ -190,8 +194,8 @@ pub(crate) fn report_sweep(process: &Process, phase: u32) {
 pub(crate) fn forget_program(process: &mut Process) {
     end_sweep(process);
     process.learned = EMPTY.learned;
-    process.learned_next = 0;
     process.refused = 0;
+    process.failed = 0;
     process.tables = Tables::NONE;
     process.brk = 0;
     process.over_limit = 0;

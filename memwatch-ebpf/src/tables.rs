@@ -1,12 +1,13 @@
 //! The fd-table detector's kernel half: does this region follow from a limit the process learned, and what becomes of it?
 
+use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use memwatch_ebpf::abi::event::{
     ACTION_SIGNAL_MAPPED, ACTION_SIGNAL_TOUCHED, FdTable, Kind, SOURCE_BRK, SOURCE_MMAP, SOURCE_MREMAP,
     TABLE_FAILED, TABLE_MAPPED,
 };
 use memwatch_ebpf::abi::offsets::ABSENT;
 use memwatch_ebpf::abi::state::{LEARNED_MAX, Process, REGIONS_MAX, Region, Tables};
-use memwatch_ebpf::table::{Match, explain_heap, explain_mapping};
+use memwatch_ebpf::table::{Match, explain_heap, explain_mapping, is_asked_again};
 
 use crate::emit::{emit, knobs, wanted};
 use crate::maps::{PROCESSES, offset};
@@ -17,8 +18,14 @@ use crate::{resident, rule, touched};
 /// What a request gets that finds no memory.
 pub(crate) const ENOMEM: i64 = 12;
 
+/// An allocator that is refused asks in other ways within this time, and nobody else did.
+const ASKED_AGAIN_NS: u64 = 10_000_000;
+
 /// `MAP_POPULATE | MAP_LOCKED`: the kernel fills the region before the call returns.
 const POPULATED: u32 = 0xa000;
+/// `VM_LOCKED` and `VM_LOCKONFAULT` (include/linux/mm.h).
+const LOCKED: u64 = 0x2000;
+const LOCKED_ON_FAULT: u64 = 0x8_0000;
 
 /// The place of the limit that explains a length best (the better fit, then the one learned last), and the packed
 /// explanation.
@@ -82,7 +89,18 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
     if failed && result != -ENOMEM {
         return;
     }
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    if failed
+        && is_asked_again(process.failed, length)
+        && now.wrapping_sub(process.failed_ns) < ASKED_AGAIN_NS
+    {
+        process.failed_ns = now;
+        return;
+    }
     let Some((place, found)) = explain(source, length) else { return };
+    if failed {
+        (process.failed, process.failed_ns) = (length, now);
+    }
     // Checked by `explain`: the place exists.
     let learned = unsafe { process.learned.as_ptr().add(place) };
     end_sweep(process);
@@ -98,7 +116,7 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
             overhead: Match::overhead_of(found, unsafe { (*learned).limit }, length),
             result,
             total: process.tables.total,
-            touched: process.tables.progress.touched,
+            touched: touched::so_far(&process.tables),
             anon,
             element: found & 0xffff,
             fit: found >> 16,
@@ -114,7 +132,8 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
             touched::begin(&mut process.tables, length, anon);
         }
         keep(&mut process.tables, result as u64, length);
-        if length >= process.tables.largest.length {
+        if length >= process.tables.standing {
+            process.tables.standing = length;
             let largest = &raw mut process.tables.largest;
             describe(process, unsafe { &mut *largest });
         }
@@ -132,9 +151,16 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
         process.tables.bound = rule.touched;
         process.tables.rule = index;
     }
-    if flags & POPULATED != 0 {
+    if flags & POPULATED != 0 || is_locked(mm) {
         touched::populated(process, length);
     }
+}
+
+/// Whether the process has everything locked that it maps (`mlockall`), which the kernel fills then as well.
+#[inline(always)]
+fn is_locked(mm: u64) -> bool {
+    offset!(mm_default_flags) != ABSENT
+        && Kptr(mm).peek::<u64>(offset!(mm_default_flags)) & (LOCKED | LOCKED_ON_FAULT) == LOCKED
 }
 
 /// Follows a table until it is given back; when there is no room, the smallest is followed no longer: only its length is
@@ -173,9 +199,7 @@ pub(crate) fn unmapped(process: &mut Process, start: u64, length: u64) {
     let tables = &mut process.tables;
     tables.unfollowed -= length;
     tables.total = tables.total.saturating_sub(length);
-    if tables.progress.touched > tables.total {
-        tables.progress.touched = tables.total;
-    }
+    touched::limit(tables);
 }
 
 /// Part of the address space was given back or holds something else now: tables that lay there count no longer. Gives
@@ -213,6 +237,7 @@ pub(crate) fn remapped(process: &mut Process, (start, before): (u64, u64), (resu
         released(process, to, after);
     }
     let progress = process.tables.progress;
+    let is_largest = is_moved && process.tables.largest.result == start as i64;
     let (from, length) =
         if is_moved || after > before { (start, before) } else { (start + after, before - after) };
     let freed = if process.tables.total == 0 { 0 } else { cut(&mut process.tables, from, length) };
@@ -221,7 +246,12 @@ pub(crate) fn remapped(process: &mut Process, (start, before): (u64, u64), (resu
             consider(process, SOURCE_MREMAP, after, 0, result);
         }
     } else if freed != 0 && is_moved {
-        keep(&mut process.tables, to, if freed < after { freed } else { after });
+        let kept = if freed < after { freed } else { after };
+        keep(&mut process.tables, to, kept);
+        if is_largest {
+            process.tables.largest.result = result;
+            process.tables.standing = kept;
+        }
     }
     if freed != 0 {
         process.tables.progress = progress;
@@ -245,6 +275,7 @@ fn may_be_private(length: u64) -> bool {
 #[inline(always)]
 fn cut(tables: &mut Tables, start: u64, length: u64) -> u64 {
     let end = start.wrapping_add(length);
+    let largest = tables.largest.result as u64;
     let mut freed = 0;
     // Of one region at most both ends are left: regions do not overlap.
     let mut tail = 0;
@@ -256,6 +287,9 @@ fn cut(tables: &mut Tables, start: u64, length: u64) -> u64 {
             continue;
         }
         freed += to - from;
+        if region.start.wrapping_sub(largest) < tables.largest.length {
+            tables.standing = tables.standing.saturating_sub(to - from);
+        }
         if from == region.start {
             region.start = to;
             region.length = region_end - to;
@@ -267,9 +301,6 @@ fn cut(tables: &mut Tables, start: u64, length: u64) -> u64 {
     tables.total = tables.total.saturating_sub(freed + tail);
     if tail != 0 {
         keep(tables, end, tail);
-    }
-    if freed != 0 {
-        tables.largest.length = 0;
     }
     freed
 }

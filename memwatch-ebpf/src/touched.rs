@@ -1,27 +1,25 @@
 //! What a process touches of its fd tables, counted by the page faults inside them: growth elsewhere is no table's.
 //!
-//! A fault is told before it is handled (`hook/touch.rs`), so its page is counted at the next look: as many bytes as
-//! anonymous RSS grew by since, at most a huge page. On another CPU than the fault's, and where parts of the counters
-//! cannot be read (`resident.rs`), the smallest page is taken for a write unless they show a huge one. Memory that the kernel itself fills (a read into a table) is not
-//! counted. Until the first fault is seen (the program that sees them is attached once a table was found) any growth
-//! since the table counts, for reports only: a signal needs faults. Pages given back by `madvise` and touched again are
-//! counted again, but never more than the process has of anonymous memory.
+//! A fault is told before it is handled (`hook/touch.rs`), so its page is counted at the next look of its thread: one page, if RSS
+//! grew where that is seen exactly (`resident.rs`); a huge page, if RSS grew by one and the page tables have it
+//! (`paging.rs`). Where they cannot be read, the growth has to do, once for each huge page, and is taken back when the next fault
+//! disproves it. Memory that the kernel itself fills (a read into a table) is not counted. Until the first fault is seen (the
+//! program that sees them is attached once a table was found) any growth since the table counts, for reports only: a
+//! signal needs faults. Pages given back by `madvise` and touched again are counted again, but never more than the
+//! process has of anonymous memory.
 
-use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
+use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id};
 use memwatch_ebpf::abi::event::{ACTION_SIGNAL_TOUCHED, FdTable, Kind, TABLE_TOUCHED};
-use memwatch_ebpf::abi::state::{
-    FAULT_ELSEWHERE, FAULT_READ, FAULT_UNSEEN, FAULT_WRITE, Process, Progress, Tables,
-};
+use memwatch_ebpf::abi::state::{FAULT_NONE, FAULT_WRITE, FAULTS_MAX, Process, Progress, TableFault, Tables};
 
 use crate::emit::{emit, knobs, wanted};
-use crate::maps::{RULES, offset};
+use crate::maps::{RULES, add, offset};
+use crate::paging::{self, HUGE_PAGE};
 use crate::task::Kptr;
 use crate::{resident, rule};
 
 /// Touched growth is reported from here on (or from half of a smaller table), and again at every doubling.
 const FIRST_REPORT: u64 = 1 << 20;
-/// The most that one fault makes resident.
-const HUGE_PAGE: u64 = 2 << 20;
 /// Resident memory that the counters of other CPUs may hide.
 const UNSEEN: u64 = 2 << 20;
 
@@ -29,7 +27,14 @@ const UNSEEN: u64 = 2 << 20;
 #[inline(always)]
 pub(crate) fn begin(tables: &mut Tables, length: u64, anon: u64) {
     let next_report = if length < 2 * FIRST_REPORT { length / 2 } else { FIRST_REPORT };
-    tables.progress = Progress { touched: 0, next_report, anon, place: FAULT_UNSEEN, cpu: 0 };
+    tables.progress = Progress { touched: 0, unseen: 0, next_report, anon, huge: 0, is_seen: 0, _pad: 0 };
+}
+
+/// Bytes of the tables that were touched, as it is reported.
+#[inline(always)]
+pub(crate) fn so_far(tables: &Tables) -> u64 {
+    let touched = tables.progress.touched + tables.progress.unseen;
+    if touched < tables.total { touched } else { tables.total }
 }
 
 /// The kernel filled a table as it was asked to, before the first fault, which reports it.
@@ -38,20 +43,23 @@ pub(crate) fn populated(process: &mut Process, length: u64) {
     count(&mut process.tables, length);
 }
 
-/// The current process, which owns tables, is about to get a page.
+/// The current process, which owns tables, is about to get a page, or to be refused it.
 #[inline(always)]
-pub(crate) fn faulted(process: &mut Process, address: u64, is_missing_write: bool) {
-    let mut place = FAULT_ELSEWHERE;
-    for region in &process.tables.regions {
-        if address.wrapping_sub(region.start) < region.length {
-            place = if is_missing_write { FAULT_WRITE } else { FAULT_READ };
-        }
-    }
+pub(crate) fn faulted(process: &mut Process, address: u64, kind: u32) {
     settle(process, resident::current_mm());
-    let progress = &mut process.tables.progress;
-    progress.anon = process.resident.anon;
-    progress.cpu = unsafe { bpf_get_smp_processor_id() };
-    progress.place = place;
+    process.tables.progress.is_seen = 1;
+    let page = u64::from(offset!(page_size));
+    let kind = if kind != FAULT_NONE && within(&process.tables, address & !(page - 1), page) != 0 {
+        kind
+    } else {
+        FAULT_NONE
+    };
+    if kind == FAULT_WRITE {
+        disprove(&mut process.tables, address);
+    }
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    let anon = process.resident.anon;
+    *own_fault(&mut process.tables) = TableFault { address, anon, cpu, kind };
     tell(process);
 }
 
@@ -69,54 +77,71 @@ pub(crate) fn looked_at(process: &mut Process, mm: u64) {
 #[inline(always)]
 pub(crate) fn shrank(process: &mut Process, freed: u64, mm: u64) {
     let anon = resident::own_anon(Kptr(mm));
-    let tables = &mut process.tables;
-    let progress = &mut tables.progress;
-    if progress.place == FAULT_UNSEEN {
-        progress.touched = anon.saturating_sub(progress.anon);
+    let progress = &mut process.tables.progress;
+    if progress.is_seen == 0 {
+        let grown = anon.saturating_sub(progress.anon);
+        if progress.touched > grown {
+            progress.touched = grown;
+        }
+        progress.unseen = grown - progress.touched;
     } else {
         let dropped = progress.anon.saturating_sub(anon);
         let dropped = if dropped < freed { dropped } else { freed };
+        progress.unseen = progress.unseen.saturating_sub(dropped.saturating_sub(progress.touched));
         progress.touched = progress.touched.saturating_sub(dropped);
         progress.anon = anon;
-        progress.place = FAULT_ELSEWHERE;
     }
-    if progress.touched > tables.total {
-        progress.touched = tables.total;
-    }
+    limit(&mut process.tables);
 }
 
-/// Counts the page of the last fault.
+/// The place of the current thread's last fault. Two threads may share one: the fault of the other is settled as if it were
+/// handled.
+#[inline(always)]
+fn own_fault(tables: &mut Tables) -> &mut TableFault {
+    let place = unsafe { bpf_get_current_pid_tgid() } as usize & (FAULTS_MAX - 1);
+    // Masked: the place exists.
+    unsafe { &mut *tables.faults.as_mut_ptr().add(place) }
+}
+
+/// Bytes of a part of the address space that lie in tables.
+#[inline(always)]
+fn within(tables: &Tables, start: u64, length: u64) -> u64 {
+    let end = start.wrapping_add(length);
+    let mut bytes: u64 = 0;
+    for region in &tables.regions {
+        let region_end = region.start.wrapping_add(region.length);
+        let from = if start > region.start { start } else { region.start };
+        let to = if end < region_end { end } else { region_end };
+        bytes += to.saturating_sub(from);
+    }
+    bytes
+}
+
+/// Counts the page of the thread's last fault.
 #[inline(always)]
 fn settle(process: &mut Process, mm: u64) {
     let anon = resident::own_anon(Kptr(mm));
-    let cpu = unsafe { bpf_get_smp_processor_id() };
     process.resident.anon = anon;
-    let before = process.tables.progress;
-    let grown = anon.saturating_sub(before.anon);
-    if before.place == FAULT_UNSEEN {
-        // No fault to go by yet: the growth as a whole, and the state stays.
-        if grown > before.touched {
-            count(&mut process.tables, grown - before.touched);
+    let progress = &mut process.tables.progress;
+    if progress.is_seen == 0 {
+        // No fault to go by yet: the growth as a whole.
+        let grown = anon.saturating_sub(progress.anon);
+        if grown > progress.touched + progress.unseen {
+            progress.unseen = grown - progress.touched;
         }
         return;
     }
-    let progress = &mut process.tables.progress;
     progress.anon = anon;
-    progress.cpu = cpu;
-    let page = if before.place == FAULT_WRITE { u64::from(offset!(page_size)) } else { 0 };
-    let bytes = if before.place == FAULT_ELSEWHERE {
-        0
-    } else if grown >= HUGE_PAGE {
-        HUGE_PAGE
-    } else if grown >= HUGE_PAGE / 2 || (resident::is_exact() && cpu == before.cpu && anon >= before.anon) {
-        grown
-    } else {
-        page
-    };
-    // A sample may come in the middle of a fault: the page is still to come then.
-    if bytes != 0 {
-        process.tables.progress.place = FAULT_ELSEWHERE;
+    let fault = *own_fault(&mut process.tables);
+    if fault.kind == FAULT_NONE {
+        return;
     }
+    let bytes = size(&mut process.tables, &fault, anon);
+    // A sample may come in the middle of a fault: the page is still to come then.
+    if bytes == 0 {
+        return;
+    }
+    own_fault(&mut process.tables).kind = FAULT_NONE;
     count(&mut process.tables, bytes);
     let progress = &mut process.tables.progress;
     if progress.touched > anon {
@@ -127,27 +152,74 @@ fn settle(process: &mut Process, mm: u64) {
     }
 }
 
+/// Bytes of tables that a fault made resident, by how anonymous RSS grew since. Other threads grow it too, and so does what the
+/// kernel fills: it tells that something came, not what.
+#[inline(always)]
+fn size(tables: &mut Tables, fault: &TableFault, anon: u64) -> u64 {
+    let page = u64::from(offset!(page_size));
+    let grown = anon.saturating_sub(fault.anon);
+    let block = fault.address & !(HUGE_PAGE - 1);
+    if grown >= HUGE_PAGE / 2 && block != tables.progress.huge {
+        let bytes = within(tables, block, HUGE_PAGE);
+        if paging::is_huge(fault.address).unwrap_or(grown >= HUGE_PAGE && bytes == HUGE_PAGE) {
+            tables.progress.huge = block;
+            return bytes;
+        }
+    }
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    if resident::is_exact() && cpu == fault.cpu && anon >= fault.anon {
+        if grown < page { grown } else { page }
+    } else if fault.kind == FAULT_WRITE {
+        page
+    } else {
+        0
+    }
+}
+
+/// A page is missing: if it lies in the huge page that was counted last, that is none, or none any more.
+#[inline(always)]
+fn disprove(tables: &mut Tables, address: u64) {
+    let block = address & !(HUGE_PAGE - 1);
+    if block != tables.progress.huge || paging::is_huge(address) == Some(true) {
+        return;
+    }
+    let page = u64::from(offset!(page_size));
+    let bytes = within(tables, block, HUGE_PAGE);
+    let progress = &mut tables.progress;
+    progress.touched = progress.touched.saturating_sub(bytes.saturating_sub(page));
+}
+
+/// Adds to what was touched; several threads may do so at once.
 #[inline(always)]
 fn count(tables: &mut Tables, bytes: u64) {
-    let touched = tables.progress.touched + bytes;
-    tables.progress.touched = if touched < tables.total { touched } else { tables.total };
+    add(&raw mut tables.progress.touched, bytes);
+    limit(tables);
+}
+
+/// Holds what was touched down to what there is.
+#[inline(always)]
+pub(crate) fn limit(tables: &mut Tables) {
+    if tables.progress.touched > tables.total {
+        tables.progress.touched = tables.total;
+    }
 }
 
 /// Reports what was touched when a step is reached, and acts when a rule's bound is.
 #[inline(always)]
 fn tell(process: &mut Process) {
-    let Progress { touched, next_report, place, .. } = process.tables.progress;
+    let Progress { touched: certain, next_report, is_seen, .. } = process.tables.progress;
+    let touched = so_far(&process.tables);
     if touched >= next_report {
         process.tables.progress.next_report = next_step(process, touched);
         report(process, touched);
     }
     let bound = process.tables.bound;
-    if bound != 0 && touched >= bound && place != FAULT_UNSEEN {
+    if bound != 0 && certain >= bound && is_seen != 0 {
         process.tables.bound = 0;
         if let Some(rule) = RULES.get(process.tables.rule)
             && rule.action == ACTION_SIGNAL_TOUCHED
         {
-            rule::signal(process, rule, touched, bound);
+            rule::signal(process, rule, certain, bound);
         }
     }
 }

@@ -97,6 +97,12 @@ offsets! {
     cred_uid: "cred" "uid",
     /// `mm_struct.rss_stat`.
     mm_rss: "mm_struct" "rss_stat",
+    /// `mm_struct.pgd`.
+    mm_pgd: "mm_struct" "pgd",
+    /// `mm_struct.flags`.
+    mm_flags: "mm_struct" "flags",
+    /// `mm_struct.def_flags`.
+    mm_default_flags: "mm_struct" "def_flags",
     /// `mm_struct.arg_start`.
     mm_arg_start: "mm_struct" "arg_start",
     /// `mm_struct.arg_end`.

@@ -65,10 +65,10 @@ pub struct Learned {
     pub forks: u32,
 }
 
-/// Values of the limit kept per process, soft and hard together; the oldest gives way.
+/// Values of the limit kept per process, soft and hard together; the smallest gives way.
 pub const LEARNED_MAX: usize = 4;
 
-/// A run of closes of descriptors that are not open.
+/// A run of closes of descriptors that are not open, by rising or by falling numbers.
 #[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
 #[repr(C)]
 pub struct Sweep {
@@ -80,6 +80,10 @@ pub struct Sweep {
     pub count: u64,
     /// Count at which the next record is due.
     pub next: u64,
+    /// Descriptor of the last close.
+    pub number: u32,
+    /// 1 when the numbers rise, from the second close on.
+    pub is_up: u32,
 }
 
 /// Part of the address space that holds a table.
@@ -95,29 +99,50 @@ pub struct Region {
 /// Tables followed per process until they are given back; of more the smallest are known by their length only.
 pub const REGIONS_MAX: usize = 4;
 
-/// [`Progress::place`]: no fault was seen since the first table was granted. The program that sees them may not be attached.
-pub const FAULT_UNSEEN: u32 = 0;
-/// [`Progress::place`]: the last fault was elsewhere, or its page is counted.
-pub const FAULT_ELSEWHERE: u32 = 1;
-/// [`Progress::place`]: the last fault was a read of a table; its page is not counted yet.
-pub const FAULT_READ: u32 = 2;
-/// [`Progress::place`]: the last fault was a write to a page of a table that was not there; it is not counted yet.
-pub const FAULT_WRITE: u32 = 3;
+/// [`TableFault::kind`]: no fault, or its page is counted.
+pub const FAULT_NONE: u32 = 0;
+/// [`TableFault::kind`]: a write to a page that was there, but not writable; it may be shared with a child, or be the page of
+/// zeros.
+pub const FAULT_COPY: u32 = 1;
+/// [`TableFault::kind`]: a write to a page that was not there.
+pub const FAULT_WRITE: u32 = 2;
+
+/// Threads of a process whose faults are told apart, by thread id.
+pub const FAULTS_MAX: usize = 4;
+
+/// A fault in a table, whose page is not counted yet: it was told of before the kernel handled it.
+#[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
+#[repr(C)]
+pub struct TableFault {
+    /// Where.
+    pub address: u64,
+    /// Anonymous RSS at that moment, in bytes.
+    pub anon: u64,
+    /// On which CPU.
+    pub cpu: u32,
+    /// `FAULT_*`.
+    pub kind: u32,
+}
 
 /// What a process touched of its tables.
 #[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
 #[repr(C)]
 pub struct Progress {
-    /// Bytes touched, at most the sum of the tables. Until faults are seen, those by which anonymous RSS grew.
+    /// Bytes touched for certain: those of faults in the tables, and of tables that the kernel filled as it was asked to. At most
+    /// the sum of the tables.
     pub touched: u64,
+    /// Bytes by which anonymous RSS grew besides, until the first fault was seen.
+    pub unseen: u64,
     /// Touched bytes at which the next record is due.
     pub next_report: u64,
-    /// Anonymous RSS at the last fault, in bytes; when the first table was granted, while no fault was seen.
+    /// Anonymous RSS when last looked at, in bytes; when the first table was granted, while no fault was seen.
     pub anon: u64,
-    /// `FAULT_*`.
-    pub place: u32,
-    /// CPU of the last fault.
-    pub cpu: u32,
+    /// First address of the huge page that was counted last; 0: none.
+    pub huge: u64,
+    /// 1 once a fault was seen since the first table was granted. The program that sees them may not be attached.
+    pub is_seen: u32,
+    #[doc(hidden)]
+    pub _pad: u32,
 }
 
 /// The fd tables of a process, summed.
@@ -126,12 +151,16 @@ pub struct Progress {
 pub struct Tables {
     /// The largest table asked for, as it was reported.
     pub largest: super::event::FdTable,
+    /// Bytes that are left of it: a table as long takes its place.
+    pub standing: u64,
     /// Where they lie.
     pub regions: [Region; REGIONS_MAX],
     /// Bytes of all tables that were granted.
     pub total: u64,
     /// What was touched of them.
     pub progress: Progress,
+    /// The last faults in them.
+    pub faults: [TableFault; FAULTS_MAX],
     /// Those of tables that are not followed, for which there was no room.
     pub unfollowed: u64,
     /// Touched bytes at which a rule acts; 0: none.
@@ -160,9 +189,11 @@ impl Tables {
             flags: 0,
             ordinal: 0,
         },
+        standing: 0,
         regions: [Region { start: 0, length: 0 }; REGIONS_MAX],
         total: 0,
-        progress: Progress { touched: 0, next_report: 0, anon: 0, place: FAULT_UNSEEN, cpu: 0 },
+        progress: Progress { touched: 0, unseen: 0, next_report: 0, anon: 0, huge: 0, is_seen: 0, _pad: 0 },
+        faults: [TableFault { address: 0, anon: 0, cpu: 0, kind: FAULT_NONE }; FAULTS_MAX],
         unfollowed: 0,
         bound: 0,
         count: 0,
@@ -215,7 +246,11 @@ pub struct Process {
     pub fd_slots: u64,
     /// Length of the fd table that a rule refused it first; 0: none.
     pub refused: u64,
-    /// Limits it learned; the next one goes to slot `learned_next`.
+    /// Length of the table that it was refused last by anybody, and that was reported; 0: none.
+    pub failed: u64,
+    /// When it asked for that, in whatever way, boot clock, nanoseconds.
+    pub failed_ns: u64,
+    /// Limits it learned; slot 0 is filled first.
     pub learned: [Learned; LEARNED_MAX],
     /// Its close sweep.
     pub sweep: Sweep,
@@ -225,10 +260,10 @@ pub struct Process {
     pub parent_tgid: u32,
     /// Real user id.
     pub uid: u32,
-    /// Slot of `learned` that is written next.
-    pub learned_next: u32,
     /// 1 after its RSS limit was reported, until RSS falls below it again.
     pub over_limit: u32,
+    #[doc(hidden)]
+    pub _pad: u32,
 }
 
 /// Faults of a thread when it was last looked at: value of the map `THREADS`, by `struct task_struct *`.

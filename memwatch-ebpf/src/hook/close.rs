@@ -3,6 +3,9 @@
 //! Ways: fexit on `__x64_sys_close`, tracepoint `syscalls:sys_exit_close`, kretprobe. Lane: the state of the process; the ring
 //! when a run has become long, at each doubling, and at its end. A close that succeeds costs one comparison.
 //! Without it: close sweeps are not seen.
+//!
+//! A run goes one way through the numbers, up or down, past the few that are open. Closes of one number again and again, or
+//! of numbers that come and go, are a mistake of the program's.
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::{fexit, kretprobe, tracepoint};
@@ -11,11 +14,16 @@ use memwatch_ebpf::abi::event::{SWEEP_PROGRESS, SWEEP_START};
 
 use crate::maps::PROCESSES;
 use crate::process;
+use crate::regs::Regs;
 
+/// Number of the system call.
+const CLOSE: u64 = 3;
 /// `-EBADF`.
 const BAD_FD: i64 = -9;
 /// Closes that make a run worth a record: daemons close a few hundred out of habit.
 const LONG: u64 = 1024;
+/// Descriptors that may be open in a row within a run.
+const STEP_MAX: u32 = 4096;
 
 #[tracepoint]
 pub(crate) fn close_tracepoint(ctx: TracePointContext) -> u32 {
@@ -49,7 +57,21 @@ fn handle() {
     if process.learned[0].limit == 0 {
         return;
     }
+    let Some(regs) = Regs::current(CLOSE) else { return };
+    let number = regs.di() as i32;
+    if number < 0 {
+        return;
+    }
+    let (number, last) = (number as u32, process.sweep.number);
+    let is_up = u32::from(number > last);
+    let step = if is_up != 0 { number - last } else { last - number };
+    let turns = process.sweep.count > 1 && is_up != process.sweep.is_up;
+    if process.sweep.count != 0 && (step == 0 || step > STEP_MAX || turns) {
+        process::end_sweep(process);
+    }
     let sweep = &mut process.sweep;
+    sweep.number = number;
+    sweep.is_up = is_up;
     let now = unsafe { bpf_ktime_get_boot_ns() };
     if sweep.count == 0 {
         sweep.first_ns = now;

@@ -16,7 +16,7 @@ use super::fault;
 use crate::emit::{emit, knobs, wanted};
 use crate::maps::{ENDED, LIMITS, MARKS, PROCESSES, count, offset};
 use crate::task::{self, Kptr};
-use crate::{limits, process, resident};
+use crate::{limits, process, resident, touched};
 
 /// `BPF_NOEXIST` (include/uapi/linux/bpf.h), and what an insertion with it gets when the key is there.
 const NO_EXIST: u64 = 1;
@@ -146,7 +146,7 @@ fn end(process: &mut Process, task: Kptr, signal: Kptr) {
                 counters: process.counters,
                 max_rss,
                 table_total: process.tables.total,
-                table_touched: process.tables.progress.touched,
+                table_touched: touched::so_far(&process.tables),
                 status,
                 _pad: 0,
             };

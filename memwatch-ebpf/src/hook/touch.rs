@@ -7,6 +7,7 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
+use memwatch_ebpf::abi::state::{FAULT_COPY, FAULT_NONE, FAULT_WRITE};
 
 use crate::maps::PROCESSES;
 use crate::{process, touched};
@@ -23,7 +24,15 @@ pub(crate) fn touch_raw(ctx: RawTracePointContext) -> i32 {
     if process.tables.total == 0 {
         return 0;
     }
-    let is_missing_write = ctx.arg::<u64>(2) & (PRESENT | WRITE) == WRITE;
-    touched::faulted(process, ctx.arg(0), is_missing_write);
+    let code = ctx.arg::<u64>(2);
+    // A read gets the page of zeros, which is nobody's.
+    let kind = if code & WRITE == 0 {
+        FAULT_NONE
+    } else if code & PRESENT == 0 {
+        FAULT_WRITE
+    } else {
+        FAULT_COPY
+    };
+    touched::faulted(process, ctx.arg(0), kind);
     0
 }

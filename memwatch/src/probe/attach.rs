@@ -410,6 +410,7 @@ fn set_knobs(ebpf: &mut Ebpf, knobs: &Knobs) -> Result<(), ProbeError> {
 }
 
 fn load_object(options: &Options, offsets: &Offsets) -> Result<Ebpf, ProbeError> {
+    let symbols = offsets::Symbols::read();
     EbpfLoader::new()
         // The kernel's types are needed for trampolines only, and aya's copy of them is large.
         .btf(None)
@@ -419,7 +420,9 @@ fn load_object(options: &Options, offsets: &Offsets) -> Result<Ebpf, ProbeError>
             true,
         )
         .override_global("OFFSETS", offsets.as_bytes(), true)
-        .override_global("PER_CPU_OFFSET", offsets::per_cpu_offset().as_bytes(), true)
+        .override_global("PER_CPU_OFFSET", symbols.per_cpu_offset.as_bytes(), true)
+        .override_global("PAGE_OFFSET_BASE", symbols.page_offset_base.as_bytes(), true)
+        .override_global("PGDIR_SHIFT", symbols.pgdir_shift.as_bytes(), true)
         .map_max_entries("EVENTS", options.ring_bytes)
         .map_max_entries("PROCESSES", options.processes)
         .map_max_entries("MARKS", options.processes)

@@ -64,23 +64,49 @@ fn memory_hierarchy(text: &[u8]) -> u32 {
     line.and_then(|number| std::str::from_utf8(number).ok()?.parse().ok()).unwrap_or(0)
 }
 
-/// Address of the kernel's `__per_cpu_offset[]`; 0 when symbols are hidden (kptr_restrict, or no CAP_SYSLOG).
-#[must_use]
-pub fn per_cpu_offset() -> u64 {
-    let Ok(symbols) = File::open("/proc/kallsyms") else { return 0 };
-    let mut symbols = BufReader::new(symbols);
-    let mut line = Vec::new();
-    while symbols.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-        if line.ends_with(b" __per_cpu_offset\n") {
-            let address = line.split(|byte| *byte == b' ').next().unwrap_or_default();
-            return std::str::from_utf8(address)
-                .ok()
-                .and_then(|hex| u64::from_str_radix(hex, 16).ok())
-                .unwrap_or(0);
-        }
-        line.clear();
+/// Addresses of kernel variables; 0 for one that the kernel lacks, and for all when symbols are hidden (`kptr_restrict`, or no
+/// `CAP_SYSLOG`).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Symbols {
+    /// `__per_cpu_offset[]`.
+    pub per_cpu_offset: u64,
+    /// `page_offset_base`: where all memory is mapped.
+    pub page_offset_base: u64,
+    /// `pgdir_shift`: how many levels page tables have.
+    pub pgdir_shift: u64,
+}
+
+impl Symbols {
+    /// Those of the running kernel.
+    #[must_use]
+    pub fn read() -> Self {
+        File::open("/proc/kallsyms").map(|file| Self::parse(BufReader::new(file))).unwrap_or_default()
     }
-    0
+
+    fn parse(mut text: impl BufRead) -> Self {
+        let mut symbols = Self::default();
+        let mut left = 3;
+        let mut line = Vec::new();
+        while left > 0 && text.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            let place = if line.ends_with(b" __per_cpu_offset\n") {
+                Some(&mut symbols.per_cpu_offset)
+            } else if line.ends_with(b" page_offset_base\n") {
+                Some(&mut symbols.page_offset_base)
+            } else if line.ends_with(b" pgdir_shift\n") {
+                Some(&mut symbols.pgdir_shift)
+            } else {
+                None
+            };
+            if let Some(place) = place {
+                let address = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+                let address = std::str::from_utf8(address).ok();
+                *place = address.and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
+                left -= 1;
+            }
+            line.clear();
+        }
+        symbols
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +114,19 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+
+    #[test]
+    fn symbols_by_name() {
+        let text = b"ffffffff81000000 T _stext\n\
+            ffffffff82a01000 D page_offset_base\n\
+            ffffffff82a01008 d not_page_offset_base\n\
+            ffffffff82a02000 D __per_cpu_offset\n\
+            0000000000000000 D pgdir_shift\n";
+        let symbols = Symbols::parse(&text[..]);
+        assert_eq!(symbols.page_offset_base, 0xffff_ffff_82a0_1000);
+        assert_eq!(symbols.per_cpu_offset, 0xffff_ffff_82a0_2000);
+        assert_eq!(symbols.pgdir_shift, 0);
+    }
     use crate::probe::btf::VMLINUX;
 
     #[test]

@@ -15,6 +15,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("action::signal_at_the_touched_bound", TRACING, at_bound),
     Case::new("action::untouched_table_is_left_alone", TRACING, untouched),
     Case::new("action::growth_elsewhere_is_left_alone", TRACING, elsewhere),
+    Case::new("action::memory_that_the_kernel_fills_is_left_alone", TRACING, filled_elsewhere),
     Case::new("action::smaller_table_is_left_alone", TRACING, smaller),
     Case::new("action::no_table_is_left_alone", TRACING, no_table),
     Case::new("action::rule_without_its_hooks_is_refused", TRACING, without_hooks),
@@ -87,6 +88,14 @@ fn elsewhere() -> anyhow::Result<()> {
     left_alone(acted(
         &["--act", "signal-touched", "--act-touched", "4194304"],
         &["--touch", "2097152", "--touch-elsewhere", NO_TABLE],
+    )?)
+}
+
+/// A few pages of the table, and as much memory as the table has besides, which no page fault brings.
+fn filled_elsewhere() -> anyhow::Result<()> {
+    left_alone(acted(
+        &["--act", "signal-touched", "--act-touched", "4194304"],
+        &["--touch", "45056", "--read-between", "1700001"],
     )?)
 }
 

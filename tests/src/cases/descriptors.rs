@@ -10,6 +10,11 @@ use crate::tracer::{Run, Tracer};
 pub(super) const CASES: &[Case] = &[
     Case::new("descriptors::table_growth", TRACING, growth),
     Case::new("descriptors::close_sweep", TRACING, sweep),
+    Case::new("descriptors::close_sweep_downwards", TRACING, || is_swept("down")),
+    Case::new("descriptors::close_sweep_past_open_ones", TRACING, || is_swept("interrupted")),
+    Case::new("descriptors::closes_of_no_descriptor_are_no_sweep", TRACING, || is_no_sweep("negative")),
+    Case::new("descriptors::closes_of_one_descriptor_are_no_sweep", TRACING, || is_no_sweep("same")),
+    Case::new("descriptors::closes_done_twice_are_no_sweep", TRACING, || is_no_sweep("twice")),
     Case::new("descriptors::short_sweep_is_silent", TRACING, short_sweep),
     Case::new("descriptors::sweep_without_a_limit_read_is_silent", TRACING, unread_sweep),
 ];
@@ -44,6 +49,25 @@ pub(super) fn sweep() -> anyhow::Result<()> {
         let took = line.number("duration_ns")?;
         ensure!((1_000..10_000_000_000).contains(&took), "5000 closes took {took} ns");
     }
+    Ok(())
+}
+
+/// Runs a sweep of 1,500 in a given order.
+fn in_order(order: &str) -> anyhow::Result<Run> {
+    let trigger = ["sweep", "--count", "1500", "--order", order];
+    Tracer::new(&[])?.descriptors(4567).trigger(&trigger)?.succeeded()
+}
+
+fn is_swept(order: &str) -> anyhow::Result<()> {
+    let run = in_order(order)?;
+    let counts: Vec<u64> = sweeps(&run)?.iter().filter_map(|line| line.number("count").ok()).collect();
+    ensure!(counts == [1024, 1500], "counts {counts:?}");
+    Ok(())
+}
+
+fn is_no_sweep(order: &str) -> anyhow::Result<()> {
+    let run = in_order(order)?;
+    ensure!(sweeps(&run)?.is_empty(), "1500 closes that go nowhere: {:?}", sweeps(&run)?);
     Ok(())
 }
 

@@ -21,6 +21,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("fate::pages_given_up_are_not_resident", TRACING, given_up),
     Case::new("fate::shrunk_table_stays_in_part", TRACING, || is_left("shrink")),
     Case::new("fate::realloc_keeps_what_was_touched", TRACING, realloc),
+    Case::new("fate::what_is_left_is_reported_as_it_was_asked_for", TRACING, reported_in_part),
     Case::new("fate::others_stay_when_one_is_freed", TRACING, one_of_two),
     Case::new(
         "fate::freed_heap_counts_no_longer",
@@ -63,6 +64,23 @@ fn realloc() -> anyhow::Result<()> {
     ensure!(total == length(large_element()), "{total} bytes of tables after growing one");
     let touched = at_exit(&run, "fd_table_touched_bytes")?;
     ensure!(touched.abs_diff(TOUCH) <= 1 << 20, "{touched} bytes touched at exit, {TOUCH} were");
+    Ok(())
+}
+
+/// Part of a table goes, or it moves: what is touched of it later is reported with the length that was asked for.
+fn reported_in_part() -> anyhow::Result<()> {
+    let element = large_element().to_string();
+    for fate in ["free-tail", "free-head", "free-middle", "replace-tail", "move", "shrink"] {
+        let trigger = ["--elements", &element, "--then", fate, "--touch-after", "4194304"];
+        let rule = ["--min-table", "0", "--act", "signal-touched", "--act-touched", "1TiB"];
+        let run = table(&rule, &trigger)?.succeeded()?;
+        let pid = run.pid()?;
+        let lines: Vec<_> = run.of("fd_table").into_iter().filter(|line| line.pid() == pid).collect();
+        ensure!(lines.len() > 1, "what was touched after {fate} was not reported");
+        for line in lines {
+            line.expect(&[("bytes", length(large_element()).into())])?;
+        }
+    }
     Ok(())
 }
 

@@ -28,6 +28,14 @@ pub(super) const CASES: &[Case] = &[
     Case::new("table::touched_before_does_not_count", TRACING, touched_before),
     Case::new("table::touched_elsewhere_does_not_count", TRACING, touched_elsewhere),
     Case::new("table::filled_by_the_kernel_is_touched", TRACING, populated),
+    Case::new("table::locked_as_it_is_mapped_is_touched", TRACING, locked),
+    Case::new("table::filled_elsewhere_by_the_kernel_does_not_count", TRACING, filled_elsewhere),
+    Case::new("table::huge_pages_elsewhere_do_not_count", TRACING, huge_elsewhere),
+    Case::new("table::touched_by_huge_pages", TRACING, touched_by_huge_pages),
+    Case::new("table::touched_by_two_threads", TRACING, touched_by_two),
+    Case::new("table::aligned", TRACING, aligned),
+    Case::new("table::refused_once_is_found_once", TRACING, refused_once),
+    Case::new("table::limit_is_remembered_before_smaller_ones", TRACING, remembered),
     Case::new("table::several_summed", TRACING, summed),
     Case::new("table::small_ones_below_the_floor", TRACING, floor),
     Case::new("table::advice_is_given", TRACING, advice),
@@ -207,6 +215,76 @@ fn touched_elsewhere() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A table of which some is touched, by a tracer that sees all of it: one with a rule that nothing reaches.
+fn touched_at_exit(trigger: &[&str]) -> anyhow::Result<(u64, u64)> {
+    let element = large_element().to_string();
+    let rule = ["--min-table", "0", "--act", "signal-touched", "--act-touched", "1TiB"];
+    let run = table(&rule, &[&["--elements", &element], trigger].concat())?.succeeded()?;
+    let pid = run.pid()?;
+    let exit = run.one("exit", |line| line.pid() == pid)?;
+    Ok((exit.number("fd_table_touched_bytes")?, exit.number("fd_table_bytes")?))
+}
+
+fn filled_elsewhere() -> anyhow::Result<()> {
+    for bytes in ["4096", "1700001", "3000001"] {
+        let (end, _) = touched_at_exit(&["--touch", "45056", "--read-between", bytes])?;
+        ensure!(end <= 64 << 10, "{end} bytes touched at exit, 44 KiB were, with {bytes} filled in between");
+    }
+    Ok(())
+}
+
+fn huge_elsewhere() -> anyhow::Result<()> {
+    let (end, _) = touched_at_exit(&["--touch", "245760", "--huge-beside", "60"])?;
+    // The last block may pass for huge where page tables cannot be read, until the next page of it is asked for.
+    ensure!(end <= 4 << 20, "{end} bytes touched at exit, 240 KiB were");
+    Ok(())
+}
+
+/// What the trigger writes to of a table of any size.
+const MOST: &str = "18874368";
+
+fn touched_by_huge_pages() -> anyhow::Result<()> {
+    let (end, total) = touched_at_exit(&["--huge", "--touch", MOST])?;
+    ensure!((13 << 20..=total).contains(&end), "{end} bytes touched at exit, {MOST} of {total} were");
+    Ok(())
+}
+
+fn touched_by_two() -> anyhow::Result<()> {
+    for huge in [&["--huge"][..], &[]] {
+        let (end, total) = touched_at_exit(&[huge, &["--by-two", "--touch", MOST]].concat())?;
+        ensure!((11 << 20..=total).contains(&end), "{end} bytes touched at exit, {MOST} of {total} were");
+    }
+    Ok(())
+}
+
+fn aligned() -> anyhow::Result<()> {
+    for alignment in ["4096", "16384", "65536", "2097152"] {
+        let element = large_element();
+        let trigger = ["--call", "malloc", "--alignment", alignment, "--elements", &element.to_string()];
+        let run = table(ANY, &trigger)?.succeeded()?;
+        let line = finding(&run)?;
+        line.expect(&[("limit", limit::table().into()), ("element_bytes", element.into())])?;
+        ensure!(line.is("fit", "aligned"), "at {alignment}: {line}");
+    }
+    Ok(())
+}
+
+fn refused_once() -> anyhow::Result<()> {
+    let run = table(ANY, &["--call", "malloc", "--fail"])?.succeeded()?;
+    let pid = run.pid()?;
+    let line = finding(&run)?;
+    line.expect(&[("state", "failed".into()), ("element_bytes", 8.into()), ("ordinal", 1.into())])?;
+    // The tries that follow are the allocator's own.
+    run.none("fd_table", |line| line.pid() == pid && !line.is("ordinal", 1))
+}
+
+fn remembered() -> anyhow::Result<()> {
+    // Too large for any of the others.
+    let element = large_element();
+    let run = table(ANY, &["--others", "5", "--elements", &element.to_string()])?.succeeded()?;
+    expect_table(finding(&run)?, element)
+}
+
 fn populated() -> anyhow::Result<()> {
     // Whatever the machine allows: all of it becomes resident.
     const LIMIT: u64 = 19_997;
@@ -215,6 +293,13 @@ fn populated() -> anyhow::Result<()> {
     let pid = run.pid()?;
     let line = run.first("fd_table", |line| line.pid() == pid && line.is("state", "touched"))?;
     line.expect(&[("touched_bytes", (LIMIT * 64 + 16).next_multiple_of(4096).into())])
+}
+
+fn locked() -> anyhow::Result<()> {
+    let run = table(ANY, &["--lock-all"])?.succeeded()?;
+    let pid = run.pid()?;
+    let line = run.first("fd_table", |line| line.pid() == pid && line.is("state", "touched"))?;
+    line.expect(&[("touched_bytes", length(8).into())])
 }
 
 fn touched_before() -> anyhow::Result<()> {

@@ -129,6 +129,41 @@ pub fn touch(address: u64, bytes: u64) {
     }
 }
 
+/// Has the kernel fill a region with what a file gives.
+///
+/// # Errors
+/// The kernel's errno, or that the file ended.
+pub fn fill(file: &File, address: u64, bytes: u64) -> io::Result<()> {
+    let mut done = 0;
+    while done < bytes {
+        let to = (address + done) as *mut libc::c_void;
+        // SAFETY: callers pass a writable region of at least `bytes` that `map` returned and no reference points into.
+        let read = checked(unsafe { libc::read(file.as_raw_fd(), to, (bytes - done) as usize) } as i64)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        done += read as u64;
+    }
+    Ok(())
+}
+
+/// Asks the C library for memory at a multiple of `alignment`, which is a power of two of at least 8, and keeps it.
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn allocate(alignment: u64, bytes: u64) -> io::Result<u64> {
+    let mut place = std::ptr::null_mut();
+    let errno = if alignment <= 16 {
+        // SAFETY: nobody frees what it gives.
+        place = unsafe { libc::malloc(bytes as usize) };
+        if place.is_null() { libc::ENOMEM } else { 0 }
+    } else {
+        // SAFETY: the call writes to `place` only; nobody frees what it gives.
+        unsafe { libc::posix_memalign(&raw mut place, alignment as usize, bytes as usize) }
+    };
+    if errno == 0 { Ok(place as u64) } else { Err(io::Error::from_raw_os_error(errno)) }
+}
+
 /// Reads one byte of each page of a readable region.
 pub fn read_pages(address: u64, bytes: u64) {
     let mut at = address;
@@ -185,6 +220,15 @@ pub fn want_huge_pages(address: u64, bytes: u64) -> io::Result<()> {
         libc::madvise(address as *mut libc::c_void, bytes as usize, libc::MADV_HUGEPAGE)
     }))
     .map(drop)
+}
+
+/// Locks in memory what is mapped from here on.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn lock_all_to_come() -> io::Result<()> {
+    // SAFETY: locking changes no content.
+    checked(i64::from(unsafe { libc::mlockall(libc::MCL_FUTURE) })).map(drop)
 }
 
 /// Locks a region in memory.

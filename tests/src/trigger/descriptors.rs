@@ -1,7 +1,7 @@
 //! Close sweeps and the kernel's descriptor table.
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use memwatch_tests::syscall::file::{self, Duplicate};
 use memwatch_tests::syscall::limit;
 
@@ -15,6 +15,26 @@ pub(crate) struct Sweep {
     /// Close without having read the limit.
     #[arg(long)]
     unread: bool,
+    /// Which descriptors, in which order.
+    #[arg(long, value_enum, default_value = "up")]
+    order: Order,
+}
+
+/// What closes have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Order {
+    /// One after the other, upwards.
+    Up,
+    /// The same downwards.
+    Down,
+    /// Every other one upwards, with an open one in between.
+    Interrupted,
+    /// Number -1, between an open and its close.
+    Negative,
+    /// One and the same.
+    Same,
+    /// One of a few that were just closed, as a server does that closes its connections twice.
+    Twice,
 }
 
 impl Sweep {
@@ -25,9 +45,32 @@ impl Sweep {
         if !self.unread {
             report.add("limit", limit::get(limit::NOFILE)?.soft);
         }
-        let open = (FIRST..FIRST + self.count).filter(|fd| file::close_number(*fd)).count();
-        anyhow::ensure!(open == 0, "{open} of the descriptors were open");
+        let closed = (0..self.count).filter(|at| self.close(FIRST, *at)).count();
+        anyhow::ensure!(closed == 0, "{closed} of the descriptors were open");
         Ok(())
+    }
+}
+
+impl Sweep {
+    /// Closes one that is not open; says whether it was. What else the order has is opened and closed along with it.
+    fn close(&self, first: i32, at: i32) -> bool {
+        match self.order {
+            Order::Up => file::close_number(first + at),
+            Order::Down => file::close_number(first + self.count - at),
+            Order::Interrupted => {
+                // Two numbers a step: the second is open.
+                let number = first + 2 * at;
+                let is_open = file::duplicate_to(number + 1, Duplicate::Dup3).is_ok();
+                file::close_number(number) || is_open != file::close_number(number + 1)
+            }
+            Order::Negative => {
+                let is_open = file::duplicate_to(first, Duplicate::Dup3).is_ok();
+                let was_open = file::close_number(-1);
+                was_open || is_open != file::close_number(first)
+            }
+            Order::Same => file::close_number(first),
+            Order::Twice => file::close_number(first + at * 7 % 16),
+        }
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) enum Fate {
     MoveAndFree,
     /// Address space without access is mapped over it.
     Replace,
+    /// The same over its last page.
+    ReplaceTail,
     /// Other memory is moved over it.
     Overlay,
     /// Tables like it come and go, more at once than are followed.
@@ -35,25 +37,28 @@ pub(crate) enum Fate {
 }
 
 impl Fate {
-    /// Does it; returns the bytes that are left of the region. `double` is the length of the larger table.
-    pub(crate) fn befall(self, address: u64, length: u64, double: u64) -> std::io::Result<u64> {
+    /// Does it; returns where the region lies then, and the bytes that are left of it. `double` is the length of the larger table.
+    pub(crate) fn befall(self, address: u64, length: u64, double: u64) -> std::io::Result<(u64, u64)> {
         let half = (length / 2).next_multiple_of(PAGE);
         let quarter = (length / 4).next_multiple_of(PAGE);
         match self {
-            Self::Free => memory::unmap(address, length).map(|()| 0),
-            Self::FreeHead => memory::unmap(address, half).map(|()| length - half),
-            Self::FreeTail => memory::unmap(address + half, length - half).map(|()| half),
-            Self::FreeMiddle => memory::unmap(address + quarter, half).map(|()| length - half),
-            Self::Move => memory::move_away(address, length).map(|_| length),
+            Self::Free => memory::unmap(address, length).map(|()| (address, 0)),
+            Self::FreeHead => memory::unmap(address, half).map(|()| (address + half, length - half)),
+            Self::FreeTail => memory::unmap(address + half, length - half).map(|()| (address, half)),
+            Self::FreeMiddle => memory::unmap(address + quarter, half).map(|()| (address, length - half)),
+            Self::Move => memory::move_away(address, length).map(|moved| (moved, length)),
             Self::MoveAndFree => {
                 let moved = memory::move_away(address, length)?;
-                memory::unmap(moved, length).map(|()| 0)
+                memory::unmap(moved, length).map(|()| (moved, 0))
             }
-            Self::Replace => memory::replace(address, length).map(|()| 0),
+            Self::ReplaceTail => {
+                memory::replace(address + length - PAGE, PAGE).map(|()| (address, length - PAGE))
+            }
+            Self::Replace => memory::replace(address, length).map(|()| (address, 0)),
             Self::Overlay => {
                 // Not writable when it is asked for: no table itself.
                 let other = memory::map(length, libc::PROT_READ, memory::PRIVATE, None)?;
-                memory::move_onto(other, length, address).map(|_| 0)
+                memory::move_onto(other, length, address).map(|_| (address, 0))
             }
             Self::Crowd => {
                 for _ in 0..10 {
@@ -64,7 +69,7 @@ impl Fate {
                         memory::unmap(other, length)?;
                     }
                 }
-                Ok(length)
+                Ok((address, length))
             }
             Self::Reset => {
                 const PART: u64 = 1 << 20;
@@ -73,11 +78,11 @@ impl Fate {
                     memory::touch(address, PART.min(length));
                     memory::give_up_pages(address, length)?;
                 }
-                Ok(length)
+                Ok((address, length))
             }
-            Self::Shrink => memory::remap(address, length, half).map(|_| half),
-            Self::Double => memory::remap(address, length, double).map(|_| double),
-            Self::LowerBreak => memory::lower_heap(address).map(|()| 0),
+            Self::Shrink => memory::remap(address, length, half).map(|moved| (moved, half)),
+            Self::Double => memory::remap(address, length, double).map(|moved| (moved, double)),
+            Self::LowerBreak => memory::lower_heap(address).map(|()| (address, 0)),
         }
     }
 }

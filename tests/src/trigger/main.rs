@@ -16,6 +16,7 @@ mod names;
 mod pool;
 mod report;
 mod table;
+mod touch;
 
 use std::io::Read as _;
 use std::process::ExitCode;

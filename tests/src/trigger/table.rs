@@ -16,6 +16,7 @@ use crate::fate::Fate;
 use crate::limits::{By, own_id};
 use crate::mapping::{Region, exhaust_address_space};
 use crate::report::Report;
+use crate::touch::Touch;
 
 /// The call that asks for the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -26,6 +27,8 @@ pub(crate) enum Call {
     Mremap,
     /// `brk(2)`, with malloc's padding.
     Brk,
+    /// The C library's allocator.
+    Malloc,
 }
 
 #[derive(Args)]
@@ -43,15 +46,17 @@ pub(crate) struct Table {
     call: Call,
     #[arg(long, value_enum, default_value = "private")]
     region: Region,
+    /// Have everything locked in memory that is mapped from here on.
+    #[arg(long)]
+    lock_all: bool,
     /// Round up as jemalloc does, to a quarter of a power of two.
     #[arg(long)]
     size_class: bool,
-    /// Bytes of the first array to write to.
-    #[arg(long, default_value_t = 0)]
-    touch: u64,
-    /// Bytes to write to that are no table's, meanwhile and afterwards.
-    #[arg(long, default_value_t = 0)]
-    touch_elsewhere: u64,
+    /// Ask the allocator for multiples of this address.
+    #[arg(long, default_value_t = 8)]
+    alignment: u64,
+    #[command(flatten)]
+    touch: Touch,
     /// Write to memory that is not the table's first.
     #[arg(long, default_value_t = 0)]
     touch_before: u64,
@@ -64,9 +69,6 @@ pub(crate) struct Table {
     /// Keep the arrays apart from other memory, which the kernel would show as one area with them.
     #[arg(long)]
     apart: bool,
-    /// Wait between steps of a mebibyte while touching.
-    #[arg(long, default_value_t = 0)]
-    step_ms: u64,
     /// Have the kernel refuse the memory.
     #[arg(long)]
     fail: bool,
@@ -91,6 +93,12 @@ pub(crate) struct Table {
     /// What becomes of the first array afterwards.
     #[arg(long, value_enum)]
     then: Option<Fate>,
+    /// Bytes of what is left of it to write to.
+    #[arg(long, default_value_t = 0)]
+    touch_after: u64,
+    /// Learn other, smaller limits after that one, so many.
+    #[arg(long, default_value_t = 0)]
+    others: u64,
 }
 
 /// What came of asking.
@@ -123,6 +131,10 @@ impl Table {
         }
         let learned = self.learn()?;
         let limit = self.limit.unwrap_or(learned);
+        for other in 1..=self.others {
+            let hard = limit::get(limit::NOFILE)?.hard;
+            limit::set(limit::NOFILE, Limit { soft: 1000 + other, hard }).context("setrlimit")?;
+        }
         if self.exec {
             return Err(self.again(limit).into());
         }
@@ -135,6 +147,9 @@ impl Table {
             }
         }
         report.add("pid", std::process::id());
+        if self.lock_all {
+            memory::lock_all_to_come().context("lock memory")?;
+        }
         if self.fail {
             exhaust_address_space()?;
         }
@@ -202,11 +217,14 @@ impl Table {
         let bytes = lengths.first().copied().context("no array")?;
         let mut left = bytes;
         if let Some(address) = first {
-            self.touch(address, bytes)?;
+            self.touch.run(address, bytes)?;
             if let Some(fate) = self.then {
                 let element = self.elements.first().copied().unwrap_or(0);
                 let double = self.length(limit * element * 2);
-                left = fate.befall(address, bytes, double).with_context(|| format!("{fate:?} the table"))?;
+                let what = fate.befall(address, bytes, double);
+                let (place, rest) = what.with_context(|| format!("{fate:?} the table"))?;
+                memory::touch(place, self.touch_after.min(rest));
+                left = rest;
             }
         }
         Ok(Asked { bytes, left, tid: thread_id() })
@@ -219,6 +237,9 @@ impl Table {
     }
 
     fn length(&self, bytes: u64) -> u64 {
+        if self.call == Call::Malloc {
+            return bytes;
+        }
         let with_header = (bytes + 16).next_multiple_of(PAGE);
         if !self.size_class {
             return with_header;
@@ -234,33 +255,9 @@ impl Table {
                 let page = self.region.map(PAGE)?;
                 memory::remap(page, PAGE, length)
             }
+            Call::Malloc => memory::allocate(self.alignment, length),
             Call::Brk => memory::grow_heap((length + 128 * 1024).next_multiple_of(PAGE)),
         }
-    }
-
-    fn touch(&self, address: u64, length: u64) -> std::io::Result<()> {
-        const STEP: u64 = 1 << 20;
-        if self.touch > 0 {
-            // All of it: advice about a part would cut the region in two, which mremap(2) refuses.
-            memory::forbid_huge_pages(address.next_multiple_of(PAGE), length)?;
-        }
-        let elsewhere = Region::Private.map(self.touch_elsewhere.max(PAGE))?;
-        memory::forbid_huge_pages(elsewhere, self.touch_elsewhere)?;
-        let (mut done, mut done_elsewhere) = (0, 0);
-        while done < self.touch {
-            let step = STEP.min(self.touch - done);
-            memory::touch(address + done, step);
-            done += step;
-            if done_elsewhere < self.touch_elsewhere {
-                memory::touch(elsewhere + done_elsewhere, PAGE);
-                done_elsewhere += PAGE;
-            }
-            if self.step_ms > 0 {
-                sleep(Duration::from_millis(self.step_ms));
-            }
-        }
-        memory::touch(elsewhere + done_elsewhere, self.touch_elsewhere - done_elsewhere);
-        Ok(())
     }
 }
 
