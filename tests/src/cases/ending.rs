@@ -141,7 +141,7 @@ fn ignored_in_command() -> anyhow::Result<()> {
 }
 
 /// A command that says when it is ready and at each interrupt.
-const COUNTS: &str = "trap 'echo interrupted >&2' INT; echo ready >&2; while :; do :; done";
+const COUNTS: &str = "trap 'echo interrupted >&2' INT; echo listening >&2; while :; do :; done";
 
 fn interrupt_by_terminal() -> anyhow::Result<()> {
     let terminal = Terminal::open()?;
@@ -149,7 +149,7 @@ fn interrupt_by_terminal() -> anyhow::Result<()> {
     command.args(["trace", "--output", "none", "--", "sh", "-c", COUNTS]);
     terminal.control(&mut command)?;
     let mut tracer = Running::start_with(&mut command, Stdio::null())?;
-    tracer.wait_for_error_line("ready", PATIENCE)?;
+    tracer.wait_for_error_line("listening", PATIENCE)?;
     terminal.interrupt()?;
     tracer.wait_for_error_line("interrupted", PATIENCE)?;
     let again = tracer.wait_for_another_error_line("interrupted", Duration::from_secs(1));
@@ -164,7 +164,7 @@ fn interrupt_passed_on() -> anyhow::Result<()> {
     let mut command = Command::new(locate::memwatch()?);
     command.args(["trace", "--output", "none", "--", "sh", "-c", COUNTS]).stdin(Stdio::null());
     let mut tracer = Running::start_with(&mut command, Stdio::null())?;
-    tracer.wait_for_error_line("ready", PATIENCE)?;
+    tracer.wait_for_error_line("listening", PATIENCE)?;
     tracer.signal(libc::SIGINT)?;
     tracer.wait_for_error_line("interrupted", PATIENCE)?;
     sleep(Duration::from_secs(1));

@@ -334,7 +334,7 @@ fn those_that_end_unseen_are_looked_for_in_turn() {
         let key = ProcessKey { tgid, start_ns: 1 };
         detector.processes.insert(key, super::Process::default());
     }
-    let ended = |key: ProcessKey| key.tgid % 2 == 0;
+    let ended = |key: ProcessKey| key.tgid.is_multiple_of(2);
     detector.forget_ended(ended);
     assert_eq!(detector.tracked(), 150 - 32, "a few at a time");
     detector.forget_ended(ended);
