@@ -20,6 +20,8 @@ use crate::{resident, rule};
 
 /// Touched growth is reported from here on (or from half of a smaller table), and again at every doubling.
 const FIRST_REPORT: u64 = 1 << 20;
+/// Growth that passes for a huge page: the counters may lag by some pages a CPU.
+const HUGE_GROWTH: u64 = HUGE_PAGE - HUGE_PAGE / 8;
 /// Resident memory that the counters of other CPUs may hide.
 const UNSEEN: u64 = 2 << 20;
 
@@ -161,7 +163,8 @@ fn size(tables: &mut Tables, fault: &TableFault, anon: u64) -> u64 {
     let block = fault.address & !(HUGE_PAGE - 1);
     if grown >= HUGE_PAGE / 2 && block != tables.progress.huge {
         let bytes = within(tables, block, HUGE_PAGE);
-        if paging::is_huge(fault.address).unwrap_or(grown >= HUGE_PAGE && bytes == HUGE_PAGE) {
+        let looks_huge = grown >= HUGE_GROWTH && bytes == HUGE_PAGE;
+        if paging::is_huge(fault.address).unwrap_or(looks_huge) {
             tables.progress.huge = block;
             return bytes;
         }

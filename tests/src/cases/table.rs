@@ -245,14 +245,15 @@ const MOST: &str = "18874368";
 
 fn touched_by_huge_pages() -> anyhow::Result<()> {
     let (end, total) = touched_at_exit(&["--huge", "--touch", MOST])?;
-    ensure!((13 << 20..=total).contains(&end), "{end} bytes touched at exit, {MOST} of {total} were");
+    // Blocks that the table shares with others, and the last one, may count as a page each.
+    ensure!((9 << 20..=total).contains(&end), "{end} bytes touched at exit, {MOST} of {total} were");
     Ok(())
 }
 
 fn touched_by_two() -> anyhow::Result<()> {
     for huge in [&["--huge"][..], &[]] {
         let (end, total) = touched_at_exit(&[huge, &["--by-two", "--touch", MOST]].concat())?;
-        ensure!((11 << 20..=total).contains(&end), "{end} bytes touched at exit, {MOST} of {total} were");
+        ensure!((9 << 20..=total).contains(&end), "{end} bytes touched at exit, {MOST} of {total} were");
     }
     Ok(())
 }
