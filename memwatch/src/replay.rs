@@ -273,6 +273,73 @@ fn held(figures: &Figures) -> Option<u64> {
 mod tests {
     use super::*;
 
+    /// A recorded gunicorn of six workers that wait for a client, played to a policy with a size.
+    #[test]
+    fn a_pool_that_follows_is_told_by_what_was_recorded_of_its_sockets() {
+        use crate::core::policy::{Queue, Way, Who};
+        let settings = crate::config::parse(
+            "mode = \"enforce\"\nwhole_host = true\n[found_pools]\nmin_alive = 2\nsize = { max_workers = 8 }\n",
+            "test".as_ref(),
+        );
+        let mut player = Player::new(settings.expect("settings"));
+        let key = |tgid: u32| ProcessKey { tgid, start_ns: u64::from(tgid) };
+        let who = |tgid| Who {
+            key: key(tgid),
+            parent: Some(if tgid == 10 { 2 } else { 10 }),
+            comm: "gunicorn".into(),
+            exe: Some("/usr/bin/python3.11".into()),
+            args: vec!["gunicorn: master [app]".into()],
+            uid: Some(1000),
+            cgroup: Some("/".into()),
+            cgroup_id: None,
+            unit: None,
+            container: None,
+            oom_score_adj: Some(0),
+            is_kernel: false,
+            trees: Vec::new(),
+            runs_guarded: None,
+        };
+        let mut inputs: Vec<(u64, Input)> =
+            (10..17).map(|tgid| (0, Input::Runs(Box::new(who(tgid))))).collect();
+        for second in 1..100 {
+            let idle = Figures {
+                resident: Some(1 << 20),
+                private: Some(1 << 20),
+                idle: Some(true),
+                caught: Some(u64::MAX),
+                ..Figures::default()
+            };
+            inputs.extend((10..17).map(|tgid| (second, Input::Figures { key: key(tgid), figures: idle })));
+            let queue = Queue {
+                master: key(10),
+                sockets: 1,
+                unix: 0,
+                is_per_worker: false,
+                waiting: 0,
+                most: 0,
+                bound: 128,
+                dropped: None,
+                overflows: None,
+                way: Way::Open,
+            };
+            inputs.push((second, Input::Queue(queue)));
+            inputs
+                .push((second, Input::Host(Host { total: 1 << 30, available: 1 << 29, ..Host::default() })));
+        }
+        let mut told = 0;
+        for (second, input) in inputs {
+            let mut text = Vec::new();
+            write(&mut text, &Recorded { time_ns: second * 1_000_000_000, input }).expect("to memory");
+            for recorded in read(text.as_slice()) {
+                player.play(recorded.expect("a line"), &mut |_, command, _, _| {
+                    told += usize::from(matches!(command, Command::Tell { .. }));
+                });
+            }
+        }
+        // Half a minute for each, as if it had gone: and nobody has ended by it.
+        assert_eq!((told, player.total().ended.len()), (3, 0));
+    }
+
     #[test]
     fn a_line_that_was_never_finished_is_left_out() {
         let mut text = Vec::new();

@@ -16,6 +16,7 @@ mod load;
 mod others;
 mod overhead;
 mod overshoot;
+mod queue;
 mod rest;
 mod scan;
 mod statistics;
@@ -41,7 +42,7 @@ struct Bench {
 type Section = (&'static str, fn(&Bench) -> Result<Table>);
 
 /// Every section, in the order of the journal.
-const SECTIONS: [Section; 11] = [
+const SECTIONS: [Section; 12] = [
     ("overhead", overhead::measure),
     ("latency", latency::measure),
     ("throughput", throughput::measure),
@@ -52,6 +53,7 @@ const SECTIONS: [Section; 11] = [
     ("decision", decision::measure),
     ("rest", rest::measure),
     ("overshoot", overshoot::measure),
+    ("queue", queue::measure),
     ("kills", kills::measure),
 ];
 

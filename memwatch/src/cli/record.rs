@@ -9,7 +9,7 @@ use anyhow::ensure;
 
 use super::values::parse_time_to_end;
 use crate::config;
-use crate::core::policy::{Amount, Bounds, Reach, Settings};
+use crate::core::policy::{Amount, Bounds, Reach, Settings, Sizing};
 use crate::core::quantity::{Bytes, Counted, Nanos};
 use crate::probe::WayKind;
 use crate::probe::attach::Options;
@@ -88,6 +88,9 @@ pub fn run(args: Args, kernel_log: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Times of a size that nothing ever changes: they make a look a second.
+const LOOKS_NS: u64 = 4_000_000_000;
+
 /// What has everything followed and nothing decided: bounds that use does not reach, and tables of any confidence told.
 fn settings(cgroup: Option<&str>) -> anyhow::Result<Settings> {
     let mut settings = config::parse(
@@ -104,7 +107,18 @@ fn settings(cgroup: Option<&str>) -> anyhow::Result<Settings> {
             steps: Vec::new(),
         });
     }
-    (settings.found_pools, settings.pressure, settings.growth) = (None, None, None);
+    (settings.pressure, settings.growth) = (None, None);
+    // Pools are looked at, with sizes that nothing is ever far enough from.
+    if let Some(pools) = &mut settings.found_pools {
+        pools.size = Some(Sizing {
+            max_workers: 0,
+            idle_min: u32::MAX,
+            idle_for_ns: LOOKS_NS,
+            waiting: u32::MAX,
+            waiting_for_ns: LOOKS_NS,
+            turn_ns: LOOKS_NS,
+        });
+    }
     Ok(settings)
 }
 
@@ -118,6 +132,9 @@ mod tests {
         let settings = settings(Some("/a")).unwrap();
         assert_eq!(settings.mode, Mode::Observe);
         assert_eq!(settings.scopes.len(), 1);
-        assert!(settings.pools.is_empty() && settings.found_pools.is_none() && settings.growth.is_none());
+        assert!(settings.pools.is_empty() && settings.growth.is_none());
+        let pools = settings.found_pools.unwrap();
+        assert!(pools.soft.or(pools.hard).or(pools.total).is_none());
+        assert_eq!(pools.size.map(|size| (size.max_workers, size.idle_min)), Some((0, u32::MAX)));
     }
 }

@@ -31,6 +31,9 @@ const SOUGHT: usize = 16;
 /// Time for glances at workers in one round; who was not reached is the first of the next.
 const GLANCES: Duration = Duration::from_millis(20);
 
+/// What is as it was is told again after this time: it counts for some longer.
+const AGAIN: Duration = Duration::from_secs(2);
+
 /// The thread that looks. It ends with this.
 #[derive(Debug)]
 pub struct Queues {
@@ -86,6 +89,8 @@ pub struct QueueMeter {
     idle: IdleMeter,
     networks: Networks,
     pools: HashMap<ProcessKey, Sockets>,
+    /// What was last told of each worker, and when.
+    told: HashMap<ProcessKey, (bool, Instant)>,
     /// The worker at which the next round of glances begins.
     next: usize,
 }
@@ -111,6 +116,7 @@ impl QueueMeter {
             idle: IdleMeter::open(root)?,
             networks: Networks::default(),
             pools: HashMap::new(),
+            told: HashMap::new(),
             next: 0,
         })
     }
@@ -179,6 +185,7 @@ impl QueueMeter {
         let started = Instant::now();
         let workers: Vec<ProcessKey> =
             pools.iter().filter(|sight| sight.glance).flat_map(|sight| &sight.workers).copied().collect();
+        self.told.retain(|_, (_, when)| when.elapsed() < AGAIN);
         let first = if self.next < workers.len() { self.next } else { 0 };
         self.next = 0;
         for (place, key) in workers.iter().enumerate().cycle().skip(first).take(workers.len()) {
@@ -186,12 +193,13 @@ impl QueueMeter {
                 self.next = place;
                 return;
             }
-            if let Some(idle) = self.idle.is_idle(*key) {
-                inputs.push(Input::Figures {
-                    key: *key,
-                    figures: Figures { idle: Some(idle), ..Figures::default() },
-                });
+            let Some(idle) = self.idle.is_idle(*key) else { continue };
+            if self.told.get(key).is_some_and(|(told, _)| *told == idle) {
+                continue;
             }
+            self.told.insert(*key, (idle, Instant::now()));
+            let figures = Figures { idle: Some(idle), ..Figures::default() };
+            inputs.push(Input::Figures { key: *key, figures });
         }
     }
 }

@@ -3,6 +3,7 @@
 mod desk;
 mod intake;
 mod log;
+mod pools;
 mod recorder;
 mod rules;
 mod setup;
@@ -25,7 +26,7 @@ use crate::act::{Actuator, HookCall, Hooks};
 use crate::core::detect::fd_table::FdTables;
 use crate::core::fact::ProcessKey;
 use crate::core::policy::{
-    Command, Engine, Figures, Holding, Input, Mode, Outbox, Outcome, PoolSight, Settings, TableAction,
+    Command, Engine, Figures, Holding, Input, Mode, Outbox, Outcome, Settings, TableAction,
 };
 use crate::core::quantity::{Bytes, Counted};
 use crate::enrich::ledger::Ledger;
@@ -34,8 +35,7 @@ use crate::enrich::survey::SurveyError;
 use crate::export::clock::Clock;
 use crate::export::decision::{Decisions, sentence};
 use crate::measure::{
-    Found, HoldingMeter, HostMeter, Pace, PressureTrigger, ProcessMeter, Queues, StrainMeter, Survey,
-    headroom,
+    Found, HoldingMeter, HostMeter, Pace, PressureTrigger, ProcessMeter, StrainMeter, Survey, headroom,
 };
 use crate::probe::attach::{HookStatus, Options, Probe};
 use crate::source::Source;
@@ -43,6 +43,7 @@ use crate::sys::boot_ns;
 use desk::Desk;
 use intake::Intake;
 use log::Log;
+use pools::Pools;
 use recorder::Recorder;
 pub use recorder::Tally;
 use setup::{actuator, desk, is_empty, knobs, load, modified, own, pressure};
@@ -131,10 +132,7 @@ struct Daemon {
     holdings: HoldingMeter,
     /// Why a cgroup could not be read was told.
     is_unread_told: bool,
-    queues: Queues,
-    /// The next look at the sockets of pools, on the boot clock.
-    queues_ns: u64,
-    sights: Vec<PoolSight>,
+    pools: Pools,
     notifier: Notifier,
     pressure: Option<PressureTrigger>,
     pace: Pace,
@@ -201,7 +199,7 @@ pub async fn run(start: Start) -> anyhow::Result<Option<Tally>> {
             (decision, outcome) = daemon.hooks.ended() => daemon.feed(Input::Outcome { decision, outcome }),
             (key, figures) = daemon.survey.seen() => daemon.seen(key, figures),
             found = daemon.holdings.found() => daemon.found(&found),
-            inputs = daemon.queues.seen() => daemon.queued(inputs),
+            inputs = daemon.pools.seen() => daemon.queued(inputs),
             () = pressed(&mut daemon.pressure) => daemon.look_ns = 0,
             _ = housekeeping.tick() => daemon.keep_house()?,
             (query, answer) = Desk::asked(&mut daemon.desk) => {
@@ -282,9 +280,7 @@ impl Daemon {
             survey: Survey::start().context("cannot start the thread that looks at processes")?,
             holdings: HoldingMeter::start().context("cannot start the thread that audits cgroups")?,
             is_unread_told: false,
-            queues: Queues::start().context("cannot start the thread that looks at sockets")?,
-            queues_ns: 0,
-            sights: Vec::new(),
+            pools: Pools::start().context("cannot start the thread that looks at sockets")?,
             notifier: Notifier::from_environment().context("cannot reach the service manager")?,
             pace: Pace::default(),
             rules,
@@ -366,17 +362,6 @@ impl Daemon {
     fn queued(&mut self, inputs: Vec<Input>) {
         inputs.into_iter().for_each(|input| self.feed(input));
         self.look_ns = self.look_ns.min(boot_ns() + SEEN_NS);
-    }
-
-    /// Has the sockets of pools looked at when that is due. While the last look goes on, the next one waits.
-    fn look_at_queues(&mut self, now_ns: u64) {
-        if now_ns < self.queues_ns {
-            return;
-        }
-        let gap_ns = self.engine.sights(&mut self.sights);
-        if self.sights.is_empty() || self.queues.ask(self.sights.clone()) {
-            self.queues_ns = now_ns + gap_ns;
-        }
     }
 
     /// Takes what the kernel side wrote, one batch.
@@ -516,7 +501,7 @@ impl Daemon {
             self.engine.bounds(&host, &mut self.bounds);
         }
         self.look_ns = now_ns + self.pace.next_look(now_ns, &host, &self.bounds);
-        self.look_at_queues(now_ns);
+        self.pools.look_when_due(now_ns, &self.engine);
         for strain in self.strain.look_when_due(now_ns, self.engine.settings()) {
             self.feed(strain);
         }

@@ -228,6 +228,7 @@ fn workers_that_accept_are_seen_to_wait() {
     let started = Instant::now();
     loop {
         let mut inputs = Vec::new();
+        meter.told.clear();
         meter.glance(std::slice::from_ref(&pool.sight), &mut inputs);
         let is_idle =
             |input: &Input| matches!(input, Input::Figures { figures: Figures { idle: Some(true), .. }, .. });
@@ -237,6 +238,9 @@ fn workers_that_accept_are_seen_to_wait() {
         assert!(started.elapsed() < Duration::from_secs(10), "{inputs:?}");
     }
     let mut inputs = Vec::new();
+    meter.glance(std::slice::from_ref(&pool.sight), &mut inputs);
+    assert_eq!(inputs, [], "nothing has changed");
+    meter.told.clear();
     meter.glance(&[PoolSight { glance: false, ..pool.sight.clone() }], &mut inputs);
     assert_eq!(inputs, []);
 }
