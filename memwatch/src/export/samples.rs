@@ -216,6 +216,7 @@ pub(super) fn finding() -> Finding {
         overhead_bytes: 4160,
         fit: Fit::Exact,
         lag_ns: Some(100_000_001),
+        asked_by: Some(43),
         source: Source::Mmap,
         state: State::Mapped,
         result: 0x7f00_0000_0000,

@@ -172,6 +172,7 @@ fn by_thread() -> anyhow::Result<()> {
     expect_table(line, 8)?;
     line.expect(&[("learned_by_tid", run.pid()?.into())])?;
     let asker = run.reported("tid")?;
+    line.expect(&[("asked_by_tid", asker.into())])?;
     run.one("mmap", |line| line.is("bytes", length(8)))?.expect(&[("thread.id", asker.into())])
 }
 

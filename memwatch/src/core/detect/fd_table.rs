@@ -150,7 +150,7 @@ impl FdTables {
         let fit = Fit::from_number(table.fit)?;
         let source = Source::from_number(table.source)?;
         let process = self.process(fact);
-        let region = process.note(fact.event.header.time_ns, table);
+        let region = process.note(fact.event.header.time_ns, fact.event.header.tid, table);
         if weight(table) < min_table {
             return None;
         }
@@ -246,6 +246,7 @@ fn explain(sight: Sight<'_>, region: &Region, process: &Process, id: u64) -> Fin
         overhead_bytes: table.overhead,
         fit,
         lag_ns: region.lag_ns,
+        asked_by: region.asked_by,
         source,
         state,
         result: table.result,

@@ -27,6 +27,7 @@ pub(super) fn write(line: &mut Line<'_>, finding: &Finding) {
     line.number(&fields::TABLE_OVERHEAD, finding.overhead_bytes);
     line.word(&fields::TABLE_FIT, words::fit(finding.fit));
     line.maybe(&fields::TABLE_LAG, finding.lag_ns);
+    line.maybe(&fields::TABLE_ASKED_TID, finding.asked_by.map(u64::from));
     line.word(&fields::TABLE_SOURCE, finding.source.as_str());
     line.word(&fields::TABLE_STATE, finding.state.as_str());
     line.result(Some(&fields::TABLE_ADDRESS), &fields::TABLE_ERROR, finding.result);

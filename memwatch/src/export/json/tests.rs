@@ -267,7 +267,7 @@ fn a_finding_in_full() {
     assert_eq!(
         own("fd_table", &line),
         json!({"id": 1, "last": false, "limit": 1_073_741_816, "element_bytes": 8, "bytes": 8_589_938_688u64,
-               "total_bytes": 8_589_938_688u64, "overhead_bytes": 4160, "fit": "exact", "lag_ns": 100_000_001,
+               "total_bytes": 8_589_938_688u64, "overhead_bytes": 4160, "fit": "exact", "lag_ns": 100_000_001, "asked_by_tid": 43,
                "source": "mmap", "state": "mapped", "address": "0x7f0000000000", "touched_bytes": 0, "ordinal": 1,
                "confidence": "high", "reasons": ["exact_length", "inherited"],
                "reason_texts": ["the length is N x 8", "an ancestor read the limit"],

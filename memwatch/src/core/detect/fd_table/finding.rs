@@ -38,6 +38,8 @@ pub struct Finding {
     pub fit: Fit,
     /// Nanoseconds from the limit's look-up to the request; `None` when the request's own record was lost.
     pub lag_ns: Option<u64>,
+    /// The thread that asked for the memory; `None` when the request's own record was lost.
+    pub asked_by: Option<u32>,
     /// The system call that asked for it.
     pub source: Source,
     /// What became of it.

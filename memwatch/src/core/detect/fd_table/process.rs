@@ -22,6 +22,8 @@ pub(super) struct Region {
     pub(super) length: u64,
     /// Nanoseconds from the limit's look-up to the request, when that was seen.
     pub(super) lag_ns: Option<u64>,
+    /// The thread that asked for it, when that was seen.
+    pub(super) asked_by: Option<u32>,
     /// Number of its findings, or 0 when there was none.
     id: u64,
 }
@@ -45,19 +47,20 @@ pub(super) struct Process {
 
 impl Process {
     /// Remembers a region when it is asked for, and finds it again when it is touched.
-    pub(super) fn note(&mut self, time_ns: u64, table: &FdTable) -> Region {
+    pub(super) fn note(&mut self, time_ns: u64, tid: u32, table: &FdTable) -> Region {
         self.has_table |= table.state != TABLE_FAILED;
         let known = self.regions.iter().find(|region| region.ordinal == table.ordinal);
         if let Some(known) = known.filter(|_| table.state == TABLE_TOUCHED) {
             return *known;
         }
         // A record of touched memory tells when it was touched; the one that told of the request was lost.
-        let asked_ns = (table.state != TABLE_TOUCHED).then_some(time_ns);
+        let is_request = table.state != TABLE_TOUCHED;
         let region = Region {
             ordinal: table.ordinal,
             element: table.element,
             length: table.length,
-            lag_ns: asked_ns.map(|asked_ns| asked_ns.saturating_sub(table.learned.time_ns)),
+            lag_ns: is_request.then(|| time_ns.saturating_sub(table.learned.time_ns)),
+            asked_by: is_request.then_some(tid),
             id: 0,
         };
         if self.regions.len() == REGIONS_MAX {

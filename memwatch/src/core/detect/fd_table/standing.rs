@@ -135,10 +135,10 @@ impl Areas {
             (table.ordinal, table.total, table.touched) = (ordinal, self.total, touched.unwrap_or(UNKNOWN));
             table.state = if touched.is_some() { TABLE_TOUCHED } else { TABLE_MAPPED };
             // Even in state mapped the time of the request is not known, which only the other state tells.
-            process.note(time_ns, &FdTable { state: TABLE_TOUCHED, ..*table });
+            process.note(time_ns, 0, &FdTable { state: TABLE_TOUCHED, ..*table });
         }
         let appraised = self.kept.iter().zip(&mut tables).map(|(area, table)| {
-            let region = process.note(time_ns, &FdTable { state: TABLE_TOUCHED, ..*table });
+            let region = process.note(time_ns, 0, &FdTable { state: TABLE_TOUCHED, ..*table });
             table.ordinal = self.count;
             let source = if area.is_heap { Source::Brk } else { Source::Mmap };
             let fit = area.found.fit;
