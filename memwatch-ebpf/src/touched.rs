@@ -48,7 +48,7 @@ pub(crate) fn populated(process: &mut Process, length: u64) {
 /// The current process, which owns tables, is about to get a page, or to be refused it.
 #[inline(always)]
 pub(crate) fn faulted(process: &mut Process, address: u64, kind: u32) {
-    settle(process, resident::current_mm());
+    settle(process, resident::current_mm(), true);
     process.tables.progress.is_seen = 1;
     let page = u64::from(offset!(page_size));
     let kind = if kind != FAULT_NONE && within(&process.tables, address & !(page - 1), page) != 0 {
@@ -71,7 +71,7 @@ pub(crate) fn looked_at(process: &mut Process, mm: u64) {
     if process.tables.total == 0 {
         return;
     }
-    settle(process, mm);
+    settle(process, mm, false);
     tell(process);
 }
 
@@ -119,9 +119,10 @@ fn within(tables: &Tables, start: u64, length: u64) -> u64 {
     bytes
 }
 
-/// Counts the page of the thread's last fault.
+/// Counts the page of the thread's last fault, which is handled when the thread has another. A sample may come in the middle of
+/// it: what is not seen then is still to come.
 #[inline(always)]
-fn settle(process: &mut Process, mm: u64) {
+fn settle(process: &mut Process, mm: u64, is_handled: bool) {
     let anon = resident::own_anon(Kptr(mm));
     process.resident.anon = anon;
     let progress = &mut process.tables.progress;
@@ -138,8 +139,7 @@ fn settle(process: &mut Process, mm: u64) {
     if fault.kind == FAULT_NONE {
         return;
     }
-    let bytes = size(&mut process.tables, &fault, anon);
-    // A sample may come in the middle of a fault: the page is still to come then.
+    let bytes = size(&mut process.tables, &fault, anon, is_handled);
     if bytes == 0 {
         return;
     }
@@ -157,7 +157,7 @@ fn settle(process: &mut Process, mm: u64) {
 /// Bytes of tables that a fault made resident, by how anonymous RSS grew since. Other threads grow it too, and so does what the
 /// kernel fills: it tells that something came, not what.
 #[inline(always)]
-fn size(tables: &mut Tables, fault: &TableFault, anon: u64) -> u64 {
+fn size(tables: &mut Tables, fault: &TableFault, anon: u64, is_handled: bool) -> u64 {
     let page = u64::from(offset!(page_size));
     let grown = anon.saturating_sub(fault.anon);
     let block = fault.address & !(HUGE_PAGE - 1);
@@ -172,7 +172,7 @@ fn size(tables: &mut Tables, fault: &TableFault, anon: u64) -> u64 {
     let cpu = unsafe { bpf_get_smp_processor_id() };
     if resident::is_exact() && cpu == fault.cpu && anon >= fault.anon {
         if grown < page { grown } else { page }
-    } else if fault.kind == FAULT_WRITE {
+    } else if fault.kind == FAULT_WRITE && is_handled {
         page
     } else {
         0
