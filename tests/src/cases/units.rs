@@ -1,7 +1,7 @@
 //! Real programs as units of systemd's with the limit of the incidents: the finding names the limit, the element and the
 //! unit, and a rule for the unit's group acts there and nowhere else, in each of its ways.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use super::programs::{CUPSD, ERLANG, HAPROXY, RPCBIND, SLAPD, SQUID};
 use crate::case::Case;
@@ -214,7 +214,8 @@ fn under(program: &Program, rule: &[&str]) -> anyhow::Result<Acted> {
     let neighbour = Neighbour::start(program)?;
     unit.go()?;
     let act = tracer.wait_for("action", |_| true)?;
-    tracer.wait_for("exit", |line| line.pid() == act.pid())?;
+    let ended = tracer.wait_for("exit", |line| line.pid() == act.pid());
+    ended.with_context(|| format!("after {act}; the unit has {} bytes resident", unit.resident()))?;
     drop(unit);
     neighbour.is_untouched()?;
     let run = tracer.interrupt()?.succeeded()?;
