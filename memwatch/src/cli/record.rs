@@ -116,6 +116,7 @@ fn settings(cgroup: Option<&str>) -> anyhow::Result<Settings> {
             idle_for_ns: LOOKS_NS,
             waiting: u32::MAX,
             waiting_for_ns: LOOKS_NS,
+            spare: 0,
             turn_ns: LOOKS_NS,
         });
     }

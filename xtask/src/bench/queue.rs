@@ -41,7 +41,7 @@ struct Variant {
     is_sized: bool,
 }
 
-const UWSGI: &str = "exec uwsgi-core --plugin python3 --http-socket 127.0.0.1:8080 --master --workers 8 --max-fd 1024 --listen 100 \
+const UWSGI: &str = "exec uwsgi-core --plugin python3 --http-socket 127.0.0.1:8080 --master --workers 8 --max-fd 1024 --listen 100 --lazy-apps \
                      --need-app --wsgi-file /tmp/app.py --callable app";
 
 const GUNICORN: &str = "exec gunicorn --bind 127.0.0.1:8080 --workers 8 --timeout 200 --chdir /tmp app:app";
@@ -59,7 +59,7 @@ const VARIANTS: [Variant; 5] = [
     Variant {
         name: "uWSGI, cheaper busyness",
         beside: 2,
-        start: "UWSGI --plugin cheaper_busyness --cheaper 2 --cheaper-initial 8 --cheaper-algo busyness --cheaper-overload 5",
+        start: "UWSGI --plugin cheaper_busyness --cheaper 2 --cheaper-initial 8 --cheaper-algo busyness --cheaper-overload 1",
         is_sized: false,
     },
 ];
@@ -163,7 +163,7 @@ fn play(
     let start = variant.start.replace("UWSGI", UWSGI);
     let site = Site::start(trigger, root, &start, MOST)?;
     let size = format!(
-        "size = {{ max_workers = {MOST}, waiting = 0, waiting_for = \"200ms\", idle_for = \"{}ms\", turn = \"{}ms\" }}\n",
+        "size = {{ max_workers = {MOST}, spare = 1, waiting = 0, waiting_for = \"200ms\", idle_for = \"{}ms\", turn = \"{}ms\" }}\n",
         seconds * 100,
         seconds * 400
     );

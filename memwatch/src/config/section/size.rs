@@ -26,6 +26,11 @@ const WAITING_FOR: Key<Nanoseconds> = Key::new(
     Unwritten::Toml("\"1s\""),
     "How long the queue has to be long before a worker is added.",
 );
+const SPARE: Key<Count> = Key::new(
+    "spare",
+    Unwritten::Toml("0"),
+    "Idle workers kept in reserve: while fewer are idle one is added as if the queue were long, before anybody waits.",
+);
 const TURN: Key<Nanoseconds> = Key::new(
     "turn",
     Unwritten::Toml("\"1min\""),
@@ -38,7 +43,7 @@ pub(in crate::config) const SECTION: Section = Section {
     doc: "How the number of a pool's workers follows what waits at its sockets, one worker at a time: never below `min_alive`, and \
           never more while memory is above the scope's `lower`, or would be should all workers and one more come to hold the most \
           that one has held. docs/pools.md tells what is read and who can be told.",
-    rows: &[MAX_WORKERS.row, IDLE_MIN.row, IDLE_FOR.row, WAITING.row, WAITING_FOR.row, TURN.row],
+    rows: &[MAX_WORKERS.row, IDLE_MIN.row, IDLE_FOR.row, WAITING.row, WAITING_FOR.row, SPARE.row, TURN.row],
 };
 
 /// Reads it; `None`: it is not written.
@@ -61,12 +66,21 @@ pub(in crate::config) fn read(pool: &Table<'_, '_>, key: &Key<Inner>, min_alive:
     if idle_min.value.0 == 0 && idle_min.is_sound {
         table.refuse(&idle_min, "busy workers would be taken away", "write at least 1");
     }
+    let spare = table.get(&SPARE);
+    if spare.value.0 >= idle_min.value.0 && spare.is_sound && idle_min.is_sound && idle_min.value.0 > 0 {
+        table.refuse(
+            &spare,
+            "a worker that goes would be added again at once",
+            "write less than idle_min, or a larger idle_min",
+        );
+    }
     Some(Sizing {
         max_workers: max_workers.map_or(0, |read| read.value.0),
         idle_min: idle_min.value.0,
         idle_for_ns: table.get(&IDLE_FOR).value.0,
         waiting: table.get(&WAITING).value.0,
         waiting_for_ns: table.get(&WAITING_FOR).value.0,
+        spare: spare.value.0,
         turn_ns: table.get(&TURN).value.0,
     })
 }

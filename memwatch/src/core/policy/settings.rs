@@ -250,6 +250,8 @@ pub struct Sizing {
     pub waiting: u32,
     /// How long the queue has to be long, in nanoseconds.
     pub waiting_for_ns: u64,
+    /// Idle workers that are kept in reserve: fewer of them count as a long queue.
+    pub spare: u32,
     /// Time from a growth to the next shrink, in nanoseconds.
     pub turn_ns: u64,
 }

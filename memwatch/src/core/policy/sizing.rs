@@ -78,7 +78,9 @@ impl Sizer {
         }
         let bound = u64::from(sizing.waiting);
         let is_nearly_empty = seen.waiting <= bound / 2;
-        if seen.waiting > bound {
+        let has_reserve = seen.idle >= sizing.spare;
+        let is_long = seen.waiting > bound || !has_reserve;
+        if is_long {
             self.long_since_ns.get_or_insert(now_ns);
         } else if is_nearly_empty {
             self.long_since_ns = None;
@@ -93,7 +95,7 @@ impl Sizer {
         let lasts = |since: Option<u64>| since.map(|since| now_ns.saturating_sub(since));
         let long = lasts(self.long_since_ns).filter(|ns| *ns >= sizing.waiting_for_ns);
         if let Some(lasting_ns) = long
-            && seen.waiting > bound
+            && is_long
             && seen.workers < sizing.max_workers
             && seen.has_room
         {

@@ -46,9 +46,10 @@ pub(super) fn found(pool: Option<&Pool>) -> Paragraph {
 
 fn sized(size: &Sizing) -> String {
     format!(
-        "its number of workers follows the load: one more when more than {} wait in its queue for {}, up to {} and only where memory \
-         bears it; one less when {} are idle for {}, and {} after the last one more",
+        "its number of workers follows the load: one more when more than {} wait in its queue, or fewer than {} are idle, \
+         for {}, up to {} and only where memory bears it; one less when {} are idle for {}, and {} after the last one more",
         size.waiting,
+        size.spare,
         duration(size.waiting_for_ns),
         size.max_workers,
         size.idle_min,

@@ -14,6 +14,7 @@ const SIZING: Sizing = Sizing {
     idle_for_ns: 10 * SECOND,
     waiting: 1,
     waiting_for_ns: SECOND,
+    spare: 0,
     turn_ns: 60 * SECOND,
 };
 /// Seconds of a day, compressed.

@@ -12,6 +12,7 @@ const SIZING: Sizing = Sizing {
     idle_for_ns: 5 * SECOND,
     waiting: 1,
     waiting_for_ns: SECOND,
+    spare: 0,
     turn_ns: 30 * SECOND,
 };
 
@@ -72,6 +73,14 @@ fn workers_that_stay_idle_go_one_after_the_other_until_few_are() {
 }
 
 #[test]
+fn a_reserve_is_kept_before_anybody_waits() {
+    let sizing = Sizing { spare: 1, ..SIZING };
+    let steps = play(&sizing, 3, 1, std::iter::repeat_n(3, 60));
+    assert_eq!(steps, [(Resize::Grow, 4)]);
+    assert_eq!(play(&sizing, 8, 1, std::iter::repeat_n(3, 60)).last(), Some(&(Resize::Shrink, 4)));
+}
+
+#[test]
 fn a_moment_is_no_reason() {
     let spikes = (0..600).map(|second| if second % 10 == 0 { 30 } else { 3 });
     assert_eq!(play(&SIZING, 4, 1, spikes), []);
@@ -127,14 +136,15 @@ fn what_was_learned_of_a_load_is_forgotten_when_nothing_grows_for_long() {
 }
 
 fn any_sizing() -> impl Strategy<Value = (Sizing, u32, u32)> {
-    (1..6_u32, 1..12_u32, 1..5_u32, 0..8_u32, 0..20_u64, 0..5_u64, 0..60_u64).prop_flat_map(
-        |(least, more, idle_min, waiting, idle_for, waiting_for, turn)| {
+    (1..6_u32, 1..12_u32, 1..5_u32, 0..8_u32, 0..20_u64, (0..5_u64, 0..4_u32), 0..60_u64).prop_flat_map(
+        |(least, more, idle_min, waiting, idle_for, (waiting_for, spare), turn)| {
             let sizing = Sizing {
                 max_workers: least + more,
                 idle_min,
                 idle_for_ns: idle_for * SECOND,
                 waiting,
                 waiting_for_ns: waiting_for * SECOND,
+                spare: spare.min(idle_min - 1),
                 turn_ns: turn * SECOND,
             };
             (Just(sizing), Just(least), least..=least + more)
@@ -177,7 +187,7 @@ proptest! {
             let seen = Seen { now_ns: now * SECOND, workers, idle: idle.min(workers), waiting, least, has_room, is_tight, was_taken: false };
             match sizer.look(&sizing, &seen).map(|due| due.step) {
                 Some(Resize::Grow) => {
-                    prop_assert!(has_room && waiting > u64::from(sizing.waiting) && workers < sizing.max_workers);
+                    prop_assert!(has_room && (waiting > u64::from(sizing.waiting) || seen.idle < sizing.spare) && workers < sizing.max_workers);
                     workers += 1;
                 }
                 Some(Resize::Shrink) => {

@@ -22,6 +22,7 @@ fn sized() -> Settings {
         idle_for_ns: 5 * SECOND,
         waiting: 1,
         waiting_for_ns: SECOND,
+        spare: 0,
         turn_ns: 10 * SECOND,
     });
     settings.pools = vec![pool];
