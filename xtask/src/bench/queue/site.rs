@@ -60,8 +60,8 @@ impl Site {
             let master = only(site.id()).and_then(only);
             site.master = master.filter(|master| children(*master).len() >= workers).unwrap_or(0);
         }
-        // The app is loaded when the first request is answered.
-        thread::sleep(Duration::from_secs(2));
+        // Each worker loads the app before it takes a connection.
+        thread::sleep(Duration::from_secs(5));
         Ok(site)
     }
 
