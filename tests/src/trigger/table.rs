@@ -131,8 +131,9 @@ impl Table {
         }
         let learned = self.learn()?;
         let limit = self.limit.unwrap_or(learned);
+        // Read once, if at all: a look-up in between would tell the first limit again.
+        let hard = if self.others > 0 { limit::get(limit::NOFILE)?.hard } else { 0 };
         for other in 1..=self.others {
-            let hard = limit::get(limit::NOFILE)?.hard;
             limit::set(limit::NOFILE, Limit { soft: 1000 + other, hard }).context("setrlimit")?;
         }
         if self.exec {
