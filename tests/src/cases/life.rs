@@ -40,9 +40,11 @@ const PEAK: &[Need] = &[Need::Root, Need::Tracing, Need::Kernel(6, 16)];
 /// Who is told to begin is followed from there on by all hooks: programs that start while they are attached map memory as
 /// those before and after do.
 fn begins_at_once() -> anyhow::Result<()> {
-    let mut burst = Trigger::ready(&["burst", "--count", "1000000", "--exec"])?;
+    // One at a time, and idle in between: the kernel attaches a hook only once every task was seen at rest.
+    let mut burst =
+        Trigger::ready(&["burst", "--count", "1000000", "--exec", "--alive", "1", "--every-ms", "5"])?;
     burst.act()?;
-    let tracer = Tracer::new(&["--event", "fork,exit", "--duration", "1s"])?.attach()?;
+    let tracer = Tracer::new(&["--event", "fork,exit", "--duration", "3s"])?.attach()?;
     let run = tracer.finish()?.succeeded()?;
     let parent = u64::from(burst.pid());
     let forks = run.of("fork");

@@ -20,17 +20,20 @@ pub(crate) struct Burst {
     /// Have each execute this program, else it ends at once.
     #[arg(long)]
     exec: bool,
+    /// Children alive at a time: enough to keep every CPU busy, few enough for a small guest.
+    #[arg(long, default_value_t = 64)]
+    alive: usize,
+    /// Wait between children.
+    #[arg(long, default_value_t = 0)]
+    every_ms: u64,
 }
 
 impl Burst {
-    /// Children alive at a time: enough to keep every CPU busy, few enough for a small guest.
-    const ALIVE: u32 = 64;
-
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         let own = std::env::current_exe().context("find this program")?;
         let mut alive: std::collections::VecDeque<i32> = std::collections::VecDeque::new();
         for _ in 0..self.count {
-            if alive.len() as u32 == Self::ALIVE
+            if alive.len() == self.alive
                 && let Some(child) = alive.pop_front()
             {
                 process::wait(child)?;
@@ -43,6 +46,9 @@ impl Burst {
                 }
                 Forked::Child => process::exit_now(0),
                 Forked::Parent(child) => alive.push_back(child),
+            }
+            if self.every_ms > 0 {
+                thread::sleep(Duration::from_millis(self.every_ms));
             }
         }
         alive
