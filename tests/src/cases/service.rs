@@ -115,7 +115,7 @@ fn under_systemd() -> anyhow::Result<()> {
     ensure!(property(UNIT, "ActiveState") == "active", "the watchdog ended one that lives");
     crate::syscall::process::signal(pid, libc::SIGSTOP).context("stop the daemon")?;
     eventually(PATIENCE, "the watchdog ends it", || property(UNIT, "Result") == "watchdog")?;
-    ensure!(!Path::new(&format!("/proc/{pid}")).exists(), "it is still there");
+    eventually(PATIENCE, "it is gone", || !Path::new(&format!("/proc/{pid}")).exists())?;
     drop(service);
     Ok(())
 }
