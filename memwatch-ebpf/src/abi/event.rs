@@ -363,6 +363,8 @@ pub struct Exec {
     pub inode: u64,
     /// Its file system: a `dev_t` as the kernel keeps it, 12 bits and 20.
     pub device: u32,
+    /// Generation of the inode: a file that came later may have the number of one that is gone.
+    pub generation: u32,
     /// Bytes of `args` that hold something.
     pub args_len: u32,
     /// Bytes of the whole argument vector.
@@ -371,8 +373,6 @@ pub struct Exec {
     pub filename: [u8; FILENAME_LEN],
     /// The first bytes of the argument vector, each argument ended by a zero.
     pub args: [u8; ARGS_LEN],
-    /// Zero.
-    pub _pad: u32,
 }
 
 /// A process made another process. The header is the parent's.

@@ -169,6 +169,8 @@ offsets! {
     file_inode: "file" "f_inode",
     /// `inode.i_ino`.
     inode_number: "inode" "i_ino",
+    /// `inode.i_generation`.
+    inode_generation: "inode" "i_generation",
     /// `inode.i_sb`.
     inode_super: "inode" "i_sb",
     /// `super_block.s_dev`.

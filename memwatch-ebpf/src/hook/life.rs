@@ -74,11 +74,12 @@ pub(crate) fn exec_raw(ctx: RawTracePointContext) -> i32 {
     let total = mm.read::<u64>(offset!(mm_arg_end)).unwrap_or(0).saturating_sub(start);
     let inode = mm.peek_at(offset!(mm_exe)).peek_at(offset!(file_inode));
     let number = inode.peek::<u64>(offset!(inode_number));
+    let generation = inode.peek::<u32>(offset!(inode_generation));
     let device = inode.peek_at(offset!(inode_super)).peek::<u32>(offset!(super_device));
     emit::<Exec>(Kind::Exec, process, |body| {
         body.inode = number;
         body.device = device;
-        body._pad = 0;
+        body.generation = generation;
         body.filename[0] = 0;
         let _ = unsafe {
             bpf_probe_read_kernel_str(

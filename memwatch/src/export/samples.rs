@@ -142,7 +142,7 @@ pub(super) fn body(kind: Kind) -> Body {
         Kind::Exec => Body::Exec(Box::new(Exec {
             inode: 0,
             device: 0,
-            _pad: 0,
+            generation: 0,
             args_len: 6,
             args_total: 17,
             filename: name(b"/usr/bin/uwsgi"),

@@ -101,7 +101,7 @@ impl Kernel {
                 args_total: 0,
                 filename: [0; 256],
                 args: [0; 512],
-                _pad: 0,
+                generation: 0,
             };
             send(Kind::Exec, Body::Exec(Box::new(exec)));
         }

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use memwatch_ebpf::abi::event::{Exec, Fork};
 
+use super::executables::Executable;
 use super::seen::Seen;
 use super::{Ledger, is_one, sight};
 use crate::core::fact::{Identity, ProcessKey};
-use crate::enrich::proc::{FileId, parse_cmdline};
+use crate::enrich::cgroup::hierarchy_of;
+use crate::enrich::proc::parse_cmdline;
 
 impl Ledger {
     /// A process runs another program: what the record says at once, and what `/proc` adds if it still can.
@@ -17,10 +19,20 @@ impl Ledger {
         identity.args = parse_cmdline(exec.args.get(..len).unwrap_or(&exec.args));
         identity.comm = seen.comm().to_vec();
         let has_all_args = exec.args_len > 0 && exec.args_len >= exec.args_total;
-        let read = sight::complete_exec(&self.proc, &mut self.places, &mut identity, has_all_args);
-        let filename = exec.filename.split(|&byte| byte == 0).next().unwrap_or_default();
-        let file = FileId::of_kernel(exec.device, exec.inode);
-        identity.exe = self.executables.path(&self.proc, &identity, file, read, filename);
+        let executable = Executable::of(exec);
+        let is_placed = !self.places.tree.has_v1()
+            || identity.cgroup_hierarchy.is_some_and(|it| identity.cgroup_id.map(hierarchy_of) == Some(it));
+        let fresh = executable.and_then(|file| self.executables.fresh(file, seen.time_ns));
+        identity.exe = match fresh.filter(|_| has_all_args && is_placed) {
+            // Nothing is left to ask /proc for, which costs the process that is asked about time at its end.
+            Some(path) => Some(path),
+            None => {
+                let read = sight::complete_exec(&self.proc, &mut self.places, &mut identity, has_all_args);
+                let filename = exec.filename.split(|&byte| byte == 0).next().unwrap_or_default();
+                let at = (executable, seen.time_ns);
+                self.executables.path(&self.proc, &identity, at, read, filename)
+            }
+        };
         if identity.exe.is_none() {
             self.losses.executables_unknown += 1;
         }

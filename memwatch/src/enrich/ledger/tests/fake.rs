@@ -108,7 +108,7 @@ pub(super) fn exec(header: Header, filename: &str, args: &[u8], args_total: usiz
     let mut body = event::Exec {
         inode: 0,
         device: 0,
-        _pad: 0,
+        generation: 0,
         args_len: u32::try_from(args.len()).unwrap(),
         args_total: u32::try_from(args_total).unwrap(),
         filename: [0; event::FILENAME_LEN],
