@@ -96,33 +96,37 @@ pub enum Cause {
         reached_in_ns: u64,
     },
     /// The queue of a pool asks for another number of workers.
-    Queue {
-        /// Which way.
-        step: Resize,
-        /// Workers now.
-        workers: u32,
-        /// Those that wait for a client.
-        idle: u32,
-        /// Connections that wait to be accepted.
-        waiting: u64,
-        /// How many may wait at the sockets.
-        bound: u64,
-        /// How long that has lasted.
-        lasting_ns: u64,
-        /// The most that a worker of the pool has held of its own.
-        peak: Option<u64>,
-        /// Bytes that all workers and one more may take beyond what they hold, should each come to hold that.
-        worst: Option<u64>,
-        /// Bytes that may be taken.
-        room: Option<u64>,
-        /// Whether another rule has just taken a worker, who is not to be replaced.
-        after_recycle: bool,
-    },
+    Queue(Turn),
     /// A master started its victims again and again.
     Respawns {
         /// How often.
         rounds: u32,
     },
+}
+
+/// A change of a pool's size, with what it was decided by.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Turn {
+    /// Which way.
+    pub step: Resize,
+    /// Workers now.
+    pub workers: u32,
+    /// Those that wait for a client.
+    pub idle: u32,
+    /// Connections that wait to be accepted.
+    pub waiting: u64,
+    /// How many may wait at the sockets.
+    pub bound: u64,
+    /// How long that has lasted.
+    pub lasting_ns: u64,
+    /// The most that a worker of the pool has held of its own.
+    pub peak: Option<u64>,
+    /// Bytes that all workers and one more may take beyond what they hold, should each come to hold that.
+    pub worst: Option<u64>,
+    /// Bytes that may be taken.
+    pub room: Option<u64>,
+    /// Whether another rule has just taken a worker, who is not to be replaced.
+    pub after_recycle: bool,
 }
 
 /// Why a process is, or is not, one that may be chosen.

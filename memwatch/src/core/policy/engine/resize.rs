@@ -7,7 +7,7 @@ use crate::core::fact::ProcessKey;
 use crate::core::policy::Outbox;
 use crate::core::policy::case::{Case, Stage};
 use crate::core::policy::command::{Command, Order, Signal};
-use crate::core::policy::decision::{Cause, Ending, Outcome};
+use crate::core::policy::decision::{Cause, Ending, Outcome, Turn};
 use crate::core::policy::explain::{QueueState, Stays};
 use crate::core::policy::queue::{PoolSight, Way};
 use crate::core::policy::rule::{Among, Proposal};
@@ -49,7 +49,9 @@ impl Engine {
 
     /// Carries out a change of a pool's size, if it may be.
     pub(super) fn resize(&mut self, now_ns: u64, proposal: &Proposal, out: &mut Outbox) {
-        let (Among::Pool(pool), Cause::Queue { step, .. }) = (proposal.among, proposal.cause) else { return };
+        let (Among::Pool(pool), Cause::Queue(Turn { step, .. })) = (proposal.among, proposal.cause) else {
+            return;
+        };
         let Some(master) = self.world.holder(pool.master).filter(|member| member.is_free()) else { return };
         let (key, workers) = (master.who.key, self.workers_of(pool));
         let order = self.order_of(pool, step);
@@ -182,7 +184,7 @@ impl Engine {
         };
         let case = self.cases.swap_remove(place);
         out.commands.push(Command::Closed(case.close(now_ns, ending, None)));
-        let (Some((pool, _)), Cause::Queue { step, .. }) = (case.resized, case.decision.cause) else {
+        let (Some((pool, _)), Cause::Queue(Turn { step, .. })) = (case.resized, case.decision.cause) else {
             return;
         };
         match ending {
@@ -199,7 +201,7 @@ impl Engine {
 
     /// How a case ends whose master was told; `None`: it is waited for.
     pub(super) fn has_followed(&mut self, case: &Case, is_due: bool) -> Option<(Ending, Option<u64>)> {
-        let ((pool, before), Cause::Queue { step, .. }) = (case.resized?, case.decision.cause) else {
+        let ((pool, before), Cause::Queue(Turn { step, .. })) = (case.resized?, case.decision.cause) else {
             return Some((Ending::Failed, None));
         };
         if case.ended_ns.is_some() {

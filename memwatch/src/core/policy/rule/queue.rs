@@ -6,7 +6,7 @@ use foldhash::fast::FixedState;
 
 use super::{Among, Proposal, Rule, View, Wishes, level};
 use crate::core::fact::ProcessKey;
-use crate::core::policy::decision::{Cause, Gravity};
+use crate::core::policy::decision::{Cause, Gravity, Turn};
 use crate::core::policy::engine::POOLS;
 use crate::core::policy::queue::Known;
 use crate::core::policy::server::Server;
@@ -132,7 +132,7 @@ impl QueueRule {
         wishes.proposals.push(Proposal {
             rule: NAME,
             entry: id.entry,
-            cause: Cause::Queue {
+            cause: Cause::Queue(Turn {
                 step: due.step,
                 workers: seen.workers,
                 idle: seen.idle,
@@ -143,7 +143,7 @@ impl QueueRule {
                 worst: room.worst,
                 room: room.free,
                 after_recycle,
-            },
+            }),
             gravity: Gravity::Resize,
             among: Among::Pool(id),
             wanted: 1,

@@ -5,7 +5,7 @@ use crate::core::fact::ProcessKey;
 use crate::core::pattern::Pattern;
 use crate::core::policy::explain::{Query, Stays};
 use crate::core::policy::{
-    Cause, Command, Ending, Figures, Input, Mode, Order, Queue, Resize, Settings, Signal, Sizing, Way,
+    Cause, Command, Ending, Figures, Input, Mode, Order, Queue, Resize, Settings, Signal, Sizing, Turn, Way,
 };
 
 const TTIN: Order = Order::Signal(Signal(21));
@@ -119,7 +119,8 @@ fn a_long_queue_adds_workers_up_to_the_most() {
     let decided = sim.said.iter().find_map(|(_, command)| {
         if let Command::Decided(decision) = command { Some(decision.cause) } else { None }
     });
-    let Some(Cause::Queue { step, workers, idle, waiting, bound, peak, worst, room, .. }) = decided else {
+    let Some(Cause::Queue(Turn { step, workers, idle, waiting, bound, peak, worst, room, .. })) = decided
+    else {
         panic!("{decided:?}");
     };
     assert_eq!((step, workers, idle, waiting, bound), (Resize::Grow, 2, 0, 9, 128));
@@ -258,7 +259,7 @@ fn who_was_recycled_is_not_replaced_while_nobody_waits() {
     assert_eq!(sim.sent().iter().map(|(tgid, _)| *tgid).collect::<Vec<_>>(), [13]);
     assert_eq!(told(&sim), [TTOU], "before five seconds have passed");
     let is_after = sim.said.iter().any(|(_, command)| {
-        matches!(command, Command::Decided(decision) if matches!(decision.cause, Cause::Queue { after_recycle: true, .. }))
+        matches!(command, Command::Decided(decision) if matches!(decision.cause, Cause::Queue(Turn { after_recycle: true, .. })))
     });
     assert!(is_after);
 }
