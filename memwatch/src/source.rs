@@ -6,6 +6,7 @@
 //! late writer commits beyond that is found at the next long look: no record is lost by it, only late.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
@@ -18,8 +19,11 @@ use crate::sys::boot_ns;
 const BATCH: usize = 2048;
 /// Records in one look from which on the next look follows at once.
 const MANY: usize = 512;
-/// Pause between looks while records come. Half of it is the mean delay of a record; a look costs some 5 us.
-const PAUSE: Duration = Duration::from_micros(200);
+/// Pause between looks while few records come, and the longest when many do. Half of it is the mean delay of a record; a look
+/// costs some 5 us, of which what runs on the same core's other thread feels a part.
+const PAUSE: RangeInclusive<u64> = 200_000..=1_000_000;
+/// Records that a look is meant to find.
+const AIM: u64 = 8;
 /// How long the reader goes on looking after the last record.
 const STAY_NS: u64 = 2_000_000;
 /// How long it looks beyond what it said: longer than a record takes to be written.
@@ -48,6 +52,8 @@ pub struct Source {
     /// What stands in the map.
     said_ns: u64,
     taken: usize,
+    /// Pause before the next look, in nanoseconds.
+    pause: u64,
 }
 
 impl std::fmt::Debug for Source {
@@ -80,7 +86,7 @@ impl Source {
         #[expect(unsafe_code, reason = "the reactor asks for a promise about the descriptor")]
         // SAFETY: the map owns the descriptor, keeps it open as long as the ring lives, and never exchanges it.
         let ring = unsafe { AsyncFd::register(Descriptor(records)) }?;
-        Ok(Self { ring, looks_until, said_ns: 0, taken: 0 })
+        Ok(Self { ring, looks_until, said_ns: 0, taken: 0, pause: *PAUSE.start() })
     }
 
     /// Hands what is there to `take`, at most one batch; returns how many records that were.
@@ -102,20 +108,55 @@ impl Source {
     /// When the map refuses what the reader has to say.
     pub async fn wait(&mut self) -> Result<(), MapError> {
         let now = boot_ns();
-        if self.taken > 0 && self.said_ns < now + STAY_NS / 2 {
-            self.said_ns = now + STAY_NS;
+        self.pause = next_pause(self.pause, self.taken);
+        if self.taken > 0 && self.said_ns < now + STAY_NS / 2 + self.pause {
+            self.said_ns = now + STAY_NS + self.pause;
             self.looks_until.set(0, self.said_ns, 0)?;
         }
         if self.taken >= MANY {
             tokio::task::yield_now().await;
         } else if now < self.said_ns + MARGIN_NS {
             // Shorter than the reactor's timers go.
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(Duration::from_nanos(self.pause));
             tokio::task::yield_now().await;
         } else if let Ok(Ok(mut ready)) = tokio::time::timeout(QUIET, self.ring.readable()).await {
             // An error of the reactor is a reason to look, like any other.
             ready.clear_ready();
         }
         Ok(())
+    }
+}
+
+/// The pause in which about [`AIM`] records come, when as many as `taken` came in the last one.
+fn next_pause(last: u64, taken: usize) -> u64 {
+    match taken as u64 {
+        0 | 1 => *PAUSE.start(),
+        taken => (last * AIM / taken).clamp(*PAUSE.start(), *PAUSE.end()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pause after looks of a steady stream.
+    fn settled(records_per_second: u64) -> u64 {
+        (0..20).fold(*PAUSE.start(), |pause, _| {
+            let taken = usize::try_from(records_per_second * pause / 1_000_000_000).expect("a count");
+            next_pause(pause, taken)
+        })
+    }
+
+    #[test]
+    fn few_records_are_told_soon() {
+        assert_eq!(settled(1_000), 200_000);
+        assert_eq!(next_pause(1_000_000, 0), 200_000, "after a burst");
+    }
+
+    #[test]
+    fn many_are_taken_together() {
+        assert_eq!(settled(10_000), 800_000);
+        assert!(settled(20_000) < 800_000);
+        assert_eq!(settled(400_000), 200_000);
     }
 }
