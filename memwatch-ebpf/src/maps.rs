@@ -6,7 +6,7 @@ use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, RingBuf};
 use memwatch_ebpf::abi::fault::FaultCode;
 use memwatch_ebpf::abi::knobs::{Knobs, RULES_MAX, RssLimit, Rule};
 use memwatch_ebpf::abi::offsets::Offsets;
-use memwatch_ebpf::abi::state::{Counters, KnownLimits, Process, RingState, ThreadFaults};
+use memwatch_ebpf::abi::state::{Counters, Process, RingState, ThreadFaults};
 
 use crate::hook::oom::Short;
 
@@ -55,11 +55,6 @@ pub(crate) static LIMITS: HashMap<u32, RssLimit> = HashMap::with_max_entries(8_1
 /// least recently used give way: they start anew.
 #[map]
 pub(crate) static THREADS: LruHashMap<u64, ThreadFaults> = LruHashMap::with_max_entries(65_536, 0);
-
-/// Resource limits of processes whose start was seen or that asked for one, by process id. The least recently used give
-/// way: what a call replaces is left out then.
-#[map]
-pub(crate) static KNOWN_LIMITS: LruHashMap<u32, KnownLimits> = LruHashMap::with_max_entries(8_192, 0);
 
 /// How often a process set a limit of another one by an id that does not say which one it is, being of another pid
 /// namespace or a thread's: what is known of anybody's limits is in doubt then.

@@ -5,7 +5,9 @@ use aya_ebpf::helpers::generated::{
 };
 use memwatch_ebpf::abi::event::{CloseSweep, Kind, Resident, SWEEP_END};
 use memwatch_ebpf::abi::fault::FaultCode;
-use memwatch_ebpf::abi::state::{Counters, LEARNED_MAX, Learned, Process, Sweep, Tables};
+use memwatch_ebpf::abi::state::{
+    Counters, KnownLimits, LEARNED_MAX, Learned, LimitPair, Process, RESOURCES, Sweep, Tables,
+};
 use zerocopy::FromZeros;
 
 use crate::emit::{armed_ns, emit, knobs, wanted};
@@ -27,10 +29,11 @@ static EMPTY: Process = Process {
     learned: [Learned { limit: 0, time_ns: 0, tgid: 0, tid: 0, how: 0, forks: 0 }; LEARNED_MAX],
     sweep: Sweep { first_ns: 0, last_ns: 0, count: 0, next: 0, number: 0, is_up: 0 },
     tables: Tables::NONE,
+    limits: KnownLimits { epoch: 0, pairs: [LimitPair { soft: 0, hard: 0 }; RESOURCES] },
     parent_tgid: 0,
     uid: 0,
     over_limit: 0,
-    _pad: 0,
+    is_threaded: 0,
 };
 
 const NOTHING: Counters = Counters {
@@ -68,6 +71,8 @@ pub(crate) fn current() -> Option<&'static mut Process> {
     process.cgroup_id = task.cgroup_id();
     process.uid = unsafe { bpf_get_current_uid_gid() } as u32;
     process.fd_slots = task.fd_slots();
+    // Its threads before now were not seen.
+    process.is_threaded = 1;
     Some(process)
 }
 
@@ -98,8 +103,11 @@ pub(crate) fn fold(process: &mut Process) {
     macro_rules! fold {
         ($($field:ident)*) => {$(
             let now = process.counters.$field;
-            add(unsafe { &raw mut (*sums).$field }, now.wrapping_sub(process.folded.$field));
-            process.folded.$field = now;
+            let new = now.wrapping_sub(process.folded.$field);
+            if new != 0 {
+                add(unsafe { &raw mut (*sums).$field }, new);
+                process.folded.$field = now;
+            }
         )*};
     }
     fold!(mmap_bytes munmap_bytes mremap_grown_bytes mremap_shrunk_bytes brk_grown_bytes brk_shrunk_bytes

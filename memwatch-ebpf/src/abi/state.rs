@@ -214,12 +214,10 @@ pub struct LimitPair {
     pub hard: u64,
 }
 
-/// The resource limits of a process as they were last known: value of the map `KNOWN_LIMITS`, by process id.
+/// The resource limits of a process as they were last known.
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
 #[repr(C)]
 pub struct KnownLimits {
-    /// Start of the process, boot clock, nanoseconds: the id may be another's by now.
-    pub start_ns: u64,
     /// One more than how often a process had set another's limit by then; 0: nothing is known.
     pub epoch: u64,
     /// By number of the resource.
@@ -256,14 +254,16 @@ pub struct Process {
     pub sweep: Sweep,
     /// Its fd tables.
     pub tables: Tables,
+    /// Its resource limits.
+    pub limits: KnownLimits,
     /// Parent process.
     pub parent_tgid: u32,
     /// Real user id.
     pub uid: u32,
     /// 1 after its RSS limit was reported, until RSS falls below it again.
     pub over_limit: u32,
-    #[doc(hidden)]
-    pub _pad: u32,
+    /// 1 when it may have had more than one thread.
+    pub is_threaded: u32,
 }
 
 /// Faults of a thread when it was last looked at: value of the map `THREADS`, by `struct task_struct *`.

@@ -18,7 +18,8 @@ use memwatch_ebpf::abi::state::{Process, ThreadFaults};
 use super::fdtable;
 use crate::emit::{armed_ns, emit, knobs, wanted};
 use crate::maps::{THREADS, add, offset};
-use crate::{process, resident, task};
+use crate::task::{self, Kptr};
+use crate::{process, resident};
 
 #[perf_event]
 pub(crate) fn sample_perf(_ctx: PerfEventContext) -> u32 {
@@ -57,6 +58,24 @@ pub(crate) fn fault_major_perf(ctx: PerfEventContext) -> u32 {
 #[inline(always)]
 pub(super) fn account(process: &mut Process) {
     let task = task::current();
+    let now = add_new(process, task);
+    // A full map gives up another thread's entry, never this one.
+    let _ = THREADS.insert(task.0, &now, 0);
+}
+
+/// Adds the last faults of the current thread, which ends.
+#[inline(always)]
+pub(super) fn close_account(process: &mut Process) {
+    let task = task::current();
+    add_new(process, task);
+    if unsafe { THREADS.get(task.0) }.is_some() {
+        let _ = THREADS.remove(task.0);
+    }
+}
+
+/// Adds the faults of a thread since it was last looked at, and returns all it had.
+#[inline(always)]
+fn add_new(process: &mut Process, task: Kptr) -> ThreadFaults {
     let now = ThreadFaults { minor: task.peek(offset!(task_minor)), major: task.peek(offset!(task_major)) };
     let before = match unsafe { THREADS.get(task.0) } {
         Some(known) => *known,
@@ -65,13 +84,5 @@ pub(super) fn account(process: &mut Process) {
     };
     add(&raw mut process.counters.minor_faults, now.minor.saturating_sub(before.minor));
     add(&raw mut process.counters.major_faults, now.major.saturating_sub(before.major));
-    // A full map gives up another thread's entry, never this one.
-    let _ = THREADS.insert(task.0, &now, 0);
-}
-
-/// Adds the last faults of the current thread, which ends.
-#[inline(always)]
-pub(super) fn close_account(process: &mut Process) {
-    account(process);
-    let _ = THREADS.remove(task::current().0);
+    now
 }

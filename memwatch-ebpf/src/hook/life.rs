@@ -28,7 +28,10 @@ pub(crate) fn fork_raw(ctx: RawTracePointContext) -> i32 {
     let parent_tgid = process::current_tgid();
     let Some(tgid) = child.read::<u32>(offset!(task_tgid)) else { return 0 };
     if tgid == parent_tgid {
-        return 0; // a thread
+        if let Some(process) = PROCESSES.get_ptr_mut(tgid) {
+            unsafe { (*process).is_threaded = 1 };
+        }
+        return 0;
     }
     let Some(parent) = process::current() else { return 0 };
     let start_ns = child.process_start();
@@ -39,8 +42,8 @@ pub(crate) fn fork_raw(ctx: RawTracePointContext) -> i32 {
         state.parent_tgid = parent_tgid;
         state.uid = parent.uid;
         process::inherit(parent, state);
+        limits::note(state, child);
     }
-    limits::note(tgid, start_ns, child);
     match unsafe { MARKS.get(parent_tgid) }.copied() {
         Some(marks) if marks & MARK_INHERITED != 0 => {
             if MARKS.insert(tgid, marks, 0).is_err() {
@@ -48,7 +51,8 @@ pub(crate) fn fork_raw(ctx: RawTracePointContext) -> i32 {
             }
         }
         // A mark of an earlier holder of the id, whose end was not seen, is not the child's.
-        _ => drop(MARKS.remove(tgid)),
+        _ if MARKS.get_ptr(tgid).is_some() => drop(MARKS.remove(tgid)),
+        _ => {}
     }
     let Some(knobs) = knobs() else { return 0 };
     if wanted(knobs, Kind::Fork) {
@@ -115,9 +119,13 @@ pub(crate) fn exit_raw(_ctx: RawTracePointContext) -> i32 {
     }
     let tgid = process::current_tgid();
     let _ = PROCESSES.remove(tgid);
-    let _ = MARKS.remove(tgid);
-    let _ = LIMITS.remove(tgid);
-    limits::forget(tgid);
+    // A look-up costs far less than to remove what is not there, which takes a lock.
+    if MARKS.get_ptr(tgid).is_some() {
+        let _ = MARKS.remove(tgid);
+    }
+    if LIMITS.get_ptr(tgid).is_some() {
+        let _ = LIMITS.remove(tgid);
+    }
     0
 }
 
@@ -141,7 +149,7 @@ fn end(process: &mut Process, task: Kptr, signal: Kptr) {
         if high > now { high } else { now }
     };
     let key = [process.start_ns, u64::from(process::current_tgid())];
-    if reports && ENDED.insert(&key, &1, NO_EXIST) != Err(EXISTS) {
+    if reports && (process.is_threaded == 0 || ENDED.insert(&key, &1, NO_EXIST) != Err(EXISTS)) {
         emit::<Exit>(Kind::Exit, process, |body| {
             *body = Exit {
                 counters: process.counters,

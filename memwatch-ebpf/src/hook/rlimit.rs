@@ -86,13 +86,14 @@ fn pair_of(known: Option<&KnownLimits>, resource: u32) -> Known {
 /// when the id that the caller passed does not say which one it was.
 #[inline(always)]
 fn replaced_of_other(target: u32, resource: u32) -> Known {
-    let other = if task::current().pid_level() == 0 { PROCESSES.get_ptr(target) } else { None };
+    let other = if task::current().pid_level() == 0 { PROCESSES.get_ptr_mut(target) } else { None };
     let Some(other) = other else {
         limits::anybody_was_set();
         return Known::none();
     };
-    let replaced = pair_of(limits::known(target, unsafe { (*other).start_ns }), resource);
-    limits::forget(target);
+    let other = unsafe { &mut *other };
+    let replaced = pair_of(limits::known(other), resource);
+    limits::forget(other);
     replaced
 }
 
@@ -140,14 +141,14 @@ fn handle(target: u32, resource: u32, new: u64, old: u64, result: i64) {
     } else if own && result != 0 {
         current_pair(resource)
     } else if own {
-        pair_of(limits::known(process::current_tgid(), process.start_ns), resource)
+        pair_of(limits::known(process), resource)
     } else if result == 0 {
         replaced_of_other(target, resource)
     } else {
         Known::none()
     };
-    if own && result == 0 {
-        limits::note(process::current_tgid(), process.start_ns, task::current());
+    if own && result == 0 && (new != 0 || limits::known(process).is_none()) {
+        limits::note(process, task::current());
     }
     if resource == NOFILE && own && result == 0 {
         if got.is {
