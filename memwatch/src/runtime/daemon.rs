@@ -12,6 +12,7 @@ mod trees;
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -49,8 +50,11 @@ pub use recorder::Tally;
 use setup::{actuator, desk, is_empty, knobs, load, modified, own, pressure};
 use trees::Trees;
 
-/// Longest time between two looks at the RSS of every process that is followed, in nanoseconds.
-const SWEEP_NS: u64 = 5_000_000_000;
+/// Time between two looks at the RSS of every process that is followed while nothing moves, in nanoseconds: the longer
+/// the more there are.
+const SWEEP_NS: RangeInclusive<u64> = 5_000_000_000..=60_000_000_000;
+/// That time in lengths of the last such look: the share of a processor that a host at rest may take.
+const SWEEP_IDLE: u64 = 400;
 /// Share of the host's memory that has to move before they are looked at sooner.
 const SWEEP_SHARE: u64 = 256;
 /// Or share of what is left until the next bound.
@@ -494,7 +498,8 @@ impl Daemon {
         let enough = (headroom(&host, &self.bounds) / SWEEP_STEPS).min(host.total / SWEEP_SHARE);
         let moved = host.available.abs_diff(self.swept_available) > enough;
         let since_ns = now_ns.saturating_sub(self.swept_ns);
-        if since_ns >= SWEEP_NS || (moved && since_ns >= self.sweep_took_ns * SWEEP_REST) {
+        let idle_ns = (self.sweep_took_ns * SWEEP_IDLE).clamp(*SWEEP_NS.start(), *SWEEP_NS.end());
+        if since_ns >= idle_ns || (moved && since_ns >= self.sweep_took_ns * SWEEP_REST) {
             (self.swept_ns, self.swept_available) = (now_ns, host.available);
             self.sweep();
             self.sweep_took_ns = boot_ns().saturating_sub(now_ns);

@@ -33,16 +33,20 @@ fn until(script: &str, program: &str, found: impl Fn(&Line) -> bool) -> anyhow::
     command.args(["--", "/bin/sh", "-c", &format!("exec >/dev/null 2>&1; {script}")]).stdin(Stdio::null());
     process::limit_descriptors(&mut command, descriptors());
     let running = Running::start(&mut command)?;
-    let mut last = None;
+    let (mut seen, mut table) = (Vec::new(), None);
+    let is_of_it =
+        |line: &&Line| line.get("process.executable.name").and_then(|name| name.as_str()) == Some(program);
     eventually(PATIENCE - Duration::from_secs(5), &format!("a table of {program}"), || {
         let Ok(scan) = look("--tree", running.pid(), &ANY) else { return false };
-        let is_it = |line: &&Line| {
-            line.get("process.executable.name").and_then(|name| name.as_str()) == Some(program) && found(line)
-        };
-        last = scan.lines.iter().find(is_it).cloned();
-        last.is_some()
+        seen = scan.lines.iter().filter(is_of_it).cloned().collect();
+        table = seen.iter().find(|line| found(line)).cloned();
+        table.is_some()
+    })
+    .with_context(|| {
+        let said: Vec<_> = seen.iter().map(ToString::to_string).collect();
+        format!("what the scan says of it: {}", said.join("\n"))
     })?;
-    last.context("no line")
+    table.context("no line")
 }
 
 fn is_known(line: &Line) -> bool {
