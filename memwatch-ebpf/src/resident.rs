@@ -31,23 +31,36 @@ pub(crate) fn current_mm() -> u64 {
     task::current().peek(offset!(task_mm))
 }
 
-#[inline(always)]
-fn counter(mm: Kptr, member: u32) -> u64 {
-    let at = offset!(mm_rss) + member * offset!(rss_stride);
-    let pages = mm.peek::<i64>(at + offset!(percpu_count)) + this_cpu_part(mm, at);
-    if pages > 0 { pages as u64 * u64::from(offset!(page_size)) } else { 0 }
+/// The RSS counters of an address space as the running CPU sees them.
+#[derive(Clone, Copy)]
+struct RssCounters {
+    mm: Kptr,
+    /// What is added to the address of a part; 0 where counters have no parts.
+    cpu_base: u64,
 }
 
-/// The running CPU's part of a `percpu_counter`; 0 where counters have no parts.
-#[inline(always)]
-fn this_cpu_part(mm: Kptr, at: u32) -> i64 {
-    let table = per_cpu_offset();
-    if table == 0 || offset!(percpu_parts) == ABSENT {
-        return 0;
+impl RssCounters {
+    #[inline(always)]
+    fn of(mm: Kptr) -> Self {
+        let table = per_cpu_offset();
+        if table == 0 || offset!(percpu_parts) == ABSENT {
+            return Self { mm, cpu_base: 0 };
+        }
+        let cpu = unsafe { bpf_get_smp_processor_id() } & 0xffff;
+        Self { mm, cpu_base: Kptr(table).peek::<u64>(cpu * 8) }
     }
-    let cpu = unsafe { bpf_get_smp_processor_id() } & 0xffff;
-    let base = Kptr(table).peek::<u64>(cpu * 8);
-    i64::from(Kptr(mm.peek::<u64>(at + offset!(percpu_parts)).wrapping_add(base)).peek::<i32>(0))
+
+    /// Bytes of a member of the address space's `rss_stat`.
+    #[inline(always)]
+    fn bytes(self, member: u32) -> u64 {
+        let at = offset!(mm_rss) + member * offset!(rss_stride);
+        let mut pages = self.mm.peek::<i64>(at + offset!(percpu_count));
+        if self.cpu_base != 0 {
+            let part = self.mm.peek::<u64>(at + offset!(percpu_parts)).wrapping_add(self.cpu_base);
+            pages += i64::from(Kptr(part).peek::<i32>(0));
+        }
+        if pages > 0 { pages as u64 * u64::from(offset!(page_size)) } else { 0 }
+    }
 }
 
 /// Whether the counters are seen to the page, from the CPU that changes them.
@@ -59,13 +72,13 @@ pub(crate) fn is_exact() -> bool {
 /// Anonymous RSS of an address space, in bytes.
 #[inline(always)]
 pub(crate) fn anon(mm: Kptr) -> u64 {
-    counter(mm, ANON)
+    RssCounters::of(mm).bytes(ANON)
 }
 
 /// Swapped-out memory of an address space, in bytes.
 #[inline(always)]
 pub(crate) fn swapped(mm: Kptr) -> u64 {
-    counter(mm, SWAP)
+    RssCounters::of(mm).bytes(SWAP)
 }
 
 /// Anonymous RSS of the current task's own, with the faults that the task keeps back. Not for the tracepoint of the counters:
@@ -83,12 +96,20 @@ pub(crate) fn own_anon(mm: Kptr) -> u64 {
 /// Everything resident of an address space, in bytes.
 #[inline(always)]
 pub(crate) fn of(mm: Kptr) -> Resident {
+    let counters = RssCounters::of(mm);
     Resident {
-        anon: counter(mm, ANON),
-        file: counter(mm, FILE),
-        shmem: counter(mm, SHMEM),
-        swap: counter(mm, SWAP),
+        anon: counters.bytes(ANON),
+        file: counters.bytes(FILE),
+        shmem: counters.bytes(SHMEM),
+        swap: counters.bytes(SWAP),
     }
+}
+
+/// Resident pages of an address space, of any kind, in bytes.
+#[inline(always)]
+pub(crate) fn sum(mm: Kptr) -> u64 {
+    let counters = RssCounters::of(mm);
+    counters.bytes(ANON) + counters.bytes(FILE) + counters.bytes(SHMEM)
 }
 
 /// Whether the current process has a limit of its own.

@@ -143,8 +143,7 @@ fn end(process: &mut Process, task: Kptr, signal: Kptr) {
     let max_rss = if mm.0 == 0 {
         signal.peek::<u64>(offset!(signal_maxrss)) * u64::from(offset!(page_size))
     } else {
-        let now = resident::of(mm);
-        let now = now.anon + now.file + now.shmem;
+        let now = resident::sum(mm);
         let high = mm.peek::<u64>(offset!(mm_high_water)) * u64::from(offset!(page_size));
         if high > now { high } else { now }
     };
