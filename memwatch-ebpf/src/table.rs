@@ -157,10 +157,16 @@ pub fn explain_heap(limit: u64, growth: u64) -> Option<Match> {
 ///
 /// Refused a mapping, glibc asks for the same as heap (malloc/malloc.c, sysmalloc): the table and a pad, less what the heap has
 /// left at its end, which may be more than the pad. Refused that, it maps the table, the pad and what rounding adds.
+///
+/// Refused its capped table, Erlang (erts 13.1) asks for it without the rounding to a power of two: for more than half.
 #[must_use]
 #[inline(always)]
 pub const fn is_asked_again(refused: u64, length: u64) -> bool {
-    refused != 0 && length.wrapping_add(HEAP_PAD).wrapping_sub(refused) < 2 * HEAP_PAD + STAND_IN
+    if refused == 0 {
+        return false;
+    }
+    let unrounded = refused == CAP * CAP_ELEMENT && length > refused / 2 && length < refused;
+    unrounded || length.wrapping_add(HEAP_PAD).wrapping_sub(refused) < 2 * HEAP_PAD + STAND_IN
 }
 
 /// Explains the length of an area of `/proc/PID/maps`, of which up to `slack` bytes may be no part of the table: the
@@ -380,6 +386,10 @@ mod tests {
             assert!(!is_asked_again(refused, length), "{length}");
         }
         assert!(!is_asked_again(0, 64));
+        // Seen of Erlang on Debian 12: 2 GiB, then 12 bytes for each of 2^27 and what its allocator adds.
+        for (length, again) in [(1_611_681_792, true), (1 << 30, false)] {
+            assert_eq!(is_asked_again(1 << 31, length), again, "{length}");
+        }
     }
 
     #[test]
