@@ -8,7 +8,7 @@ use anyhow::Context;
 use memwatch_ebpf::table::kernel_bytes;
 
 use super::pending::Pending;
-use crate::core::detect::fd_table::standing::{Area, Areas, Expectation, is_known};
+use crate::core::detect::fd_table::standing::{Area, Areas, Expectation, known_elements};
 use crate::core::detect::fd_table::{Confidence, region_floor};
 use crate::core::exposure::{Exposure, Risk};
 use crate::core::fact::Identity;
@@ -159,12 +159,12 @@ impl Look {
 
     /// The areas that a limit explains.
     fn areas(&mut self, dir: &ProcessDir, limits: Limits, process: &Identity) -> Result<Areas, ReadError> {
-        let (floor, is_known) = (region_floor(self.min_table), is_known(process));
+        let (floor, known) = (region_floor(self.min_table), known_elements(process));
         let mut areas = Areas::default();
         dir.each_mapping(&mut self.buffer, |mapping| {
             if mapping.length >= floor && mapping.is_private_memory() {
                 let (start, length, is_heap) = (mapping.start, mapping.length, mapping.is_heap());
-                if let Some(area) = Area::explained(start, length, is_heap, limits, is_known) {
+                if let Some(area) = Area::explained(start, length, is_heap, limits, known) {
                     areas.add(area);
                 }
             }

@@ -64,6 +64,31 @@ pub(super) fn largest_element() -> u64 {
     PROGRAMS.iter().flat_map(|program| &program.element_bytes).copied().max().unwrap_or(0).into()
 }
 
+/// Tables that may lie side by side in one area: HAProxy has four./// Tables that may lie side by side in one area: HAProxy has four.
+const TABLES_MAX: u32 = 4;
+
+/// Whether `element` is the sum of a few known ones with a large one among them: small ones add up to nearly anything.
+pub(super) fn is_sum_of_tables(known: &[u32], element: u32) -> bool {
+    let largest = known.iter().copied().max().unwrap_or(0);
+    let large = known.iter().filter(|part| **part * 2 >= largest);
+    large.filter_map(|part| element.checked_sub(*part)).any(|rest| is_sum(known, rest, TABLES_MAX - 1))
+}
+
+/// Whether `element` is the sum of at most `terms` of the known ones, each as often as needed.
+fn is_sum(known: &[u32], element: u32, terms: u32) -> bool {
+    element == 0
+        || (terms > 0
+            && known
+                .iter()
+                .filter_map(|part| element.checked_sub(*part))
+                .any(|rest| is_sum(known, rest, terms - 1)))
+}
+
+/// The largest sum of a few known ones.
+pub(super) fn largest_sum(known: &[u32]) -> u32 {
+    known.iter().copied().max().unwrap_or(0).saturating_mul(TABLES_MAX)
+}
+
 impl Program {
     /// The program that a process runs. The executable decides; the name of the process only where that is unknown.
     pub(super) fn of(process: &Identity) -> Option<&'static Self> {

@@ -13,7 +13,7 @@ use memwatch_ebpf::table::Fit;
 
 use super::finding::{Confidence, Reason, State};
 use super::process::{Process, Region};
-use super::programs::Program;
+use super::programs::{Program, is_sum_of_tables};
 use super::wording::{errno, signal_name};
 use crate::core::quantity::{Bytes, Nanos};
 
@@ -28,9 +28,6 @@ const SECOND: u64 = 1_000 * MS;
 const MEDIUM: i32 = 4;
 /// Points from which a finding is of high confidence.
 const HIGH: i32 = 7;
-
-/// Tables that may lie side by side in one area: HAProxy has four.
-const TABLES_MAX: u32 = 4;
 
 /// Regions of one length that a program's tables may come to.
 const ALIKE_MAX: usize = 3;
@@ -295,23 +292,6 @@ fn program(evidence: &Evidence<'_>, scale: &mut Scale) {
 fn is_known_table(evidence: &Evidence<'_>) -> bool {
     let (known, element) = (evidence.known_elements(), evidence.table.element);
     known.contains(&element) || (!evidence.is_look_up_seen() && is_sum_of_tables(known, element))
-}
-
-/// Whether `element` is the sum of a few known ones with a large one among them: small ones add up to nearly anything.
-fn is_sum_of_tables(known: &[u32], element: u32) -> bool {
-    let largest = known.iter().copied().max().unwrap_or(0);
-    let large = known.iter().filter(|part| **part * 2 >= largest);
-    large.filter_map(|part| element.checked_sub(*part)).any(|rest| is_sum(known, rest, TABLES_MAX - 1))
-}
-
-/// Whether `element` is the sum of at most `terms` of the known ones, each as often as needed.
-fn is_sum(known: &[u32], element: u32, terms: u32) -> bool {
-    element == 0
-        || (terms > 0
-            && known
-                .iter()
-                .filter_map(|part| element.checked_sub(*part))
-                .any(|rest| is_sum(known, rest, terms - 1)))
 }
 
 fn state(evidence: &Evidence<'_>, scale: &mut Scale) {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use memwatch_ebpf::abi::event::{FdTable, SOURCE_BRK, SOURCE_MMAP, TABLE_MAPPED, TABLE_TOUCHED, UNKNOWN};
 use memwatch_ebpf::abi::state::{LEARNED_READ_HARD, Learned};
-use memwatch_ebpf::table::{ELEMENT_MAX, Match, explain_area, explain_heap};
+use memwatch_ebpf::table::{ELEMENT_MAX, Fit, Match, explain_area, explain_heap};
 
-use super::programs::{Program, largest_element};
+use super::programs::{Program, is_sum_of_tables, largest_element, largest_sum};
 use super::{Finding, Process, Sight, Source, advice, explain, region_floor};
 use crate::core::fact::Identity;
 use crate::core::origin::{Limits, Origin};
@@ -22,6 +22,10 @@ pub const AREAS_MAX: usize = 32;
 const KNOWN_SLACK: u64 = 32 << 10;
 /// What is forgiven to others as a share of the limit: so at most one length in 256 fits.
 const SLACK_SHARE: u64 = 64;
+/// Of an area whose larger part is what the tables of a known program come to: the share that may be something else, the
+/// bytes, and how large the tables have to be, as small areas fit by chance.
+const JOINED_SHARE: u64 = 8;
+const JOINED_MAX: u64 = 4 << 20;
 /// `MAP_NORESERVE` (include/uapi/asm-generic/mman-common.h).
 const MAP_NORESERVE: u32 = 0x4000;
 
@@ -46,15 +50,19 @@ pub struct Area {
 }
 
 impl Area {
-    /// The area, if a limit of its process explains its length.
+    /// The area, if a limit of its process explains its length. `known`: bytes per descriptor of the tables that its program
+    /// is known to keep.
     #[must_use]
-    pub fn explained(start: u64, length: u64, is_heap: bool, limits: Limits, of_known: bool) -> Option<Self> {
+    pub fn explained(start: u64, length: u64, is_heap: bool, limits: Limits, known: &[u32]) -> Option<Self> {
         let explain = |limit: u64| {
             if is_heap {
                 return explain_heap(limit, length);
             }
-            let slack = (limit / SLACK_SHARE).max(if of_known { KNOWN_SLACK } else { 0 });
-            explain_area(limit, length, slack)
+            let slack = (limit / SLACK_SHARE).max(if known.is_empty() { 0 } else { KNOWN_SLACK });
+            let any = explain_area(limit, length, slack);
+            any.filter(|found| is_sum_of_tables(known, found.element))
+                .or_else(|| explain_joined(limit, length, known))
+                .or(any)
         };
         let soft = explain(limits.soft).map(|found| (limits.soft, false, found));
         let hard = || explain(limits.hard).map(|found| (limits.hard, true, found));
@@ -76,6 +84,20 @@ impl Area {
             ..FdTable::default()
         }
     }
+}
+
+/// Explains an area by tables that a program is known to keep and, for the smaller part, other memory that the kernel joined
+/// to them.
+fn explain_joined(limit: u64, length: u64, known: &[u32]) -> Option<Match> {
+    let most = u32::try_from(length.checked_div(limit)?).unwrap_or(u32::MAX).min(largest_sum(known));
+    let element = (1..=most).rev().find(|element| is_sum_of_tables(known, *element))?;
+    let tables = limit.checked_mul(element.into()).filter(|tables| *tables >= JOINED_MAX)?;
+    let overhead = length.checked_sub(tables)?;
+    (overhead <= JOINED_MAX.min(length / JOINED_SHARE)).then_some(Match {
+        element,
+        overhead,
+        fit: Fit::Merged,
+    })
 }
 
 /// The areas of one process that a limit explains: the largest of them, and the sum of all.
@@ -220,10 +242,10 @@ impl Expectation {
     }
 }
 
-/// Whether a program of this executable or name is known to keep a table: its areas are forgiven more.
+/// Bytes per descriptor of the tables that a program of this executable or name is known to keep: its areas are forgiven more.
 #[must_use]
-pub fn is_known(process: &Identity) -> bool {
-    Program::of(process).is_some_and(|program| !program.element_bytes.is_empty())
+pub fn known_elements(process: &Identity) -> &'static [u32] {
+    Program::of(process).map_or(&[], |program| &program.element_bytes)
 }
 
 #[cfg(test)]
