@@ -1,4 +1,4 @@
-//! The configuration: TOML as written in, a checked [`Settings`] out, or all faults at once.
+//! The configuration: TOML as written in, a checked [`Configuration`] out, or all faults at once.
 //!
 //! A table of the file is one file in `section/`: its keys, and what they come to. The keys drive the reader and
 //! docs/configuration.md alike. Invariant: nothing is guessed – a quantity without its unit, an unknown key and a rule that
@@ -22,13 +22,23 @@ use std::path::Path;
 pub use fault::{Fault, Faults};
 
 use crate::core::policy::Settings;
+use crate::export::route::Route;
 use reader::Reader;
+
+/// What a file comes to.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// What is done about memory.
+    pub policy: Settings,
+    /// Who is told; empty: whom the command line says.
+    pub exports: Vec<Route>,
+}
 
 /// Reads and checks a file.
 ///
 /// # Errors
 /// All faults of the file, or why it cannot be read.
-pub fn load(path: &Path) -> Result<Settings, Faults> {
+pub fn load(path: &Path) -> Result<Configuration, Faults> {
     let fault = |problem, remedy| Faults::new(path, vec![Fault::of_file(problem, remedy)]);
     let text = read(path).map_err(|error| {
         fault(format!("cannot read it: {error}"), "name a file of TOML that this user may read")
@@ -56,10 +66,10 @@ fn read(path: &Path) -> std::io::Result<String> {
 ///
 /// # Errors
 /// All faults of the text.
-pub fn parse(text: &str, path: &Path) -> Result<Settings, Faults> {
+pub fn parse(text: &str, path: &Path) -> Result<Configuration, Faults> {
     let reader = Reader::new(text);
     let document = reader.document();
-    let settings = section::policy::read(&reader, document.get_ref());
+    let configuration = section::policy::read(&reader, document.get_ref());
     let faults = reader.into_faults();
-    if faults.is_empty() { Ok(settings) } else { Err(Faults::new(path, faults)) }
+    if faults.is_empty() { Ok(configuration) } else { Err(Faults::new(path, faults)) }
 }

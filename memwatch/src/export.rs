@@ -7,6 +7,7 @@ pub mod audit;
 pub mod clock;
 pub mod decision;
 pub mod escape;
+pub mod event;
 mod exit_status;
 pub mod explain;
 pub mod flat;
@@ -14,6 +15,7 @@ pub mod forecast;
 pub mod json;
 pub mod kernel_names;
 pub mod lost_kinds;
+pub mod route;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod scan;

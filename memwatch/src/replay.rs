@@ -281,7 +281,7 @@ mod tests {
             "mode = \"enforce\"\nwhole_host = true\n[found_pools]\nmin_alive = 2\nsize = { max_workers = 8 }\n",
             "test".as_ref(),
         );
-        let mut player = Player::new(settings.expect("settings"));
+        let mut player = Player::new(settings.expect("settings").policy);
         let key = |tgid: u32| ProcessKey { tgid, start_ns: u64::from(tgid) };
         let who = |tgid| Who {
             key: key(tgid),

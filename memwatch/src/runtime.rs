@@ -4,9 +4,11 @@
 //! ring buffer overflow, which is counted, and never blocks the handling of a signal.
 
 pub mod daemon;
+mod exporters;
 mod filter;
 mod losses;
 mod notify;
+mod outlet;
 mod pipeline;
 mod self_protection;
 mod sequence;
@@ -29,7 +31,8 @@ pub use tree::mark_tree;
 use crate::export::Summary;
 use crate::probe::attach::Probe;
 use crate::source::Source;
-use writer::{Writer, is_abandoned};
+use outlet::is_abandoned;
+use writer::Writer;
 
 /// Pause between looks at the loss counters and at who reads the output.
 const PERIOD: Duration = Duration::from_secs(1);

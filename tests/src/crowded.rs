@@ -82,7 +82,7 @@ impl Crowded {
     /// # Errors
     /// The policy has a fault.
     pub fn new(processes: u32) -> anyhow::Result<Self> {
-        let settings = config::parse(POLICY, Path::new("crowded.toml"))?;
+        let settings = config::parse(POLICY, Path::new("crowded.toml"))?.policy;
         let engine = Engine::new(settings, Own { tgid: 1, ancestors: Vec::new() });
         let mut crowded = Self { engine, out: Outbox::default(), now_ns: 1000 * SECOND, next_tgid: 2 };
         let keys: Vec<ProcessKey> = (0..processes).map(|_| crowded.start()).collect();

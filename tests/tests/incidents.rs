@@ -61,7 +61,7 @@ fn play(name: &str, inputs: &[Recorded]) -> Played {
         replay::write(&mut text, input).expect("it is written to memory");
     }
     committed(&recording, &String::from_utf8(text).expect("JSON is text"));
-    let mut settings = config::load(&folder.join(format!("{name}.toml"))).expect("a policy");
+    let mut settings = config::load(&folder.join(format!("{name}.toml"))).expect("a policy").policy;
     settings.mode = Mode::Enforce;
     let mut player = Player::new(settings);
     let mut played =

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::config::{self, Fault, Faults};
-use crate::core::policy::{Mode, Reach, Settings};
+use crate::config::{self, Configuration, Fault, Faults};
+use crate::core::policy::{Mode, Reach};
 use crate::export::wrap::wrap;
 use words::Paragraph;
 
@@ -63,21 +63,22 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn json(args: &Args, checked: &Result<Settings, Faults>) -> serde_json::Result<String> {
-    let settings = checked.as_ref().ok();
+fn json(args: &Args, checked: &Result<Configuration, Faults>) -> serde_json::Result<String> {
+    let configuration = checked.as_ref().ok();
     let report = Report {
         file: args.file.display().to_string(),
-        valid: settings.is_some(),
-        mode: settings.map(|settings| settings.mode.name()),
-        policy: settings.map(words::policy).unwrap_or_default(),
+        valid: configuration.is_some(),
+        mode: configuration.map(|configuration| configuration.policy.mode.name()),
+        policy: configuration.map(words::all).unwrap_or_default(),
         faults: checked.as_ref().err().map(Faults::list).unwrap_or_default(),
     };
     serde_json::to_string_pretty(&report).map(|json| json + "\n")
 }
 
 /// The policy, a paragraph for each rule, in lines of at most so many columns.
-fn text(settings: &Settings, width: usize) -> Vec<u8> {
+fn text(configuration: &Configuration, width: usize) -> Vec<u8> {
     let mut text = Vec::new();
+    let settings = &configuration.policy;
     let mode = match settings.mode {
         Mode::Observe => "observe: nothing is done; what follows is told as what would have been done",
         Mode::Enforce if settings.scopes.iter().any(|scope| scope.reach == Reach::Host) => {
@@ -86,7 +87,7 @@ fn text(settings: &Settings, width: usize) -> Vec<u8> {
         Mode::Enforce => "enforce: what follows is done",
     };
     wrap(mode, (0, 2), width, &mut text);
-    for Paragraph { rule, name, says } in words::policy(settings) {
+    for Paragraph { rule, name, says } in words::all(configuration) {
         text.push(b'\n');
         let title = name.map_or_else(|| rule.to_owned(), |name| format!("{rule} `{name}`"));
         wrap(&title, (0, 2), width, &mut text);
@@ -114,8 +115,8 @@ mod tests {
     #[test]
     fn samples_say_what_they_mean() {
         for name in SAMPLES {
-            let settings = config::load(&sample(name)).unwrap_or_else(|faults| panic!("{faults}"));
-            let words = String::from_utf8(text(&settings, 100)).expect("UTF-8");
+            let configuration = config::load(&sample(name)).unwrap_or_else(|faults| panic!("{faults}"));
+            let words = String::from_utf8(text(&configuration, 100)).expect("UTF-8");
             let golden = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/scenarios/check"))
                 .join(name)
                 .with_extension("txt");

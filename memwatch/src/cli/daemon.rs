@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::values::parse_time_to_end;
+use crate::export::route::Form;
 use crate::probe::WayKind;
 use crate::probe::attach::Options;
-use crate::runtime::daemon::{self, Form, Policy, Socket, Start};
+use crate::runtime::daemon::{self, Policy, Socket, Start};
 
 /// Arguments of `memwatch daemon`.
 #[derive(Debug, clap::Args)]

@@ -96,7 +96,8 @@ fn settings(cgroup: Option<&str>) -> anyhow::Result<Settings> {
     let mut settings = config::parse(
         "[[fd_table]]\nmatch = \"all\"\nconfidence = \"low\"\nmin_bytes = \"1MiB\"\n",
         "built in".as_ref(),
-    )?;
+    )?
+    .policy;
     for scope in &mut settings.scopes {
         scope.reach = cgroup.map_or(Reach::Host, |path| Reach::Cgroup(path.to_owned()));
         scope.any_process = true;

@@ -11,8 +11,8 @@ use super::daemon::Output;
 use crate::config;
 use crate::core::quantity::{Bytes, Counted};
 use crate::export::decision::{Decisions, sentence};
+use crate::export::route::Form;
 use crate::replay::{self, Player};
-use crate::runtime::daemon::Form;
 
 /// Arguments of `memwatch replay`.
 #[derive(Debug, clap::Args)]
@@ -42,7 +42,7 @@ pub struct Args {
 /// # Errors
 /// When the configuration has faults, or the recording cannot be read.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut settings = config::load(&args.config)?;
+    let mut settings = config::load(&args.config)?.policy;
     settings.mode = crate::core::policy::Mode::Enforce;
     let file = File::open(&args.recording)
         .with_context(|| format!("cannot open the recording {}", args.recording.display()))?;

@@ -2,6 +2,7 @@
 
 pub(super) mod audit;
 pub(super) mod budget;
+pub(super) mod export;
 pub(super) mod fd_table;
 pub(super) mod growth;
 pub(super) mod matching;
@@ -19,7 +20,7 @@ use super::reader::Table;
 use super::value::Name;
 
 /// All tables, in the order of the documentation.
-pub(super) const ALL: [&Section; 15] = [
+pub(super) const ALL: [&Section; 16] = [
     &policy::SECTION,
     &scope::SECTION,
     &scope::STEP,
@@ -35,6 +36,7 @@ pub(super) const ALL: [&Section; 15] = [
     &growth::SECTION,
     &protect::SECTION,
     &budget::SECTION,
+    &export::SECTION,
 ];
 
 /// Refuses rules of one name: a report would not say which was meant.

@@ -1,6 +1,7 @@
 //! What is accepted, what it comes to, and what is refused with which words.
 
 mod any_text;
+mod exports;
 
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use super::{Faults, parse};
 use crate::core::policy::{Amount, Measure, Mode, Reach, Settings, Signal, TableAction, Then};
 
 fn read(text: &str) -> Result<Settings, Faults> {
-    parse(text, Path::new("test.toml"))
+    parse(text, Path::new("test.toml")).map(|configuration| configuration.policy)
 }
 
 fn settings(text: &str) -> Settings {

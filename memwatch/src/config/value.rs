@@ -4,9 +4,9 @@ mod choice;
 mod quantity;
 mod text;
 
-pub(super) use choice::{Confidence, Mode, Then, UseOf, WhatToDo};
+pub(super) use choice::{Confidence, LineForm, MinSeverity, Mode, Then, To, UseOf, WhatToDo};
 pub(super) use quantity::{Bound, Count, Exponent, Nanoseconds, Share, Size};
-pub(super) use text::{Cgroup, Command, Kind, Name, Patterns, Uids};
+pub(super) use text::{Cgroup, Command, Kind, Kinds, Name, Patterns, Uids};
 
 use toml::de::DeValue;
 

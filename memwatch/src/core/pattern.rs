@@ -7,6 +7,12 @@ pub struct Pattern {
     glob: wildmatch::WildMatch,
 }
 
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
 impl Pattern {
     /// Parses a pattern.
     ///

@@ -2,11 +2,13 @@
 //!
 //! One flat object a line, as for events; docs/decisions.md tells the keys.
 
+mod severity;
 mod words;
 
 use serde::Serialize;
 
 use super::clock::Clock;
+use super::event::{Event, Severity};
 use super::schema::VERSION;
 use crate::core::fact::ProcessKey;
 use crate::core::policy::{
@@ -15,10 +17,16 @@ use crate::core::policy::{
 use words::{ranked, reason_of, warn};
 pub use words::{reason, sentence};
 
+const DECISION: &str = "memwatch.decision";
+const CLOSING: &str = "memwatch.closing";
+const WARNING: &str = "memwatch.warning";
+const TRUE_USE: &str = "memwatch.true_use";
+
 /// Writes decisions, their ends, and warnings.
 #[derive(Clone, Copy, Debug)]
 pub struct Decisions {
     clock: Option<Clock>,
+    has_arguments: bool,
 }
 
 #[derive(Serialize)]
@@ -27,6 +35,8 @@ struct Line<'a, Body: Serialize> {
     name: &'static str,
     #[serde(rename = "memwatch.schema_version")]
     version: u64,
+    #[serde(rename = "memwatch.severity")]
+    severity: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     timestamp: Option<String>,
     #[serde(rename = "memwatch.boot_ns")]
@@ -48,6 +58,8 @@ struct Process<'a> {
     comm: Option<&'a str>,
     #[serde(rename = "process.executable.path", skip_serializing_if = "Option::is_none")]
     exe: Option<&'a str>,
+    #[serde(rename = "process.command_args", skip_serializing_if = "<[_]>::is_empty")]
+    args: &'a [String],
     #[serde(rename = "memwatch.cgroup.path", skip_serializing_if = "Option::is_none")]
     cgroup: Option<&'a str>,
     #[serde(rename = "memwatch.unit", skip_serializing_if = "Option::is_none")]
@@ -57,12 +69,13 @@ struct Process<'a> {
 }
 
 impl<'a> Process<'a> {
-    fn new(key: ProcessKey, who: Option<&'a Who>) -> Self {
+    fn new(key: ProcessKey, who: Option<&'a Who>, has_arguments: bool) -> Self {
         Self {
             pid: key.tgid,
             start_ns: key.start_ns,
             comm: who.map(|who| who.comm.as_str()),
             exe: who.and_then(|who| who.exe.as_deref()),
+            args: who.filter(|_| has_arguments).map(|who| who.args.as_slice()).unwrap_or_default(),
             cgroup: who.and_then(|who| who.cgroup.as_deref()),
             unit: who.and_then(|who| who.unit.as_deref()),
             container: who.and_then(|who| who.container.as_deref()),
@@ -264,11 +277,42 @@ impl Decisions {
     /// States moments by a clock, or on the boot clock only.
     #[must_use]
     pub const fn new(clock: Option<Clock>) -> Self {
-        Self { clock }
+        Self { clock, has_arguments: false }
+    }
+
+    /// Tells the arguments of processes as well, or does not.
+    #[must_use]
+    pub const fn with_arguments(self, has_arguments: bool) -> Self {
+        Self { has_arguments, ..self }
+    }
+
+    /// The event of a command, if it is one that is told.
+    #[must_use]
+    pub fn event(&self, time_ns: u64, command: &Command, engine: &Engine, outbox: &Outbox) -> Option<Event> {
+        let name = match command {
+            Command::Decided(_) => DECISION,
+            Command::Closed(_) => CLOSING,
+            Command::Warn(_) => WARNING,
+            Command::Measure(_)
+            | Command::Audit(_)
+            | Command::Send { .. }
+            | Command::Tell { .. }
+            | Command::KillCgroup { .. }
+            | Command::RunHook { .. }
+            | Command::Limit(_)
+            | Command::Rule { .. }
+            | Command::LookWithin(_) => return None,
+        };
+        let mut object = Vec::new();
+        self.json(time_ns, command, engine, outbox, &mut object);
+        let sentence = sentence(command, engine, outbox);
+        Some(Event { name, severity: severity::of(command), object, sentence })
     }
 
     /// Appends the line of a command, if it is one that is told.
     pub fn json(&self, time_ns: u64, command: &Command, engine: &Engine, outbox: &Outbox, out: &mut Vec<u8>) {
+        let process = |key| Process::new(key, engine.who(key), self.has_arguments);
+        let severity = severity::of(command);
         match command {
             Command::Decided(decision) => {
                 let ranked = outbox.ranking(decision).iter().map(|candidate| ranked(candidate, engine));
@@ -285,8 +329,7 @@ impl Decisions {
                     reason: reason_of(decision, engine),
                     candidates: ranked.collect(),
                 };
-                let process = Process::new(decision.key, engine.who(decision.key));
-                self.line("memwatch.decision", time_ns, Some(process), body, out);
+                self.line((DECISION, severity), time_ns, Some(process(decision.key)), body, out);
             }
             Command::Closed(closing) => {
                 let body = ClosingBody {
@@ -297,17 +340,15 @@ impl Decisions {
                     sent_after_ns: closing.sent_after_ns,
                     ended_after_ns: closing.ended_after_ns,
                 };
-                let process = Process::new(closing.key, engine.who(closing.key));
-                self.line("memwatch.closing", time_ns, Some(process), body, out);
+                self.line((CLOSING, severity), time_ns, Some(process(closing.key)), body, out);
             }
             Command::Warn(warning) => {
-                let process = concerned(warning).map(|key| Process::new(key, engine.who(key)));
                 let body = WarningBody {
                     kind: kind(warning),
                     text: warn(warning, engine),
                     holding: HoldingBody::of_warning(warning, engine),
                 };
-                self.line("memwatch.warning", time_ns, process, body, out);
+                self.line((WARNING, severity), time_ns, concerned(warning).map(process), body, out);
             }
             Command::Measure(_)
             | Command::Audit(_)
@@ -321,14 +362,19 @@ impl Decisions {
         }
     }
 
-    /// Appends the line of what a cgroup truly holds.
-    pub fn holding(&self, time_ns: u64, cgroup: &str, holding: &Holding, out: &mut Vec<u8>) {
-        self.line("memwatch.true_use", time_ns, None, HoldingBody::new(Some(cgroup), holding), out);
+    /// The event of what a cgroup truly holds.
+    #[must_use]
+    pub fn holding(&self, time_ns: u64, cgroup: &str, holding: &Holding) -> Event {
+        let (name, severity) = (TRUE_USE, Severity::Info);
+        let mut object = Vec::new();
+        let body = HoldingBody::new(Some(cgroup), holding);
+        self.line((name, severity), time_ns, None, body, &mut object);
+        Event { name, severity, object, sentence: None }
     }
 
     fn line<Body: Serialize>(
         &self,
-        name: &'static str,
+        (name, severity): (&'static str, Severity),
         time_ns: u64,
         process: Option<Process<'_>>,
         body: Body,
@@ -339,7 +385,8 @@ impl Decisions {
             clock.push_rfc3339(time_ns, &mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
-        let line = Line { name, version: VERSION, timestamp, boot_ns: time_ns, process, body };
+        let severity = severity.name();
+        let line = Line { name, version: VERSION, severity, timestamp, boot_ns: time_ns, process, body };
         // Into memory, of types that are numbers and text: it cannot fail.
         if serde_json::to_writer(&mut *out, &line).is_ok() {
             out.push(b'\n');

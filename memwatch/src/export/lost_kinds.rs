@@ -89,6 +89,16 @@ pub const ALL: &[LostKind] = &[
         "processes with a table that were forgotten before their end",
         "raise --min-table",
     ),
+    kind(
+        "export_shed",
+        "events that an exporter of the daemon had no room for; in its own output",
+        "read it faster, or raise its `queue`",
+    ),
+    kind(
+        "export_held_back",
+        "events that an exporter of the daemon held back by `at_most`; in its own output",
+        "raise `at_most`, or narrow `kinds`",
+    ),
     kind("scan_processes", "processes of which nothing could be read", SCAN_RIGHTS),
     kind(
         "scan_memory",

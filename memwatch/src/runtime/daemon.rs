@@ -2,7 +2,6 @@
 
 mod desk;
 mod intake;
-mod log;
 mod pools;
 mod recorder;
 mod rules;
@@ -23,7 +22,9 @@ use memwatch_ebpf::abi::knobs::{MARK_INHERITED, RssLimit, Rule};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Notifier;
+use super::exporters::Exporters;
 use crate::act::{Actuator, HookCall, Hooks};
+use crate::config::Configuration;
 use crate::core::detect::fd_table::FdTables;
 use crate::core::fact::ProcessKey;
 use crate::core::policy::{
@@ -34,7 +35,8 @@ use crate::enrich::ledger::Ledger;
 use crate::enrich::proc::ProcFs;
 use crate::enrich::survey::SurveyError;
 use crate::export::clock::Clock;
-use crate::export::decision::{Decisions, sentence};
+use crate::export::decision::Decisions;
+use crate::export::route::Form;
 use crate::measure::{
     Found, HoldingMeter, HostMeter, Pace, PressureTrigger, ProcessMeter, StrainMeter, Survey, headroom,
 };
@@ -43,7 +45,6 @@ use crate::source::Source;
 use crate::sys::boot_ns;
 use desk::Desk;
 use intake::Intake;
-use log::Log;
 use pools::Pools;
 use recorder::Recorder;
 pub use recorder::Tally;
@@ -72,15 +73,6 @@ const CLOSELY_BYTES: u64 = 16 << 20;
 const CLOSELY_NS: u64 = 15_000_000_000;
 const CLOSELY_AT_ONCE: usize = 64;
 
-/// Form of the lines about decisions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// One object a line.
-    Json,
-    /// A sentence a line.
-    Text,
-}
-
 /// What the daemon goes by.
 #[derive(Debug)]
 pub enum Policy {
@@ -108,7 +100,7 @@ pub struct Start {
     pub policy: Policy,
     /// How to load the probe.
     pub options: Options,
-    /// Form of its lines about decisions; `None`: it says nothing of them.
+    /// Form of what is told on standard output; `None`: nobody is told anything.
     pub form: Option<Form>,
     /// Where every input is written, for `memwatch replay`.
     pub record: Option<PathBuf>,
@@ -142,7 +134,7 @@ struct Daemon {
     pace: Pace,
     rules: Vec<Rule>,
     decisions: Decisions,
-    log: Log,
+    exporters: Exporters,
     recorder: Option<Recorder>,
     /// When those were looked at closely whom only a recording needs to know, by process.
     looked_at: HashMap<ProcessKey, u64>,
@@ -165,7 +157,6 @@ struct Daemon {
     /// That of the file at the last look.
     seen_modified: Option<SystemTime>,
     ring_lost: u64,
-    shed_told: u64,
 }
 
 /// Runs until a signal or its time ends it; gives what became of the recording, where there was one.
@@ -173,14 +164,14 @@ struct Daemon {
 /// # Errors
 /// When the configuration has faults, nothing can be attached, or a map fails.
 pub async fn run(start: Start) -> anyhow::Result<Option<Tally>> {
-    let settings = setup::settings(&start.policy)?;
+    let configuration = setup::configuration(&start.policy)?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
     let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     for missing in super::protect() {
         tracing::warn!("{missing}");
     }
-    let mut daemon = Daemon::new(start, settings)?;
+    let mut daemon = Daemon::new(start, configuration)?;
     let mut source = Source::new(daemon.probe.take_ring()?).context("cannot watch the ring buffer")?;
     daemon.begin()?;
     let deadline =
@@ -217,6 +208,7 @@ pub async fn run(start: Start) -> anyhow::Result<Option<Tally>> {
         }
     }
     daemon.notifier.stopping();
+    daemon.exporters.finish();
     Ok(daemon.recorder.take().map(Recorder::finish))
 }
 
@@ -249,7 +241,8 @@ fn progress(tally: &Tally) {
 }
 
 impl Daemon {
-    fn new(start: Start, settings: Settings) -> anyhow::Result<Self> {
+    fn new(start: Start, configuration: Configuration) -> anyhow::Result<Self> {
+        let Configuration { policy: settings, exports } = configuration;
         let proc = || ProcFs::open(Path::new("/proc")).context("cannot open /proc");
         let mut ledger = Ledger::new(proc()?).context("cannot read the mounts of this host")?;
         let rules = rules::rules(&settings);
@@ -265,6 +258,8 @@ impl Daemon {
         }
         let recorder =
             start.record.as_deref().map(|path| Recorder::start(path, start.record_cgroup.as_deref()));
+        let exporters = Exporters::start(setup::routes(exports, start.form))
+            .context("cannot start the threads of exporters")?;
         let floor = settings.fd_tables.iter().map(|rule| rule.min_bytes).min().unwrap_or(u64::MAX);
         Ok(Self {
             probe,
@@ -288,8 +283,9 @@ impl Daemon {
             notifier: Notifier::from_environment().context("cannot reach the service manager")?,
             pace: Pace::default(),
             rules,
-            decisions: Decisions::new(Some(Clock::of_this_host())),
-            log: Log::start(io::stdout()),
+            decisions: Decisions::new(Some(Clock::of_this_host()))
+                .with_arguments(exporters.wants_arguments()),
+            exporters,
             recorder: recorder.transpose()?,
             looked_at: HashMap::new(),
             inputs: Vec::with_capacity(4096),
@@ -306,7 +302,6 @@ impl Daemon {
             modified: start.config().and_then(modified),
             seen_modified: None,
             ring_lost: 0,
-            shed_told: 0,
             start,
         })
     }
@@ -354,10 +349,8 @@ impl Daemon {
                 None
             }
         };
-        if let Some(holding) = holding.filter(|_| self.start.form == Some(Form::Json)) {
-            let mut line = Vec::new();
-            self.decisions.holding(boot_ns(), cgroup, &holding, &mut line);
-            self.log.write(line);
+        if let Some(holding) = holding.filter(|_| !self.exporters.is_empty()) {
+            self.exporters.offer(self.decisions.holding(boot_ns(), cgroup, &holding));
         }
         self.feed(Input::Holding { cgroup: cgroup.clone(), holding });
     }
@@ -468,19 +461,11 @@ impl Daemon {
     }
 
     fn tell(&mut self, now_ns: u64, command: &Command, outbox: &Outbox) {
-        let mut line = Vec::new();
-        match self.start.form {
-            None => {}
-            Some(Form::Json) => self.decisions.json(now_ns, command, &self.engine, outbox, &mut line),
-            Some(Form::Text) => {
-                if let Some(text) = sentence(command, &self.engine, outbox) {
-                    line.extend_from_slice(text.as_bytes());
-                    line.push(b'\n');
-                }
-            }
+        if self.exporters.is_empty() {
+            return;
         }
-        if !line.is_empty() {
-            self.log.write(line);
+        if let Some(event) = self.decisions.event(now_ns, command, &self.engine, outbox) {
+            self.exporters.offer(event);
         }
     }
 
@@ -554,7 +539,8 @@ impl Daemon {
     fn take_in(&mut self) {
         let Some(config) = self.start.config().map(Path::to_owned) else { return };
         self.modified = modified(&config);
-        let loaded = load(&config).and_then(|settings| {
+        let loaded = load(&config).and_then(|configuration| {
+            let Configuration { policy: settings, exports } = configuration;
             anyhow::ensure!(
                 !is_empty(&config),
                 "the file is empty, which would mean the whole host; write at least the mode"
@@ -562,12 +548,14 @@ impl Daemon {
             if let Some(trees) = &self.trees {
                 trees.name(&settings, &mut self.probe, self.intake.ledger());
             }
-            Ok((actuator(&settings, self.trees.clone())?, settings))
+            Ok((actuator(&settings, self.trees.clone())?, settings, exports))
         });
-        let (actuator, settings) = match loaded {
+        let (actuator, settings, exports) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
                 tracing::error!("the policy stays as it was: {error:#}");
+                // Files that were moved away are let go of all the same.
+                self.exporters.reopen();
                 return;
             }
         };
@@ -578,6 +566,10 @@ impl Daemon {
             tracing::error!("the policy stays as it was: {error}");
             return;
         }
+        if let Err(error) = self.exporters.change(setup::routes(exports, self.start.form)) {
+            tracing::error!("exporters stay as they were: cannot start the threads of new ones: {error}");
+        }
+        self.decisions = self.decisions.with_arguments(self.exporters.wants_arguments());
         (self.actuator, self.rules, self.pressure) = (actuator, rules, pressure(&settings));
         let mut outbox = std::mem::take(&mut self.outbox);
         outbox.clear();
@@ -618,13 +610,7 @@ impl Daemon {
                 progress(&recorder.tally());
             }
         }
-        if self.log.shed > self.shed_told {
-            tracing::warn!(
-                "{} lines about decisions were shed: nobody reads them",
-                self.log.shed - self.shed_told
-            );
-            self.shed_told = self.log.shed;
-        }
+        self.exporters.reap();
         let unanswered = self.desk.as_ref().map_or(0, |desk| desk.peers().unanswered());
         if unanswered > self.unanswered_told {
             tracing::warn!(

@@ -2,8 +2,6 @@
 //!
 //! In: buffers of whole lines. Out: the lines, and how many of them were written, so that what nobody read is a number.
 
-mod outlet;
-
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, oneshot};
 
-pub(super) use outlet::is_abandoned;
-use outlet::{Outlet, Progress, lines};
+use super::outlet::{Outlet, Progress, lines};
 
 /// Buffers on their way to the writer; beyond that the loop waits, and the ring buffer fills.
 const QUEUE: usize = 4;
@@ -40,11 +37,11 @@ impl Writer {
         let (full, mut to_write) = mpsc::channel::<Bytes>(QUEUE);
         let (done, result) = oneshot::channel();
         let progress = Arc::new(Progress::new()?);
-        let outlet = Outlet::standard_output(Arc::clone(&progress));
+        let outlet = Outlet::new(io::stdout(), Arc::clone(&progress));
         std::thread::spawn(move || {
             let mut write = || {
                 while let Some(buffer) = to_write.blocking_recv() {
-                    outlet.write(&buffer)?;
+                    outlet.write(&buffer).1?;
                 }
                 Ok(())
             };

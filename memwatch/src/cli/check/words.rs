@@ -1,5 +1,6 @@
 //! What a policy comes to, in words.
 
+mod export;
 mod matching;
 mod pool;
 
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::config::Configuration;
 use crate::core::policy::{
     Amount, Audit, Bounds, FdTableRule, Growth, Pressure, ProcessLimit, Protect, Reach, Scope, Settings,
     TableAction, Then, Thrash,
@@ -36,8 +38,14 @@ impl Paragraph {
     }
 }
 
-/// The policy, rule by rule.
-pub(super) fn policy(settings: &Settings) -> Vec<Paragraph> {
+/// The policy, rule by rule, and who is told.
+pub(super) fn all(configuration: &Configuration) -> Vec<Paragraph> {
+    let mut paragraphs = policy(&configuration.policy);
+    paragraphs.extend(export::all(&configuration.exports));
+    paragraphs
+}
+
+fn policy(settings: &Settings) -> Vec<Paragraph> {
     let mut paragraphs: Vec<_> = settings.scopes.iter().map(scope).collect();
     paragraphs.extend(settings.pools.iter().map(pool::named));
     paragraphs.push(pool::found(settings.found_pools.as_ref()));

@@ -2,7 +2,8 @@
 
 use toml::de::DeTable;
 
-use super::{audit, budget, fd_table, growth, pool, pressure, process_limit, protect, scope, thrash};
+use super::{audit, budget, export, fd_table, growth, pool, pressure, process_limit, protect, scope, thrash};
+use crate::config::Configuration;
 use crate::config::key::{Each, Inner, Key, Section, Unwritten};
 use crate::config::reader::{Reader, Table};
 use crate::config::value::{Mode, Nanoseconds};
@@ -53,6 +54,8 @@ const GROWTH: Key<Inner> = Key::new("growth", Unwritten::Absent("defaults"), "Gr
 const PROTECT: Key<Each> =
     Key::new("protect", Unwritten::Absent("none"), "Processes that are never touched.");
 const BUDGET: Key<Inner> = Key::new("budget", Unwritten::Absent("defaults"), "How many kills in what time.");
+const EXPORT: Key<Each> =
+    Key::new("export", Unwritten::Absent("standard output, in the form of `--output`"), "Where events go.");
 
 /// The top level.
 pub(in crate::config) const SECTION: Section = Section {
@@ -74,11 +77,12 @@ pub(in crate::config) const SECTION: Section = Section {
         GROWTH.row,
         PROTECT.row,
         BUDGET.row,
+        EXPORT.row,
     ],
 };
 
 /// Reads the file. What it gives is of use only when the reader has no fault.
-pub(in crate::config) fn read(reader: &Reader<'_>, document: &DeTable<'_>) -> Settings {
+pub(in crate::config) fn read(reader: &Reader<'_>, document: &DeTable<'_>) -> Configuration {
     let file = Table::written(reader, &SECTION, String::new(), document, 0);
     let written_mode = file.get(&MODE);
     let mode = written_mode.value.0;
@@ -104,7 +108,7 @@ pub(in crate::config) fn read(reader: &Reader<'_>, document: &DeTable<'_>) -> Se
         );
     }
     let found = file.inner(&FOUND_POOLS, &pool::FOUND);
-    Settings {
+    let policy = Settings {
         mode,
         scopes,
         pools: pool::read(&file.each(&POOL, &pool::SECTION), &protect),
@@ -119,5 +123,6 @@ pub(in crate::config) fn read(reader: &Reader<'_>, document: &DeTable<'_>) -> Se
         returned_within_ns: returned_within.value.0,
         oom_group: file.get(&OOM_GROUP).value,
         protect,
-    }
+    };
+    Configuration { policy, exports: export::read(&file.each(&EXPORT, &export::SECTION)) }
 }

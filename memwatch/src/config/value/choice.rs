@@ -4,6 +4,8 @@ use toml::de::DeValue;
 
 use super::{Form, Misfit, Value, text};
 use crate::core::policy;
+use crate::export::event::Severity;
+use crate::export::route::Form as Lines;
 
 /// One of a few words.
 fn choose<T: Form, C: Copy>(value: &DeValue<'_>, words: &[(&str, C)]) -> Result<C, Misfit> {
@@ -126,5 +128,54 @@ impl Value for WhatToDo {
             ("refuse", Self::Refuse),
         ];
         choose::<Self, _>(value, &words)
+    }
+}
+
+/// What takes events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::config) enum To {
+    /// Standard output.
+    #[default]
+    StandardOutput,
+}
+
+impl Form for To {
+    const FORM: &'static str = "\"stdout\"";
+    const EXAMPLE: &'static str = "\"stdout\"";
+}
+
+impl Value for To {
+    fn read(value: &DeValue<'_>) -> Result<Self, Misfit> {
+        choose::<Self, _>(value, &[("stdout", Self::StandardOutput)])
+    }
+}
+
+/// Form of lines.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) struct LineForm(pub(in crate::config) Lines);
+
+impl Form for LineForm {
+    const FORM: &'static str = "\"json\" or \"text\"";
+    const EXAMPLE: &'static str = "\"json\"";
+}
+
+impl Value for LineForm {
+    fn read(value: &DeValue<'_>) -> Result<Self, Misfit> {
+        choose::<Self, _>(value, &[("json", Lines::Json), ("text", Lines::Text)]).map(Self)
+    }
+}
+
+/// How much an event matters.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::config) struct MinSeverity(pub(in crate::config) Severity);
+
+impl Form for MinSeverity {
+    const FORM: &'static str = "\"info\", \"notice\", \"warning\" or \"error\"";
+    const EXAMPLE: &'static str = "\"warning\"";
+}
+
+impl Value for MinSeverity {
+    fn read(value: &DeValue<'_>) -> Result<Self, Misfit> {
+        choose::<Self, _>(value, &Severity::ALL).map(Self)
     }
 }

@@ -5,6 +5,7 @@ use toml::de::{DeArray, DeValue};
 use super::{Form, Misfit, Value, text};
 use crate::core::pattern::Pattern;
 use crate::core::policy::Server;
+use crate::export::event::KINDS;
 
 /// One value, or an array of them.
 fn each<'a, 'i>(value: &'a DeValue<'i>) -> impl Iterator<Item = &'a DeValue<'i>> {
@@ -95,6 +96,29 @@ impl Value for Patterns {
             return Err(Misfit::new("an empty array says nothing", "leave the key out instead"));
         }
         Ok(Self(patterns))
+    }
+}
+
+/// Kinds of events.
+#[derive(Clone, Debug, Default)]
+pub(in crate::config) struct Kinds(pub(in crate::config) Vec<Pattern>);
+
+impl Form for Kinds {
+    const FORM: &'static str = "pattern, or an array of them";
+    const EXAMPLE: &'static str = "[\"decision\", \"warning\"]";
+}
+
+impl Value for Kinds {
+    fn read(value: &DeValue<'_>) -> Result<Self, Misfit> {
+        let Patterns(patterns) = Patterns::read(value)?;
+        let is_none = |pattern: &&Pattern| !KINDS.iter().any(|kind| pattern.matches(kind.as_bytes()));
+        match patterns.iter().find(is_none) {
+            Some(pattern) => Err(Misfit::new(
+                format!("no kind of event is named {}", pattern.text().escape_debug()),
+                format!("write one of {}", KINDS.join(", ")),
+            )),
+            None => Ok(Self(patterns)),
+        }
     }
 }
 

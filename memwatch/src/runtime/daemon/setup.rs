@@ -12,10 +12,11 @@ use super::socket;
 use super::trees::Trees;
 use super::{Policy, Socket};
 use crate::act::{Actuator, DryRun, Guard, Lineage, PidfdActuator};
-use crate::config;
+use crate::config::{self, Configuration};
 use crate::core::detect::fd_table::region_floor;
 use crate::core::policy::guard::Own;
 use crate::core::policy::{Mode, Settings};
+use crate::export::route::{Destination, Form, Route};
 use crate::measure::PressureTrigger;
 
 /// Kinds that the policy needs, and floors of the detector.
@@ -88,16 +89,26 @@ pub(super) fn own() -> Own {
     Own { tgid: std::process::id(), ancestors }
 }
 
-/// The settings to begin with.
-pub(super) fn settings(policy: &Policy) -> anyhow::Result<Settings> {
+/// The configuration to begin with.
+pub(super) fn configuration(policy: &Policy) -> anyhow::Result<Configuration> {
     match policy {
         Policy::File(path) => load(path),
-        Policy::Fixed(settings) => Ok(Settings::clone(settings)),
+        Policy::Fixed(settings) => {
+            Ok(Configuration { policy: Settings::clone(settings), exports: Vec::new() })
+        }
     }
 }
 
+/// Who is told: those of the configuration, or standard output; nobody where there is no form for it.
+pub(super) fn routes(exports: Vec<Route>, form: Option<Form>) -> Vec<Route> {
+    let Some(form) = form else { return Vec::new() };
+    let usual = || Route::new("stdout".to_owned(), Destination::StandardOutput(None));
+    let routes = if exports.is_empty() { vec![usual()] } else { exports };
+    routes.into_iter().map(|route| route.or_form(form)).collect()
+}
+
 /// Reads the configuration; a pipe or a device might keep the loop waiting.
-pub(super) fn load(path: &Path) -> anyhow::Result<Settings> {
+pub(super) fn load(path: &Path) -> anyhow::Result<Configuration> {
     let metadata = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
     anyhow::ensure!(metadata.is_file(), "{} is not a regular file; name the configuration", path.display());
     Ok(config::load(path)?)

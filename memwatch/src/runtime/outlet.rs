@@ -4,12 +4,12 @@
 //! that there is room: a writer that asks before it writes never waits in the middle of a line. An empty pipe takes more.
 //! A single line that is longer than that may be cut where its reader stops reading.
 
-use std::io::{self, Stdout};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FileType, Timespec, fstat};
 use rustix::io::Errno;
 
@@ -51,39 +51,45 @@ enum Reader {
     File,
 }
 
-/// Standard output.
-pub(super) struct Outlet {
-    output: Stdout,
+/// Where lines go.
+#[derive(Debug)]
+pub(super) struct Outlet<To> {
+    to: To,
     reader: Reader,
     progress: Arc<Progress>,
 }
 
-impl Outlet {
-    pub(super) fn standard_output(progress: Arc<Progress>) -> Self {
-        let output = io::stdout();
-        let kind = fstat(&output).map(|stat| FileType::from_raw_mode(stat.st_mode));
+impl<To: AsFd> Outlet<To> {
+    pub(super) fn new(to: To, progress: Arc<Progress>) -> Self {
+        let kind = fstat(&to).map(|stat| FileType::from_raw_mode(stat.st_mode));
         let reader = match kind {
             Ok(FileType::Fifo) => Reader::Pipe,
             Ok(FileType::Socket) => Reader::Slow,
-            Ok(FileType::CharacterDevice) if rustix::termios::isatty(&output) => Reader::Slow,
+            Ok(FileType::CharacterDevice) if rustix::termios::isatty(&to) => Reader::Slow,
             _ => Reader::File,
         };
-        Self { output, reader, progress }
+        Self { to, reader, progress }
     }
 
-    /// Writes whole lines until all are written or it is to stop.
-    pub(super) fn write(&self, mut rest: &[u8]) -> io::Result<()> {
+    /// Writes whole lines until all are written or it is to stop; gives how many bytes went out in any case.
+    pub(super) fn write(&self, text: &[u8]) -> (usize, io::Result<()>) {
+        let mut rest = text;
+        let result = self.write_pieces(&mut rest);
+        (text.len() - rest.len(), result)
+    }
+
+    fn write_pieces(&self, rest: &mut &[u8]) -> io::Result<()> {
         while !rest.is_empty() && self.has_room()? {
-            let (now, later) = rest.split_at(piece(rest, self.room()));
-            rest = match rustix::io::write(&self.output, now) {
+            let (now, _) = rest.split_at(piece(rest, self.room()));
+            match rustix::io::write(&self.to, now) {
                 Ok(written) => {
-                    let (done, left) = now.split_at(written.min(now.len()));
+                    let (done, left) = rest.split_at(written.min(now.len()));
                     self.progress.lines.fetch_add(lines(done), Ordering::AcqRel);
-                    if left.is_empty() { later } else { rest.split_at(done.len()).1 }
+                    *rest = left;
                 }
-                Err(Errno::INTR | Errno::AGAIN) => rest,
+                Err(Errno::INTR | Errno::AGAIN) => {}
                 Err(error) => return Err(error.into()),
-            };
+            }
         }
         Ok(())
     }
@@ -91,7 +97,7 @@ impl Outlet {
     /// Waits until something can be written; false when it is to stop.
     fn has_room(&self) -> io::Result<bool> {
         let mut places =
-            [PollFd::new(&self.progress.stop, PollFlags::IN), PollFd::new(&self.output, PollFlags::OUT)];
+            [PollFd::new(&self.progress.stop, PollFlags::IN), PollFd::new(&self.to, PollFlags::OUT)];
         loop {
             match poll(&mut places, None) {
                 Ok(_) => return Ok(places.first().is_some_and(|stop| stop.revents().is_empty())),
@@ -103,12 +109,12 @@ impl Outlet {
 
     /// Bytes that are taken without waiting.
     fn room(&self) -> usize {
-        let is_empty = || rustix::io::ioctl_fionread(&self.output).is_ok_and(|bytes| bytes == 0);
+        let is_empty = || rustix::io::ioctl_fionread(&self.to).is_ok_and(|bytes| bytes == 0);
         match self.reader {
             Reader::File => usize::MAX,
             // Half of it, should another program write to it as well.
             Reader::Pipe if is_empty() => {
-                rustix::pipe::fcntl_getpipe_size(&self.output).map_or(PIECE, |size| (size / 2).max(PIECE))
+                rustix::pipe::fcntl_getpipe_size(&self.to).map_or(PIECE, |size| (size / 2).max(PIECE))
             }
             Reader::Pipe | Reader::Slow => PIECE,
         }
@@ -128,7 +134,7 @@ pub(super) fn lines(text: &[u8]) -> u64 {
 }
 
 /// Whether nobody can read standard output any more, which is known without a write of a pipe, a socket and a terminal.
-pub(in crate::runtime) fn is_abandoned() -> bool {
+pub(super) fn is_abandoned() -> bool {
     let output = io::stdout();
     let mut places = [PollFd::new(&output, PollFlags::empty())];
     let gone = PollFlags::ERR | PollFlags::HUP;

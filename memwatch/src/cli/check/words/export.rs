@@ -1,0 +1,55 @@
+//! Where events go, in words.
+
+use super::{Paragraph, duration};
+use crate::export::route::{Destination, Form, Rate, Route};
+
+pub(super) fn all(routes: &[Route]) -> Vec<Paragraph> {
+    if routes.is_empty() {
+        let says = "events go to standard output, in the form that --output says".to_owned();
+        return vec![Paragraph::unnamed("export", vec![says])];
+    }
+    routes.iter().map(export).collect()
+}
+
+fn export(route: &Route) -> Paragraph {
+    let mut says = vec![format!("{} go to {}", events(route), destination(&route.to))];
+    if let Some(Rate { events, per_ns }) = route.at_most {
+        says.push(format!(
+            "of each kind {events} in {} at most; the others are held back and counted",
+            duration(per_ns)
+        ));
+    }
+    says.push(format!("{} wait while it takes none; then the oldest are shed and counted", route.queue));
+    if route.has_arguments {
+        says.push("they carry the arguments of processes, which may hold secrets".to_owned());
+    }
+    if !route.redact.is_empty() {
+        let keys: Vec<_> = route.redact.iter().map(|key| key.text()).collect();
+        says.push(format!("left out of them: {}", keys.join(", ")));
+    }
+    Paragraph::new("export", &route.name, says)
+}
+
+fn events(route: &Route) -> String {
+    let kinds: Vec<_> = route.kinds.iter().map(|kind| kind.text()).collect();
+    let kinds =
+        if kinds.is_empty() { "all events".to_owned() } else { format!("events of {}", kinds.join(", ")) };
+    match route.min_severity.name() {
+        "info" => kinds,
+        name => format!("{kinds} of severity {name} or more"),
+    }
+}
+
+fn destination(to: &Destination) -> String {
+    match to {
+        Destination::StandardOutput(None) => "standard output, in the form that --output says".to_owned(),
+        Destination::StandardOutput(Some(form)) => format!("standard output, {}", lines(*form)),
+    }
+}
+
+const fn lines(form: Form) -> &'static str {
+    match form {
+        Form::Json => "an object a line",
+        Form::Text => "a sentence a line",
+    }
+}

@@ -1,0 +1,49 @@
+//! Where events are said to go.
+
+use std::path::Path;
+
+use super::fault;
+use crate::config::parse;
+use crate::export::event::Severity;
+use crate::export::route::{Destination, Form, Rate, Route};
+
+fn exports(text: &str) -> Vec<Route> {
+    parse(text, Path::new("test.toml")).unwrap_or_else(|faults| panic!("{faults}")).exports
+}
+
+#[test]
+fn nobody_is_named_by_default() {
+    assert!(exports("").is_empty());
+    let plain = Route::new("export-1".to_owned(), Destination::StandardOutput(None));
+    assert_eq!(exports("[[export]]\nto = 'stdout'"), [plain]);
+}
+
+#[test]
+fn an_exporter_in_full() {
+    let text = "[[export]]\nname = 'kills'\nto = 'stdout'\nform = 'json'\nkinds = ['dec*', 'closing']\nmin_severity = 'warning'\n\
+                queue = 16\narguments = true\nredact = 'container.*'\nat_most = 5\nper = '1s'";
+    let [route] = &exports(text)[..] else { panic!("one exporter") };
+    assert_eq!(route.to, Destination::StandardOutput(Some(Form::Json)));
+    assert_eq!((route.name.as_str(), route.kinds.len(), route.redact.len()), ("kills", 2, 1));
+    assert_eq!((route.min_severity, route.queue, route.has_arguments), (Severity::Warning, 16, true));
+    assert_eq!(route.at_most, Some(Rate { events: 5, per_ns: 1_000_000_000 }));
+}
+
+#[test]
+fn what_could_not_be_meant_is_refused() {
+    let refused = [
+        ("to = 'stdout'\nkinds = 'kill'", "no kind of event is named kill"),
+        ("to = 'stdout'\nqueue = 0", "a queue of this length"),
+        ("to = 'stdout'\nat_most = 0", "nothing would ever go there"),
+        ("to = 'stdout'\nper = '0s'", "nothing happens in no time"),
+        ("to = 'stdout'\nform = 'text'\nredact = 'process.*'", "a sentence has no keys"),
+        ("name = 'x'", "this key is needed"),
+        ("to = 'pigeon'", "there is no such choice"),
+    ];
+    for (text, words) in refused {
+        let fault = fault(&format!("[[export]]\n{text}"));
+        assert!(fault.contains(words), "{text}: {fault}");
+    }
+    let twins = "[[export]]\nname = 'a'\nto = 'stdout'\n[[export]]\nname = 'a'\nto = 'stdout'";
+    assert!(fault(twins).contains("another one has this name"));
+}

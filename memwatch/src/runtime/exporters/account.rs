@@ -1,0 +1,34 @@
+//! What became of the events that were meant for an exporter.
+
+use std::fmt;
+
+/// Numbers of events since the exporter started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::runtime) struct Account {
+    /// All that were meant for it.
+    pub(in crate::runtime) produced: u64,
+    /// Those that its peer took: the kernel, on its behalf.
+    pub(in crate::runtime) delivered: u64,
+    /// Those that found no room, or were given up at the end.
+    pub(in crate::runtime) shed: u64,
+    /// Those beyond what may go there in a time.
+    pub(in crate::runtime) held_back: u64,
+}
+
+impl Account {
+    /// Those that are on their way.
+    pub(in crate::runtime) const fn queued(&self) -> u64 {
+        self.produced - self.delivered - self.shed - self.held_back
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { produced, delivered, shed, held_back } = self;
+        write!(f, "{produced} events: {delivered} delivered, {shed} shed, {held_back} held back")?;
+        match self.queued() {
+            0 => Ok(()),
+            queued => write!(f, ", {queued} on their way"),
+        }
+    }
+}

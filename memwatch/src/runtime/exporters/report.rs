@@ -1,0 +1,29 @@
+//! Tells a peer how many events it did not get.
+
+use super::account::Account;
+use crate::core::quantity::Counted;
+use crate::export::event::{Event, Severity};
+use crate::export::json::Json;
+use crate::export::schema::Name;
+use crate::export::{Exporter as _, Loss, lost_kinds};
+use crate::sys::boot_ns;
+
+/// What such lines are named.
+pub(super) const NAME: &str = Name::Lost.as_str();
+
+/// What went missing between two accounts, a line for each reason.
+pub(super) fn lost(now: &Account, before: &Account) -> impl Iterator<Item = Event> + use<> {
+    let reasons =
+        [("export_shed", now.shed, before.shed), ("export_held_back", now.held_back, before.held_back)];
+    let losses =
+        reasons.map(|(kind, total, told)| Loss { time_ns: boot_ns(), kind, count: total - told, total });
+    losses.into_iter().filter(|loss| loss.count > 0).map(|loss| {
+        let mut object = Vec::new();
+        Json::new().lost(&loss, &mut object);
+        let kind = lost_kinds::find(loss.kind);
+        let remedy = kind.map(|kind| format!(": {}", kind.remedy)).unwrap_or_default();
+        let what = loss.kind.trim_start_matches("export_").replace('_', " ");
+        let sentence = Some(format!("{} here were {what}{remedy}", Counted(loss.count, "event")));
+        Event { name: NAME, severity: Severity::Warning, object, sentence }
+    })
+}
