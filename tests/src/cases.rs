@@ -8,6 +8,7 @@ mod daemon;
 mod descriptors;
 mod ending;
 mod explain;
+mod exporters;
 mod fate;
 mod faults;
 mod filter;
@@ -68,6 +69,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         pressure::CASES,
         programs::CASES,
         queue::CASES,
+        exporters::CASES,
         scan::CASES,
         daemon::CASES,
         explain::CASES,

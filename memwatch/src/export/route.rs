@@ -1,6 +1,7 @@
 //! Which events go to which exporter, and what is taken out of them on the way.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 
 use super::event::{Event, Severity, fields};
 use crate::core::pattern::Pattern;
@@ -43,6 +44,33 @@ pub struct Rate {
 pub enum Destination {
     /// Standard output; `None`: in the form that the command line says.
     StandardOutput(Option<Form>),
+    /// A file.
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// When it is moved away.
+        rotation: Rotation,
+        /// Its lines.
+        form: Form,
+    },
+    /// Who listens at a Unix stream socket.
+    Unix {
+        /// Where that is.
+        path: PathBuf,
+        /// What they are sent.
+        form: Form,
+    },
+}
+
+/// When a file is moved away, and how many are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    /// Bytes that it has at most; a longer line stands alone.
+    pub max_bytes: u64,
+    /// How old it gets, in nanoseconds; `None`: as old as it will.
+    pub max_age_ns: Option<u64>,
+    /// Files that are kept beside it.
+    pub keep: u32,
 }
 
 impl Destination {
@@ -51,6 +79,7 @@ impl Destination {
     pub fn form(&self) -> Form {
         match self {
             Self::StandardOutput(form) => form.unwrap_or(Form::Json),
+            Self::File { form, .. } | Self::Unix { form, .. } => *form,
         }
     }
 }
@@ -83,8 +112,9 @@ impl Route {
     /// The route with this form where it is to have that of the command line.
     #[must_use]
     pub fn or_form(mut self, form: Form) -> Self {
-        let Destination::StandardOutput(own) = &mut self.to;
-        own.get_or_insert(form);
+        if let Destination::StandardOutput(own) = &mut self.to {
+            own.get_or_insert(form);
+        }
         self
     }
 

@@ -1,14 +1,39 @@
 //! Where events go.
 
+use std::path::PathBuf;
+
 use crate::config::key::{Key, Section, Unwritten};
 use crate::config::reader::Table;
-use crate::config::value::{Count, Kinds, LineForm, MinSeverity, Name, Nanoseconds, Patterns, To};
+use crate::config::value::{
+    Count, Form as _, Kinds, LineForm, MinSeverity, Name, Nanoseconds, Patterns, Place, Size, To,
+};
 use crate::core::pattern::Pattern;
-use crate::export::route::{Destination, Form, Rate, Route};
+use crate::export::route::{Destination, Form, Rate, Rotation, Route};
 
 const NAME: Key<Name> =
     Key::new("name", Unwritten::Absent("`export-` and its number"), "Its name in reports and metrics.");
-const TO: Key<To> = Key::new("to", Unwritten::Required, "What takes the events: `stdout`, standard output.");
+const TO: Key<To> = Key::new(
+    "to",
+    Unwritten::Required,
+    "What takes the events: `stdout`; a `file`; `unix`, whoever listens at a Unix stream socket.",
+);
+const PATH: Key<Place> = Key::new(
+    "path",
+    Unwritten::Absent("of `file` and `unix` it is needed"),
+    "Path of the file or socket. The file is made where it does not exist, for its owner and group to read; links are not followed.",
+);
+const MAX_SIZE: Key<Size> = Key::new(
+    "max_size",
+    Unwritten::Absent("`\"64MiB\"`"),
+    "Of a `file`: before it gets larger it is renamed to `PATH.1`, that to `PATH.2`, and so on.",
+);
+const MAX_AGE: Key<Nanoseconds> = Key::new(
+    "max_age",
+    Unwritten::Absent("no bound"),
+    "Of a `file`: how old it gets before the same. One that another program has moved away, such as logrotate, is left to it and made anew; SIGHUP does that at once.",
+);
+const KEEP: Key<Count> =
+    Key::new("keep", Unwritten::Absent("`5`"), "Of a `file`: how many are kept beside it.");
 const FORM: Key<LineForm> = Key::new(
     "form",
     Unwritten::Absent("`json`; of `stdout` what `--output` says"),
@@ -55,6 +80,10 @@ pub(in crate::config) const SECTION: Section = Section {
     rows: &[
         NAME.row,
         TO.row,
+        PATH.row,
+        MAX_SIZE.row,
+        MAX_AGE.row,
+        KEEP.row,
         FORM.row,
         KINDS.row,
         MIN_SEVERITY.row,
@@ -68,6 +97,13 @@ pub(in crate::config) const SECTION: Section = Section {
 
 /// The longest queue: what it holds stays in memory.
 const LONGEST: u32 = 1 << 16;
+
+/// A file is no smaller, …
+const LEAST_SIZE: u64 = 64 << 10;
+/// … no younger …
+const LEAST_AGE_NS: u64 = 60_000_000_000;
+/// … and has no more beside it.
+const MOST_KEPT: u32 = 1000;
 
 /// Reads the exporters.
 pub(in crate::config) fn read(tables: &[Table<'_, '_>]) -> Vec<Route> {
@@ -95,9 +131,52 @@ fn route(number: usize, table: &Table<'_, '_>) -> Route {
 }
 
 fn destination(table: &Table<'_, '_>) -> Destination {
+    let to = table.find(&TO).map(|read| read.value).unwrap_or_default();
     let form = table.find(&FORM).map(|read| read.value.0);
-    match table.find(&TO).map(|read| read.value).unwrap_or_default() {
+    only(table, &PATH, to, &[To::File, To::Unix]);
+    only(table, &MAX_SIZE, to, &[To::File]);
+    only(table, &MAX_AGE, to, &[To::File]);
+    only(table, &KEEP, to, &[To::File]);
+    match to {
         To::StandardOutput => Destination::StandardOutput(form),
+        To::File => Destination::File {
+            path: path(table),
+            rotation: rotation(table),
+            form: form.unwrap_or(Form::Json),
+        },
+        To::Unix => Destination::Unix { path: path(table), form: form.unwrap_or(Form::Json) },
+    }
+}
+
+/// Refuses a key that says nothing of this destination.
+fn only<T>(table: &Table<'_, '_>, key: &Key<T>, to: To, takers: &[To]) {
+    if table.has(key) && !takers.contains(&to) {
+        table.refuse_key(key, "what takes the events has no such thing", "take it out");
+    }
+}
+
+fn path(table: &Table<'_, '_>) -> PathBuf {
+    if !table.has(&PATH) {
+        table.refuse_key(&PATH, "this key is needed", format!("write path = {}", Place::EXAMPLE));
+    }
+    table.find(&PATH).map(|read| read.value.0).unwrap_or_default()
+}
+
+fn rotation(table: &Table<'_, '_>) -> Rotation {
+    let (max_size, max_age, keep) = (table.find(&MAX_SIZE), table.find(&MAX_AGE), table.find(&KEEP));
+    if let Some(size) = max_size.as_ref().filter(|size| size.value.0 < LEAST_SIZE) {
+        table.refuse(size, "a few lines would fill it", "write at least \"64KiB\"");
+    }
+    if let Some(age) = max_age.as_ref().filter(|age| age.value.0 < LEAST_AGE_NS) {
+        table.refuse(age, "it would be moved away again and again", "write at least \"1min\"");
+    }
+    if let Some(keep) = keep.as_ref().filter(|keep| keep.value.0 > MOST_KEPT) {
+        table.refuse(keep, "each of so many would be renamed", format!("write at most {MOST_KEPT}"));
+    }
+    Rotation {
+        max_bytes: max_size.map_or(64 << 20, |size| size.value.0),
+        max_age_ns: max_age.map(|age| age.value.0),
+        keep: keep.map_or(5, |keep| keep.value.0),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::fault;
 use crate::config::parse;
 use crate::export::event::Severity;
-use crate::export::route::{Destination, Form, Rate, Route};
+use crate::export::route::{Destination, Form, Rate, Rotation, Route};
 
 fn exports(text: &str) -> Vec<Route> {
     parse(text, Path::new("test.toml")).unwrap_or_else(|faults| panic!("{faults}")).exports
@@ -30,6 +30,15 @@ fn an_exporter_in_full() {
 }
 
 #[test]
+fn files_are_bounded_unless_told_otherwise() {
+    let routes =
+        exports("[[export]]\nto = 'file'\npath = '/f'\n[[export]]\nto = 'unix'\npath = '/s'\nform = 'text'");
+    let rotation = Rotation { max_bytes: 64 << 20, max_age_ns: None, keep: 5 };
+    assert_eq!(routes[0].to, Destination::File { path: "/f".into(), rotation, form: Form::Json });
+    assert_eq!(routes[1].to, Destination::Unix { path: "/s".into(), form: Form::Text });
+}
+
+#[test]
 fn what_could_not_be_meant_is_refused() {
     let refused = [
         ("to = 'stdout'\nkinds = 'kill'", "no kind of event is named kill"),
@@ -37,6 +46,11 @@ fn what_could_not_be_meant_is_refused() {
         ("to = 'stdout'\nat_most = 0", "nothing would ever go there"),
         ("to = 'stdout'\nper = '0s'", "nothing happens in no time"),
         ("to = 'stdout'\nform = 'text'\nredact = 'process.*'", "a sentence has no keys"),
+        ("to = 'file'", "write path = \"/var/log"),
+        ("to = 'file'\npath = 'events.jsonl'", "no path of a file from the root"),
+        ("to = 'file'\npath = '/f'\nmax_size = '1KiB'", "a few lines would fill it"),
+        ("to = 'file'\npath = '/f'\nmax_age = '1s'", "again and again"),
+        ("to = 'unix'\npath = '/f'\nkeep = 1", "has no such thing"),
         ("name = 'x'", "this key is needed"),
         ("to = 'pigeon'", "there is no such choice"),
     ];

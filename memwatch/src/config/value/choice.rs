@@ -137,16 +137,21 @@ pub(in crate::config) enum To {
     /// Standard output.
     #[default]
     StandardOutput,
+    /// A file.
+    File,
+    /// A Unix socket.
+    Unix,
 }
 
 impl Form for To {
-    const FORM: &'static str = "\"stdout\"";
+    const FORM: &'static str = "\"stdout\", \"file\" or \"unix\"";
     const EXAMPLE: &'static str = "\"stdout\"";
 }
 
 impl Value for To {
     fn read(value: &DeValue<'_>) -> Result<Self, Misfit> {
-        choose::<Self, _>(value, &[("stdout", Self::StandardOutput)])
+        let words = [("stdout", Self::StandardOutput), ("file", Self::File), ("unix", Self::Unix)];
+        choose::<Self, _>(value, &words)
     }
 }
 

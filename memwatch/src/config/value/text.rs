@@ -1,5 +1,7 @@
 //! Names, patterns and commands.
 
+use std::path::PathBuf;
+
 use toml::de::{DeArray, DeValue};
 
 use super::{Form, Misfit, Value, text};
@@ -119,6 +121,26 @@ impl Value for Kinds {
             )),
             None => Ok(Self(patterns)),
         }
+    }
+}
+
+/// Path of a file or socket.
+#[derive(Clone, Debug, Default)]
+pub(in crate::config) struct Place(pub(in crate::config) PathBuf);
+
+impl Form for Place {
+    const FORM: &'static str = "path";
+    const EXAMPLE: &'static str = "\"/var/log/memwatch/events.jsonl\"";
+}
+
+impl Value for Place {
+    fn read(value: &DeValue<'_>) -> Result<Self, Misfit> {
+        let path = text::<Self>(value)?;
+        if !path.starts_with('/') || path.ends_with('/') || path.contains('\0') {
+            let problem = "this is no path of a file from the root";
+            return Err(Misfit::new(problem, format!("write for example {}", Self::EXAMPLE)));
+        }
+        Ok(Self(path.into()))
     }
 }
 

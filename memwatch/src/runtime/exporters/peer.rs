@@ -1,7 +1,9 @@
 //! What takes events: one file for each.
 
+mod file;
 mod lines;
 mod standard_output;
+mod unix;
 
 use std::collections::VecDeque;
 use std::io;
@@ -28,5 +30,7 @@ pub(super) fn open(route: &Arc<Route>, lane: &Lane) -> Box<dyn Peer> {
     let progress = Arc::clone(&lane.progress);
     match &route.to {
         Destination::StandardOutput(_) => Box::new(standard_output::StandardOutput::new(route, progress)),
+        Destination::File { path, rotation, form: _ } => Box::new(file::LogFile::new(route, path, *rotation)),
+        Destination::Unix { path, form: _ } => Box::new(unix::Unix::new(route, path, progress)),
     }
 }

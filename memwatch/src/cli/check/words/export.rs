@@ -1,7 +1,8 @@
 //! Where events go, in words.
 
 use super::{Paragraph, duration};
-use crate::export::route::{Destination, Form, Rate, Route};
+use crate::core::quantity::Bytes;
+use crate::export::route::{Destination, Form, Rate, Rotation, Route};
 
 pub(super) fn all(routes: &[Route]) -> Vec<Paragraph> {
     if routes.is_empty() {
@@ -13,6 +14,9 @@ pub(super) fn all(routes: &[Route]) -> Vec<Paragraph> {
 
 fn export(route: &Route) -> Paragraph {
     let mut says = vec![format!("{} go to {}", events(route), destination(&route.to))];
+    if let Destination::File { rotation, .. } = &route.to {
+        says.push(self::rotation(*rotation));
+    }
     if let Some(Rate { events, per_ns }) = route.at_most {
         says.push(format!(
             "of each kind {events} in {} at most; the others are held back and counted",
@@ -43,8 +47,19 @@ fn events(route: &Route) -> String {
 fn destination(to: &Destination) -> String {
     match to {
         Destination::StandardOutput(None) => "standard output, in the form that --output says".to_owned(),
+        Destination::File { path, rotation: _, form } => {
+            format!("the file {}, {}", path.display(), lines(*form))
+        }
+        Destination::Unix { path, form } => {
+            format!("who listens at the Unix socket {}, {}", path.display(), lines(*form))
+        }
         Destination::StandardOutput(Some(form)) => format!("standard output, {}", lines(*form)),
     }
+}
+
+fn rotation(Rotation { max_bytes, max_age_ns, keep }: Rotation) -> String {
+    let age = max_age_ns.map(|age_ns| format!(" or {} old", duration(age_ns))).unwrap_or_default();
+    format!("moved away before it is larger than {}{age}; {keep} are kept", Bytes(max_bytes))
 }
 
 const fn lines(form: Form) -> &'static str {

@@ -21,6 +21,11 @@ impl Lines {
         Self { route: Arc::clone(route), text: Vec::new(), cut: 0 }
     }
 
+    /// Begins anew in another stream.
+    pub(super) const fn restart(&mut self) {
+        self.cut = 0;
+    }
+
     /// What of a batch the stream does not have.
     pub(super) fn rest(&mut self, batch: &VecDeque<Arc<Event>>) -> &[u8] {
         self.text.clear();
