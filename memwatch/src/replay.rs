@@ -294,6 +294,7 @@ mod tests {
             cgroup_id: None,
             unit: None,
             container: None,
+            pod: None,
             oom_score_adj: Some(0),
             is_kernel: false,
             trees: Vec::new(),

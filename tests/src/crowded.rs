@@ -106,6 +106,7 @@ impl Crowded {
             cgroup: Some("/web/site.service".into()),
             unit: Some("site.service".into()),
             container: None,
+            pod: None,
             oom_score_adj: Some(0),
             is_kernel: false,
             runs_guarded: None,

@@ -84,7 +84,7 @@ proptest! {
         if let Ok(memberships) = proc::parse_cgroups(&text) {
             prop_assert!(memberships.telling_path().is_none_or(|(_, path)| path.starts_with(b"/")));
         }
-        let _ = container::unit_of(&String::from_utf8_lossy(&text));
+        let _ = container::names_of(&String::from_utf8_lossy(&text));
     }
 
     #[test]
@@ -125,14 +125,30 @@ proptest! {
     }
 
     #[test]
-    fn a_container_s_id_is_one_and_stands_in_the_path(path in path()) {
-        if let Some(container) = container::container_of(&path) {
+    fn what_a_path_names_stands_in_it(path in path()) {
+        let container::Names { container, pod, unit, slice } = container::names_of(&path);
+        prop_assert_eq!(container.is_some(), container::is_in_container(&path));
+        if let Some(container) = container {
             prop_assert!(path.contains(&container.id));
             prop_assert!(container.id.len() == 64 && container.id.bytes().all(|byte| byte.is_ascii_hexdigit()));
-            prop_assert!(container.pod_uid.is_none_or(|uid| uid.len() == 36 || uid.len() == 32));
         }
-        if let Some(unit) = container::unit_of(&path) {
-            prop_assert!(path.contains(&unit) && !unit.contains('/'));
+        if let Some(pod) = pod {
+            prop_assert!(path.contains(&pod.uid) || path.contains(&pod.uid.replace('-', "_")));
+            prop_assert!(pod.uid.len() == 36 || pod.uid.len() == 32);
         }
+        for name in unit.iter().chain(&slice) {
+            prop_assert!(path.contains(name) && !name.contains('/'));
+        }
+        prop_assert!(slice.is_none_or(|slice| slice.ends_with(".slice") && unit.is_some()));
+    }
+
+    /// Nothing that a container makes below its own cgroup takes it out of its unit and its slice.
+    #[test]
+    fn a_container_cannot_leave_its_unit_by_a_name(below in path()) {
+        let id = "0123456789abcdef".repeat(4);
+        let own = format!("/kubepods.slice/kubepods-pod{}.slice/cri-containerd-{id}.scope", &id[..32]);
+        let (outer, inner) = (container::names_of(&own), container::names_of(&format!("{own}/{below}")));
+        prop_assert_eq!((inner.unit, inner.slice), (outer.unit, outer.slice));
+        prop_assert!(inner.container.is_some() && inner.pod.is_some());
     }
 }

@@ -112,8 +112,27 @@ pub struct Container {
     pub id: String,
     /// The runtime as the path names it (`docker`, `containerd`, `cri-o`, `podman`, …), when it does.
     pub runtime: Option<&'static str>,
-    /// The Kubernetes pod's uid, when the path names it.
-    pub pod_uid: Option<String>,
+}
+
+/// A Kubernetes pod, as a cgroup path names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    /// Its uid. Of a static pod it is the hash of its file, which the API server shows as the annotation
+    /// `kubernetes.io/config.hash`.
+    pub uid: String,
+    /// Its class, when the path tells.
+    pub qos: Option<Qos>,
+}
+
+/// Quality of service that the kubelet gives a pod: who goes first when a node is short of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Qos {
+    /// All its containers have limits, and requests equal to them.
+    Guaranteed,
+    /// Some have a request or a limit.
+    Burstable,
+    /// None has.
+    BestEffort,
 }
 
 /// The cgroup hierarchy that a path stands in.
@@ -150,8 +169,12 @@ pub struct Identity {
     pub cgroup_hierarchy: Option<Hierarchy>,
     /// Its container, when the cgroup path names one.
     pub container: Option<Container>,
+    /// Its pod, when the cgroup path names one.
+    pub pod: Option<Pod>,
     /// The systemd unit that the cgroup path names.
     pub unit: Option<String>,
+    /// The slice of this host's systemd that the cgroup path names.
+    pub slice: Option<String>,
 }
 
 impl Identity {
@@ -169,7 +192,9 @@ impl Identity {
             cgroup_path: None,
             cgroup_hierarchy: None,
             container: None,
+            pod: None,
             unit: None,
+            slice: None,
         }
     }
 }

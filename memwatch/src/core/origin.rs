@@ -132,11 +132,7 @@ mod tests {
         Identity {
             parent_tgid: Some(50),
             comm: b"server".to_vec(),
-            container: container.map(|id| Container {
-                id: id.to_owned(),
-                runtime: Some("containerd"),
-                pod_uid: None,
-            }),
+            container: container.map(|id| Container { id: id.to_owned(), runtime: Some("containerd") }),
             ..Identity::unknown(ProcessKey { tgid: 100, start_ns: 7 })
         }
     }

@@ -1,4 +1,4 @@
-//! Containers, pods and systemd units, read out of a cgroup path.
+//! What a cgroup path names: containers, pods, systemd units and slices.
 //!
 //! Runtimes name cgroups in their own ways; each is quoted with the source that makes it:
 //! - Docker: `/docker/ID` (cgroupfs) and `docker-ID.scope` (systemd) – moby, daemon/oci_linux.go.
@@ -8,17 +8,18 @@
 //! - CRI-O: `crio-ID.scope` or `crio-ID`, its monitor `crio-conmon-ID.scope` – cri-o, internal/config/cgmgr.
 //! - Podman: `libpod-ID.scope`, `libpod-ID` or, with split cgroups, `libpod-payload-ID`, its monitor
 //!   `libpod-conmon-ID.scope` – podman, libpod/container_internal_common.go and oci_conmon_linux.go.
-//! - Kubernetes: `kubepods[-QOS]-podUID.slice` with `_` for `-` (systemd) and `/kubepods[/QOS]/podUID` (cgroupfs), a
-//!   static pod's UID being a hash without dashes – kubernetes, pkg/kubelet/cm/cgroup_manager_linux.go.
+//! - Kata: `kata_` before what the runtime asked for – kata-containers, src/runtime/pkg/resourcecontrol/utils_linux.go.
 //!
 //! The innermost container wins (kind and k3s run kubelets within containers). An id has 64 hexadecimal digits in all
-//! of them; names without one (containerd's `/default/t1`) are no container ids.
+//! of them; names without one (containerd's `/default/t1`, LXC's `/lxc.payload.web`) are no container ids.
 
+mod pod;
 mod unit;
 
-pub use unit::unit_of;
+pub use pod::pod_of;
+pub use unit::{slice_of, unit_of};
 
-use crate::core::fact::Container;
+use crate::core::fact::{Container, Pod};
 
 /// Names before an id, and the runtime that gives them. The longer of two that fit stands first.
 const PREFIXES: [(&str, &str); 6] = [
@@ -30,34 +31,47 @@ const PREFIXES: [(&str, &str); 6] = [
     ("libpod", "podman"),
 ];
 
+/// What a cgroup path names; of containers and pods the innermost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// The container that the cgroup is or lies in.
+    pub container: Option<Container>,
+    /// The pod that it is or lies in.
+    pub pod: Option<Pod>,
+    /// The systemd unit, a slice where there is no other.
+    pub unit: Option<String>,
+    /// The slice of this host's systemd.
+    pub slice: Option<String>,
+}
+
+/// All that `path` names.
+#[must_use]
+pub fn names_of(path: &str) -> Names {
+    Names { container: container_of(path), pod: pod_of(path), unit: unit_of(path), slice: slice_of(path) }
+}
+
 /// The container whose cgroup `path` is or lies in.
 #[must_use]
 pub fn container_of(path: &str) -> Option<Container> {
-    let mut parent = "";
-    let mut pod = None;
-    let mut found = None;
-    for segment in path.split('/') {
-        // `SLICE:cri-containerd:ID` is a pod and a container in one segment.
-        let slice = segment.split_once(':').map_or(segment, |(slice, _)| slice);
-        pod = pod_uid(slice).or(pod);
-        if let Some((id, runtime)) = container_in(segment, parent) {
-            found = Some((id, runtime, pod.clone()));
-        }
-        parent = segment;
-    }
-    found.map(|(id, runtime, pod_uid)| Container { id: id.to_owned(), runtime, pod_uid })
+    containers(path).last().map(|(id, runtime)| Container { id: id.to_owned(), runtime })
 }
 
 /// Whether the cgroup `path` is or lies in a container's; makes no memory.
 #[must_use]
 pub fn is_in_container(path: &str) -> bool {
+    containers(path).next().is_some()
+}
+
+/// Ids and runtimes of the containers in a path, the outermost first.
+fn containers(path: &str) -> impl Iterator<Item = (&str, Option<&'static str>)> {
     let parents = std::iter::once("").chain(path.split('/'));
-    path.split('/').zip(parents).any(|(segment, parent)| container_in(segment, parent).is_some())
+    path.split('/').zip(parents).filter_map(|(segment, parent)| container_in(segment, parent))
 }
 
 fn container_in<'a>(segment: &'a str, parent: &str) -> Option<(&'a str, Option<&'static str>)> {
     let name = segment.split_once(':').map_or(segment, |(_, name)| name);
     let name = name.strip_suffix(".scope").unwrap_or(name);
+    let name = name.strip_prefix("kata_").unwrap_or(name);
     let Some((prefix, id)) = name.rsplit_once(['-', ':']) else {
         let runtime = (parent == "docker").then_some("docker");
         return is_id(name).then_some((name, runtime));
@@ -72,23 +86,6 @@ fn container_in<'a>(segment: &'a str, parent: &str) -> Option<(&'a str, Option<&
 
 fn is_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-/// The uid in `podUID` and in `kubepods-burstable-podUID.slice` (below a kubelet in a container `kubelet-kubepods-…`).
-fn pod_uid(segment: &str) -> Option<String> {
-    let uid = match segment.strip_suffix(".slice") {
-        Some(slice) => slice.rsplit_once("-pod").filter(|(before, _)| before.contains("kubepods"))?.1,
-        None => segment.strip_prefix("pod")?,
-    };
-    let uid = uid.replace('_', "-");
-    is_pod_uid(&uid).then_some(uid)
-}
-
-/// Whether `text` is a UUID, or the 32 digits of a static pod's hash.
-fn is_pod_uid(text: &str) -> bool {
-    let groups: Vec<_> = text.split('-').map(str::len).collect();
-    matches!(groups.as_slice(), [8, 4, 4, 4, 12] | [32])
-        && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::cgroup::{CgroupTree, hierarchy_of};
-use super::container::{container_of, unit_of};
+use super::container::{Names, names_of};
 use super::proc::{Memberships, REMOVED};
-use crate::core::fact::{Container, Hierarchy, Identity};
+use crate::core::fact::{Hierarchy, Identity};
 use crate::sys::boot_ns;
 
 /// Paths whose names are kept; beyond it they are read out anew.
@@ -23,8 +23,7 @@ pub(super) struct Place {
 struct Named {
     path: Arc<str>,
     hierarchy: Hierarchy,
-    container: Option<Container>,
-    unit: Option<String>,
+    names: Names,
 }
 
 impl Place {
@@ -33,8 +32,13 @@ impl Place {
         identity.cgroup_id = self.cgroup_id;
         identity.cgroup_path = self.named.as_ref().map(|named| Arc::clone(&named.path));
         identity.cgroup_hierarchy = self.named.as_ref().map(|named| named.hierarchy);
-        identity.container = self.named.as_ref().and_then(|named| named.container.clone());
-        identity.unit = self.named.as_ref().and_then(|named| named.unit.clone());
+        let names = self.named.as_ref().map(|named| named.names.clone()).unwrap_or_default();
+        Names {
+            container: identity.container,
+            pod: identity.pod,
+            unit: identity.unit,
+            slice: identity.slice,
+        } = names;
     }
 
     pub(super) fn is_named(&self) -> bool {
@@ -106,8 +110,8 @@ impl Places {
             self.named.clear();
         }
         let path = Arc::clone(&key.1);
-        let (container, unit) = (container_of(&path), unit_of(&path));
-        let named = Arc::new(Named { path, hierarchy, container, unit });
+        let names = names_of(&path);
+        let named = Arc::new(Named { path, hierarchy, names });
         self.named.insert(key, Arc::clone(&named));
         named
     }

@@ -66,6 +66,8 @@ struct Process<'a> {
     unit: Option<&'a str>,
     #[serde(rename = "container.id", skip_serializing_if = "Option::is_none")]
     container: Option<&'a str>,
+    #[serde(rename = "k8s.pod.uid", skip_serializing_if = "Option::is_none")]
+    pod: Option<&'a str>,
 }
 
 impl<'a> Process<'a> {
@@ -79,6 +81,7 @@ impl<'a> Process<'a> {
             cgroup: who.and_then(|who| who.cgroup.as_deref()),
             unit: who.and_then(|who| who.unit.as_deref()),
             container: who.and_then(|who| who.container.as_deref()),
+            pod: who.and_then(|who| who.pod.as_deref()),
         }
     }
 }

@@ -111,6 +111,8 @@ struct ProcessPart {
     unit: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     container: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -327,6 +329,7 @@ fn process(who: &Who) -> ProcessPart {
         cgroup: who.cgroup.clone(),
         unit: who.unit.clone(),
         container: who.container.clone(),
+        pod: who.pod.clone(),
     }
 }
 

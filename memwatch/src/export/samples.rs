@@ -11,7 +11,7 @@ use zerocopy::FromZeros;
 use crate::core::detect::fd_table::standing::Expectation;
 use crate::core::detect::fd_table::{Confidence, Finding, Reason, Source, State};
 use crate::core::exposure::{Exposure, Risk};
-use crate::core::fact::{Body, Container, Event, Fact, Hierarchy, Identity, ProcessKey};
+use crate::core::fact::{Body, Container, Event, Fact, Hierarchy, Identity, Pod, ProcessKey, Qos};
 use crate::core::origin::{Limits, Origin};
 
 /// 2023-11-14T22:13:20Z.
@@ -42,12 +42,10 @@ pub(crate) fn identity() -> Identity {
         cgroup_id: Some(99),
         cgroup_path: Some("/kubepods/pod1/abc".into()),
         cgroup_hierarchy: Some(Hierarchy::Memory),
-        container: Some(Container {
-            id: "abc".into(),
-            runtime: Some("containerd"),
-            pod_uid: Some("1-2-3".into()),
-        }),
+        container: Some(Container { id: "abc".into(), runtime: Some("containerd") }),
+        pod: Some(Pod { uid: "1-2-3".into(), qos: Some(Qos::Guaranteed) }),
         unit: Some("containerd.service".into()),
+        slice: Some("system.slice".into()),
     }
 }
 

@@ -3,7 +3,16 @@
 use memwatch_ebpf::abi::{event, state};
 use memwatch_ebpf::table::Fit;
 
-use crate::core::fact::Hierarchy;
+use crate::core::fact::{Hierarchy, Qos};
+
+/// A pod's class, as Kubernetes writes it.
+pub(super) const fn qos(class: Qos) -> &'static str {
+    match class {
+        Qos::Guaranteed => "Guaranteed",
+        Qos::Burstable => "Burstable",
+        Qos::BestEffort => "BestEffort",
+    }
+}
 
 /// How a length follows from a limit.
 pub(super) const fn fit(fit: Fit) -> &'static str {

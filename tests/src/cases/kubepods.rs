@@ -70,6 +70,7 @@ fn is_in(line: &Line, container: &str, group: u64) -> anyhow::Result<()> {
         ("container.id", container.into()),
         ("container.runtime.name", "containerd".into()),
         ("k8s.pod.uid", POD.into()),
+        ("k8s.pod.qos_class", "Burstable".into()),
     ])?;
     let path = line.text("memwatch.cgroup.path")?;
     ensure!(path.ends_with(&format!("/cri-containerd-{container}.scope")), "in {path}: {line}");

@@ -186,7 +186,7 @@ fn identity(pid: u32, who: &Who) -> Identity {
         comm: who.comm.clone().into_bytes(),
         uid: Some(0),
         exe: who.exe.clone().map(String::into_bytes),
-        container: runtime.map(|runtime| Container { id: "ab".repeat(32), runtime, pod_uid: None }),
+        container: runtime.map(|runtime| Container { id: "ab".repeat(32), runtime }),
         unit: who.unit.clone(),
         ..Identity::unknown(ProcessKey { tgid: pid, start_ns: start(pid) })
     }

@@ -48,6 +48,7 @@ impl Recording {
             cgroup: Some(cgroup.to_owned()),
             unit: cgroup.rsplit('/').next().filter(|name| name.ends_with(".service")).map(str::to_owned),
             container: None,
+            pod: None,
             oom_score_adj: Some(0),
             is_kernel: false,
             trees: Vec::new(),

@@ -162,6 +162,7 @@ mod tests {
             cgroup: None,
             unit: None,
             container: None,
+            pod: None,
             oom_score_adj: None,
             is_kernel: false,
             trees: Vec::new(),

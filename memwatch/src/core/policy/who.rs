@@ -28,6 +28,9 @@ pub struct Who {
     pub unit: Option<String>,
     /// Id of the container that the cgroup path names.
     pub container: Option<String>,
+    /// Uid of the Kubernetes pod that the cgroup path names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
     /// `oom_score_adj`.
     pub oom_score_adj: Option<i32>,
     /// Whether it is a thread of the kernel.
@@ -56,6 +59,7 @@ impl Who {
             cgroup_id: identity.cgroup_id,
             unit: identity.unit.clone(),
             container: identity.container.as_ref().map(|container| container.id.clone()),
+            pod: identity.pod.as_ref().map(|pod| pod.uid.clone()),
             oom_score_adj,
             is_kernel,
             trees: Vec::new(),
@@ -98,6 +102,7 @@ mod tests {
             cgroup_id: None,
             unit: None,
             container: None,
+            pod: None,
             oom_score_adj: None,
             is_kernel: false,
             trees: Vec::new(),

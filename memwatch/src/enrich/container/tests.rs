@@ -61,6 +61,18 @@ fn containers_of_every_runtime() {
         ("/default/{id}", None, None),
         ("/system.slice/nerdctl-{id}.scope", containerd, None),
         ("/actions_job/{id}", None, None),
+        ("/ecs/web/0f1e2d3c4b5a69788796a5b4c3d2e1f0/{id}", None, None),
+        (
+            "/user.slice/user-1000.slice/user@1000.service/app.slice/web.service/libpod-payload-{id}",
+            podman,
+            None,
+        ),
+        (
+            "/user.slice/user-1000.slice/user@1000.service/user.slice/user-libpod_pod_{outer}.slice/libpod-{id}.scope/container",
+            podman,
+            None,
+        ),
+        ("/kubepods/burstable/pod{pod}/kata_{id}", None, Some(POD)),
         // A kubelet within a container: kind, k3s in Docker.
         ("/docker/{outer}/kubelet/kubepods/burstable/pod{pod}/{id}", None, Some(POD)),
         (
@@ -68,13 +80,24 @@ fn containers_of_every_runtime() {
             containerd,
             Some(POD),
         ),
+        (
+            "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{outer}.scope/container/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{pod_}.slice/cri-containerd-{id}.scope",
+            containerd,
+            Some(POD),
+        ),
+        (
+            "/user.slice/user-1000.slice/user@1000.service/app.slice/k3s-rootless.service/kubepods/besteffort/pod{pod}/{id}",
+            None,
+            Some(POD),
+        ),
         // Docker within a pod.
         ("/kubepods/pod{pod}/{outer}/docker/{id}", docker, Some(POD)),
         // As seen from within a cgroup namespace.
         ("/../../pod{pod}/{id}", None, Some(POD)),
     ] {
-        let expected = Container { id: ID.to_owned(), runtime, pod_uid: pod.map(str::to_owned) };
-        assert_eq!(container_of(&filled(pattern)), Some(expected), "{pattern}");
+        let Names { container, pod: found, .. } = names_of(&filled(pattern));
+        assert_eq!(container, Some(Container { id: ID.to_owned(), runtime }), "{pattern}");
+        assert_eq!(found.as_ref().map(|found| found.uid.as_str()), pod, "{pattern}");
         assert!(is_in_container(&filled(pattern)), "{pattern}");
     }
 }
@@ -91,6 +114,9 @@ fn what_is_no_container() {
         "/system.slice/containerd.service",
         "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{pod_}.slice",
         "/kubepods/burstable/pod{pod}",
+        "/lxc.payload.web/system.slice/nginx.service",
+        "/machine.slice/machine-web.scope/payload/system.slice/nginx.service",
+        "/system.slice/web.service/runtime",
         "/machine.slice/libpod-conmon-{id}.scope",
         "/kubepods.slice/kubepods-pod{pod_}.slice/crio-conmon-{id}.scope",
         "/machine.slice/machine-libpod_pod_{id}.slice",
@@ -102,22 +128,5 @@ fn what_is_no_container() {
     ] {
         assert_eq!(container_of(&filled(pattern)), None, "{pattern}");
         assert!(!is_in_container(&filled(pattern)), "{pattern}");
-    }
-}
-
-#[test]
-fn pods_of_segments() {
-    for (pattern, pod) in [
-        ("pod{pod}", Some(POD)),
-        ("pod{static}", Some(STATIC_POD)),
-        ("kubepods-burstable-pod{pod_}.slice", Some(POD)),
-        ("kubepods-pod{static}.slice", Some(STATIC_POD)),
-        ("kubepods-podfoo.slice", None),
-        ("podman", None),
-        ("pod", None),
-        ("pod--------", None),
-        ("my-pod{pod_}.slice", None),
-    ] {
-        assert_eq!(pod_uid(&filled(pattern)).as_deref(), pod, "{pattern}");
     }
 }

@@ -72,11 +72,11 @@ impl Dead {
 /// What an identity takes in memory, about: its own fields and what they own, no allocation being under 32 bytes.
 fn bytes_of(identity: &Identity) -> usize {
     let args: usize = identity.args.iter().map(|arg| allocated(arg.capacity()) + size_of_val(arg)).sum();
-    let container = identity.container.as_ref();
     let names = [
-        container.map(|container| container.id.capacity()),
-        container.and_then(|container| container.pod_uid.as_ref()).map(String::capacity),
+        identity.container.as_ref().map(|container| container.id.capacity()),
+        identity.pod.as_ref().map(|pod| pod.uid.capacity()),
         identity.unit.as_ref().map(String::capacity),
+        identity.slice.as_ref().map(String::capacity),
         identity.exe.as_ref().map(Vec::capacity),
         Some(identity.comm.capacity()),
     ];

@@ -66,7 +66,9 @@ fn process(parent: u32) -> Identity {
         cgroup_path: None,
         cgroup_hierarchy: None,
         container: None,
+        pod: None,
         unit: None,
+        slice: None,
     }
 }
 

@@ -4,7 +4,7 @@ use super::keys::{self, Line};
 use super::words;
 use crate::core::audit::balance::Part;
 use crate::core::audit::{Balance, Charged, Dying, Owner, Report};
-use crate::enrich::container::{container_of, unit_of};
+use crate::enrich::container::names_of;
 use crate::export::clock::Clock;
 use crate::export::flat::Object;
 
@@ -111,12 +111,15 @@ impl Object<'_, Line> {
         let Some(group) = report.survey.tree.get(number) else { return };
         self.number(&keys::CGROUP_ID, group.id);
         self.text(&keys::CGROUP_PATH, &group.path);
-        let path = String::from_utf8_lossy(&group.path);
-        if let Some(unit) = unit_of(&path) {
+        let names = names_of(&String::from_utf8_lossy(&group.path));
+        if let Some(unit) = names.unit {
             self.text(&keys::CGROUP_UNIT, unit.as_bytes());
         }
-        if let Some(container) = container_of(&path) {
+        if let Some(container) = names.container {
             self.text(&keys::CONTAINER_ID, container.id.as_bytes());
+        }
+        if let Some(pod) = names.pod {
+            self.text(&keys::POD_UID, pod.uid.as_bytes());
         }
     }
 

@@ -72,6 +72,7 @@ keys! {
     CGROUP_PATH: "memwatch.cgroup.path" Text "" OF_CGROUP => "Path of the cgroup in that hierarchy. In `memwatch.audit.dying`: of the nearest living cgroup above the removed ones.";
     CGROUP_UNIT: "memwatch.unit" Text "" OF_CGROUP => "Systemd unit that the path names.";
     CONTAINER_ID: "container.id" Text "" OF_CGROUP => "Container that the path names.";
+    POD_UID: "k8s.pod.uid" Text "" OF_CGROUP => "Kubernetes pod that the path names: its own cgroup, or that of one of its containers.";
 
     PROCESSES: "memwatch.audit.processes" Integer "" &[Line::Summary, Line::Cgroup] => "Processes that were read.";
     GONE: "memwatch.audit.gone" Integer "" SUMMARY => "Processes that ended while they were read.";

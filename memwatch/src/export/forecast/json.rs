@@ -75,8 +75,12 @@ impl Object<'_, Line> {
     fn pool(&mut self, pool: &PoolForecast) {
         self.whose(pool.master.key.tgid, pool.server.map(|server| server.name.as_str()));
         let who = &pool.master;
-        let places =
-            [(&keys::CGROUP, &who.cgroup), (&keys::UNIT, &who.unit), (&keys::CONTAINER, &who.container)];
+        let places = [
+            (&keys::CGROUP, &who.cgroup),
+            (&keys::UNIT, &who.unit),
+            (&keys::CONTAINER, &who.container),
+            (&keys::POD, &who.pod),
+        ];
         for (key, text) in places {
             if let Some(text) = text {
                 self.text(key, text.as_bytes());

@@ -76,6 +76,7 @@ keys! {
     CGROUP: "memwatch.cgroup.path" Text "" POOL => "Cgroup of the master.";
     UNIT: "memwatch.unit" Text "" POOL => "Systemd unit that the cgroup names.";
     CONTAINER: "container.id" Text "" POOL => "Container that the cgroup names.";
+    POD: "k8s.pod.uid" Text "" POOL => "Kubernetes pod that the cgroup names.";
     WORKERS: "memwatch.forecast.workers" Integer "" POOL => "Workers that are reckoned with: the most that lived at once, or what `--workers` says.";
     LIVING: "memwatch.forecast.workers_living" Integer "" POOL => "Workers that live.";
     ENDED: "memwatch.forecast.workers_ended" Integer "" POOL => "Workers that ended while it was watched.";

@@ -19,6 +19,7 @@ fn who(tgid: u32, parent: u32) -> Who {
         cgroup: Some("/system.slice/app.service".into()),
         unit: Some("app.service".into()),
         container: None,
+        pod: None,
         oom_score_adj: None,
         is_kernel: false,
         trees: Vec::new(),

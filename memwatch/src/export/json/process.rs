@@ -63,13 +63,19 @@ fn known(line: &mut Line<'_>, identity: &Identity) {
     if let Some(unit) = &identity.unit {
         line.text(&fields::UNIT, unit.as_bytes());
     }
+    if let Some(slice) = &identity.slice {
+        line.text(&fields::SLICE, slice.as_bytes());
+    }
     if let Some(container) = &identity.container {
         line.text(&fields::CONTAINER_ID, container.id.as_bytes());
         if let Some(runtime) = container.runtime {
             line.word(&fields::CONTAINER_RUNTIME, runtime);
         }
-        if let Some(pod) = &container.pod_uid {
-            line.text(&fields::K8S_POD_UID, pod.as_bytes());
+    }
+    if let Some(pod) = &identity.pod {
+        line.text(&fields::K8S_POD_UID, pod.uid.as_bytes());
+        if let Some(qos) = pod.qos {
+            line.word(&fields::K8S_POD_QOS_CLASS, words::qos(qos));
         }
     }
 }

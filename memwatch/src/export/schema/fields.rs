@@ -55,10 +55,12 @@ fields! {
     CGROUP_ID: "memwatch.cgroup.id" Integer "" PROCESS => "Id of the cgroup: `stat -c %i` of its folder. In the unified hierarchy (v2); where a process stands in the root of that and the memory controller has a v1 hierarchy of its own, in the latter.";
     CGROUP_PATH: "memwatch.cgroup.path" Text "" PROCESS => "Path of the cgroup in the hierarchy that `memwatch.cgroup.hierarchy` names; what is not UTF-8 in it is U+FFFD. Where that is `systemd`, the id is of another hierarchy than the path.";
     CGROUP_HIERARCHY: "memwatch.cgroup.hierarchy" Text "" PROCESS => "`unified` (v2); on hosts with v1 hierarchies, where a process stands in the root of the unified one, `memory` (the v1 memory controller's) or `systemd` (systemd's own).";
-    UNIT: "memwatch.unit" Text "" PROCESS => "Systemd unit that the cgroup path names.";
+    UNIT: "memwatch.unit" Text "" PROCESS => "Systemd unit that the cgroup path names: as this host's `systemctl` takes it, or `systemctl --user` of a user's own. A slice where there is nothing but slices.";
+    SLICE: "memwatch.slice" Text "" PROCESS => "Slice of this host's systemd that the cgroup path names; of a user's own units that of the user.";
     CONTAINER_ID: "container.id" Text "" PROCESS => "Container that the cgroup path names, full id.";
     CONTAINER_RUNTIME: "container.runtime.name" Text "" PROCESS => "Container runtime, when the cgroup path names it.";
-    K8S_POD_UID: "k8s.pod.uid" Text "" PROCESS => "Kubernetes pod, when the cgroup path names it.";
+    K8S_POD_UID: "k8s.pod.uid" Text "" PROCESS => "Kubernetes pod, when the cgroup path names it. Of a static pod the hash that the API server shows as the annotation `kubernetes.io/config.hash`.";
+    K8S_POD_QOS_CLASS: "k8s.pod.qos_class" Text "" PROCESS => "`Guaranteed`, `Burstable` or `BestEffort`, when the cgroup path tells.";
     THREAD_ID: "thread.id" Integer "" THREAD => "Thread id in the initial pid namespace.";
     THREAD_NAME: "thread.name" Text "" THREAD => "Name of the thread as the kernel keeps it.";
 

@@ -64,15 +64,18 @@ pub(super) fn push_loss(loss: &Loss, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends where a process belongs: its container, or else its unit or cgroup.
+/// Appends where a process belongs: its container and pod, or else its unit or cgroup.
 pub(super) fn push_place(identity: &Identity, out: &mut Vec<u8>) {
     if let Some(container) = &identity.container {
         out.extend_from_slice(b", container ");
         escape::terminal(container.id.as_bytes(), out);
-        if let Some(pod) = &container.pod_uid {
+        if let Some(pod) = &identity.pod {
             out.extend_from_slice(b" of pod ");
-            escape::terminal(pod.as_bytes(), out);
+            escape::terminal(pod.uid.as_bytes(), out);
         }
+    } else if let Some(pod) = &identity.pod {
+        out.extend_from_slice(b", pod ");
+        escape::terminal(pod.uid.as_bytes(), out);
     } else if let Some(unit) = &identity.unit {
         out.extend_from_slice(b", unit ");
         escape::terminal(unit.as_bytes(), out);

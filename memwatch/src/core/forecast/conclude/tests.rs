@@ -17,6 +17,7 @@ fn who(tgid: u32, parent: u32, exe: &str, argument: &str) -> Who {
         cgroup: Some("/app".into()),
         unit: None,
         container: None,
+        pod: None,
         oom_score_adj: None,
         is_kernel: false,
         trees: Vec::new(),

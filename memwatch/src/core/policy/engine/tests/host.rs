@@ -56,6 +56,7 @@ pub(super) fn who(tgid: u32, parent: u32, exe: &str, start_ns: u64) -> Who {
         cgroup: Some("/web".into()),
         unit: None,
         container: None,
+        pod: None,
         oom_score_adj: Some(0),
         is_kernel: false,
         trees: Vec::new(),
