@@ -8,7 +8,7 @@ mod account;
 mod lane;
 mod limiter;
 mod peer;
-mod report;
+pub(super) mod report;
 mod worker;
 
 use std::io;

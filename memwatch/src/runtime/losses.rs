@@ -55,6 +55,7 @@ mod tests {
     use crate::enrich::ledger::Losses as LedgerLosses;
     use crate::export::lost_kinds;
     use crate::export::scan::Unread;
+    use crate::runtime::exporters::report;
 
     #[test]
     fn every_counter_has_a_meaning() {
@@ -64,6 +65,7 @@ mod tests {
             .map(|(name, _)| name)
             .chain(OWN)
             .chain([UNWRITTEN])
+            .chain(report::KINDS)
             .chain(scan.counts().map(|(name, _)| name))
             .collect();
         let explained: BTreeSet<_> = lost_kinds::ALL.iter().map(|kind| kind.name).collect();

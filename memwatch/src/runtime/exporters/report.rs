@@ -11,10 +11,13 @@ use crate::sys::boot_ns;
 /// What such lines are named.
 pub(super) const NAME: &str = Name::Lost.as_str();
 
+/// Kinds of what went missing, by [`lost_kinds`].
+pub(in crate::runtime) const KINDS: [&str; 2] = ["export_shed", "export_held_back"];
+
 /// What went missing between two accounts, a line for each reason.
 pub(super) fn lost(now: &Account, before: &Account) -> impl Iterator<Item = Event> + use<> {
-    let reasons =
-        [("export_shed", now.shed, before.shed), ("export_held_back", now.held_back, before.held_back)];
+    let [shed, held_back] = KINDS;
+    let reasons = [(shed, now.shed, before.shed), (held_back, now.held_back, before.held_back)];
     let losses =
         reasons.map(|(kind, total, told)| Loss { time_ns: boot_ns(), kind, count: total - told, total });
     losses.into_iter().filter(|loss| loss.count > 0).map(|loss| {
