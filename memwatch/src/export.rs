@@ -3,6 +3,7 @@
 //! An exporter appends whole lines and never fails, waits or writes by itself; names of processes and files are any
 //! bytes and leave escaped.
 
+pub mod account;
 pub mod audit;
 pub mod clock;
 pub mod decision;
@@ -15,6 +16,7 @@ pub mod forecast;
 pub mod json;
 pub mod kernel_names;
 pub mod lost_kinds;
+pub mod metrics;
 pub mod route;
 #[cfg(test)]
 pub(crate) mod samples;

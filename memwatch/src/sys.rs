@@ -373,7 +373,7 @@ pub fn attach_tracing(program: &OwnedFd) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// What `bpf(2)` says.
-pub fn program_info(program: &OwnedFd) -> io::Result<bpf_prog_info> {
+pub fn program_info(program: BorrowedFd<'_>) -> io::Result<bpf_prog_info> {
     #[repr(C)]
     struct InfoAttr {
         program: u32,

@@ -21,6 +21,7 @@ mod load;
 mod lookalikes;
 mod manners;
 mod memory;
+mod metrics;
 mod negative;
 mod oom;
 mod pressure;
@@ -70,6 +71,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         programs::CASES,
         queue::CASES,
         exporters::CASES,
+        metrics::CASES,
         scan::CASES,
         daemon::CASES,
         explain::CASES,

@@ -54,6 +54,7 @@ pub(crate) const FULL: Layer = Layer {
         "xinetd",
         "fakeroot",
         "default-jre-headless",
+        "prometheus",
         "prometheus-node-exporter",
         "nodejs",
         "postgresql",

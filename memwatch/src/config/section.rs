@@ -6,6 +6,7 @@ pub(super) mod export;
 pub(super) mod fd_table;
 pub(super) mod growth;
 pub(super) mod matching;
+pub(super) mod metrics;
 pub(super) mod policy;
 pub(super) mod pool;
 pub(super) mod pressure;
@@ -20,7 +21,7 @@ use super::reader::Table;
 use super::value::Name;
 
 /// All tables, in the order of the documentation.
-pub(super) const ALL: [&Section; 16] = [
+pub(super) const ALL: [&Section; 17] = [
     &policy::SECTION,
     &scope::SECTION,
     &scope::STEP,
@@ -37,6 +38,7 @@ pub(super) const ALL: [&Section; 16] = [
     &protect::SECTION,
     &budget::SECTION,
     &export::SECTION,
+    &metrics::SECTION,
 ];
 
 /// Refuses rules of one name: a report would not say which was meant.

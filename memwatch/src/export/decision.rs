@@ -397,7 +397,8 @@ impl Decisions {
     }
 }
 
-const fn kind(warning: &Warning) -> &'static str {
+/// Kind of a warning, as lines and metrics name it.
+pub(super) const fn kind(warning: &Warning) -> &'static str {
     match warning {
         Warning::BudgetSpent { .. } => "budget_spent",
         Warning::Stopped { .. } => "stopped",

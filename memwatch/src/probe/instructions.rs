@@ -1,4 +1,6 @@
-//! How long programs are, as the kernel that took them tells.
+//! How long programs are and run, as the kernel that took them tells.
+
+use std::os::fd::AsFd as _;
 
 use aya_obj::generated::bpf_prog_info;
 
@@ -26,9 +28,22 @@ impl Probe {
         Some(bytes / INSTRUCTION_BYTES)
     }
 
+    /// Name, number of runs and nanoseconds of all of them, of each program that the kernel keeps statistics of: of none unless
+    /// `kernel.bpf_stats_enabled` is set.
+    pub fn run_times(&self) -> impl Iterator<Item = (String, u64, u64)> {
+        let by_aya = self.ebpf.programs().filter_map(|(name, program)| {
+            Some((name.to_owned(), crate::sys::program_info(program.fd().ok()?.as_fd()).ok()?))
+        });
+        let by_hand = self.by_hand.iter().filter_map(|(name, program)| {
+            Some(((*name).to_owned(), crate::sys::program_info(program.as_fd()).ok()?))
+        });
+        let ran = by_aya.chain(by_hand).filter(|(_, info)| info.run_cnt > 0);
+        ran.map(|(name, info)| (name, info.run_cnt, info.run_time_ns))
+    }
+
     /// What the kernel tells of a program that was loaded without aya.
     fn loaded_by_hand(&self, program: &str) -> Option<bpf_prog_info> {
         let (_, loaded) = self.by_hand.iter().find(|(name, _)| *name == program)?;
-        crate::sys::program_info(loaded).ok()
+        crate::sys::program_info(loaded.as_fd()).ok()
     }
 }

@@ -2,9 +2,11 @@
 
 mod desk;
 mod intake;
+mod metrics;
 mod pools;
 mod recorder;
 mod rules;
+mod scrape;
 mod setup;
 pub mod socket;
 mod trees;
@@ -45,6 +47,7 @@ use crate::source::Source;
 use crate::sys::boot_ns;
 use desk::Desk;
 use intake::Intake;
+use metrics::Metrics;
 use pools::Pools;
 use recorder::Recorder;
 pub use recorder::Tally;
@@ -135,6 +138,7 @@ struct Daemon {
     rules: Vec<Rule>,
     decisions: Decisions,
     exporters: Exporters,
+    metrics: Metrics,
     recorder: Option<Recorder>,
     /// When those were looked at closely whom only a recording needs to know, by process.
     looked_at: HashMap<ProcessKey, u64>,
@@ -201,6 +205,11 @@ pub async fn run(start: Start) -> anyhow::Result<Option<Tally>> {
                 // Who asked may have gone.
                 let _ = answer.send(daemon.engine.explain(boot_ns(), &query));
             }
+            answer = daemon.metrics.asked() => {
+                let state = daemon.metrics.state(&daemon.engine, &mut daemon.probe, daemon.exporters.accounts());
+                // Who asked may have gone.
+                let _ = answer.send(state);
+            }
             () = tokio::time::sleep(until_look) => {}
             waited = source.wait() => {
                 waited.context("cannot tell the kernel side that its records are awaited")?;
@@ -231,6 +240,11 @@ impl Start {
     }
 }
 
+/// Whether a command does something to a process.
+const fn acts(command: &Command) -> bool {
+    matches!(command, Command::Send { .. } | Command::Tell { .. } | Command::KillCgroup { .. })
+}
+
 /// How far the recording is, on the terminal's last line.
 fn progress(tally: &Tally) {
     if io::stderr().is_terminal() {
@@ -242,7 +256,7 @@ fn progress(tally: &Tally) {
 
 impl Daemon {
     fn new(start: Start, configuration: Configuration) -> anyhow::Result<Self> {
-        let Configuration { policy: settings, exports } = configuration;
+        let Configuration { policy: settings, exports, metrics } = configuration;
         let proc = || ProcFs::open(Path::new("/proc")).context("cannot open /proc");
         let mut ledger = Ledger::new(proc()?).context("cannot read the mounts of this host")?;
         let rules = rules::rules(&settings);
@@ -286,6 +300,7 @@ impl Daemon {
             decisions: Decisions::new(Some(Clock::of_this_host()))
                 .with_arguments(exporters.wants_arguments()),
             exporters,
+            metrics: Metrics::start(metrics)?,
             recorder: recorder.transpose()?,
             looked_at: HashMap::new(),
             inputs: Vec::with_capacity(4096),
@@ -352,6 +367,7 @@ impl Daemon {
         if let Some(holding) = holding.filter(|_| !self.exporters.is_empty()) {
             self.exporters.offer(self.decisions.holding(boot_ns(), cgroup, &holding));
         }
+        self.metrics.found(cgroup, holding);
         self.feed(Input::Holding { cgroup: cgroup.clone(), holding });
     }
 
@@ -386,6 +402,9 @@ impl Daemon {
             let mut outbox = std::mem::take(&mut self.outbox);
             outbox.clear();
             self.engine.handle(now_ns, input, &mut outbox);
+            if outbox.commands.iter().any(|command| matches!(command, Command::Decided(_))) {
+                self.metrics.counters.decided(boot_ns().saturating_sub(now_ns));
+            }
             self.obey_all(now_ns, &outbox, &mut waiting);
             self.outbox = outbox;
         }
@@ -397,6 +416,9 @@ impl Daemon {
             if let Some(answer) = self.obey(now_ns, *command) {
                 waiting.push(answer);
             }
+        }
+        if outbox.commands.iter().any(acts) {
+            self.metrics.counters.reacted(boot_ns().saturating_sub(now_ns));
         }
         for command in &outbox.commands {
             self.tell(now_ns, command, outbox);
@@ -461,6 +483,7 @@ impl Daemon {
     }
 
     fn tell(&mut self, now_ns: u64, command: &Command, outbox: &Outbox) {
+        self.metrics.counters.count(command, &self.engine);
         if self.exporters.is_empty() {
             return;
         }
@@ -540,7 +563,7 @@ impl Daemon {
         let Some(config) = self.start.config().map(Path::to_owned) else { return };
         self.modified = modified(&config);
         let loaded = load(&config).and_then(|configuration| {
-            let Configuration { policy: settings, exports } = configuration;
+            let Configuration { policy: settings, exports, metrics } = configuration;
             anyhow::ensure!(
                 !is_empty(&config),
                 "the file is empty, which would mean the whole host; write at least the mode"
@@ -548,9 +571,9 @@ impl Daemon {
             if let Some(trees) = &self.trees {
                 trees.name(&settings, &mut self.probe, self.intake.ledger());
             }
-            Ok((actuator(&settings, self.trees.clone())?, settings, exports))
+            Ok((actuator(&settings, self.trees.clone())?, settings, exports, metrics))
         });
-        let (actuator, settings, exports) = match loaded {
+        let (actuator, settings, exports, metrics) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
                 tracing::error!("the policy stays as it was: {error:#}");
@@ -568,6 +591,9 @@ impl Daemon {
         }
         if let Err(error) = self.exporters.change(setup::routes(exports, self.start.form)) {
             tracing::error!("exporters stay as they were: cannot start the threads of new ones: {error}");
+        }
+        if let Err(error) = self.metrics.change(metrics) {
+            tracing::error!("metrics stay where they were: {error:#}");
         }
         self.decisions = self.decisions.with_arguments(self.exporters.wants_arguments());
         (self.actuator, self.rules, self.pressure) = (actuator, rules, pressure(&settings));

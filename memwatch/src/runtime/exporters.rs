@@ -4,7 +4,6 @@
 //! places that are left. Invariants: [`Exporters::offer`] never waits for a peer; of what is produced for an exporter each event is
 //! delivered, shed, held back or on its way.
 
-mod account;
 mod lane;
 mod limiter;
 mod peer;
@@ -18,6 +17,7 @@ use std::time::{Duration, Instant};
 use lane::Lane;
 use limiter::Limiter;
 
+use crate::export::account::Account;
 use crate::export::event::Event;
 use crate::export::route::Route;
 
@@ -100,6 +100,11 @@ impl Exporters {
     pub(super) fn reap(&mut self) {
         self.leaving.retain(|exporter| !exporter.lane.has_ended());
         self.leaving.iter().for_each(|exporter| exporter.lane.stop_when_late());
+    }
+
+    /// What became of all events, by exporter.
+    pub(super) fn accounts(&self) -> impl Iterator<Item = (&str, Account)> {
+        self.running.iter().map(|exporter| (exporter.route.name.as_str(), exporter.lane.account()))
     }
 
     /// Ends all, with what they have where their peers take it.

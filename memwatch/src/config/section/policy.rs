@@ -2,7 +2,9 @@
 
 use toml::de::DeTable;
 
-use super::{audit, budget, export, fd_table, growth, pool, pressure, process_limit, protect, scope, thrash};
+use super::{
+    audit, budget, export, fd_table, growth, metrics, pool, pressure, process_limit, protect, scope, thrash,
+};
 use crate::config::Configuration;
 use crate::config::key::{Each, Inner, Key, Section, Unwritten};
 use crate::config::reader::{Reader, Table};
@@ -56,6 +58,7 @@ const PROTECT: Key<Each> =
 const BUDGET: Key<Inner> = Key::new("budget", Unwritten::Absent("defaults"), "How many kills in what time.");
 const EXPORT: Key<Each> =
     Key::new("export", Unwritten::Absent("standard output, in the form of `--output`"), "Where events go.");
+const METRICS: Key<Inner> = Key::new("metrics", Unwritten::Absent("none"), "Where metrics are asked for.");
 
 /// The top level.
 pub(in crate::config) const SECTION: Section = Section {
@@ -78,6 +81,7 @@ pub(in crate::config) const SECTION: Section = Section {
         PROTECT.row,
         BUDGET.row,
         EXPORT.row,
+        METRICS.row,
     ],
 };
 
@@ -124,5 +128,9 @@ pub(in crate::config) fn read(reader: &Reader<'_>, document: &DeTable<'_>) -> Co
         oom_group: file.get(&OOM_GROUP).value,
         protect,
     };
-    Configuration { policy, exports: export::read(&file.each(&EXPORT, &export::SECTION)) }
+    Configuration {
+        policy,
+        exports: export::read(&file.each(&EXPORT, &export::SECTION)),
+        metrics: metrics::read(&file.inner(&METRICS, &metrics::SECTION)),
+    }
 }

@@ -61,3 +61,15 @@ fn what_could_not_be_meant_is_refused() {
     let twins = "[[export]]\nname = 'a'\nto = 'stdout'\n[[export]]\nname = 'a'\nto = 'stdout'";
     assert!(fault(twins).contains("another one has this name"));
 }
+
+#[test]
+fn metrics_stay_on_the_host_unless_that_is_spelled_out() {
+    let metrics = |text: &str| parse(text, Path::new("test.toml")).expect("sound").metrics;
+    assert_eq!(metrics("[metrics]"), None);
+    let listen = metrics("[metrics]\nlisten = '[::1]:9836'").expect("an address");
+    assert_eq!((listen.address.port(), listen.max_cgroups), (9836, 100));
+    assert!(metrics("[metrics]\nlisten = '0.0.0.0:9836'\nbeyond_loopback = true").is_some());
+    assert!(fault("[metrics]\nlisten = '0.0.0.0:9836'").contains("other hosts could read"));
+    assert!(fault("[metrics]\nlisten = 'localhost'").contains("no address with a port"));
+    assert!(fault("[metrics]\nlisten = '[::1]:9836'\nmax_cgroups = 99999").contains("so many labels"));
+}

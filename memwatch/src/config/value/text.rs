@@ -1,5 +1,6 @@
 //! Names, patterns and commands.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use toml::de::{DeArray, DeValue};
@@ -121,6 +122,30 @@ impl Value for Kinds {
             )),
             None => Ok(Self(patterns)),
         }
+    }
+}
+
+/// Address and port.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) struct Address(pub(in crate::config) SocketAddr);
+
+impl Form for Address {
+    const FORM: &'static str = "address and port";
+    const EXAMPLE: &'static str = "\"127.0.0.1:9836\"";
+}
+
+impl Value for Address {
+    fn read(value: &DeValue<'_>) -> Result<Self, Misfit> {
+        let misfit = || {
+            let problem = "this is no address with a port";
+            Misfit::new(problem, format!("write for example {} or \"[::1]:9836\"", Self::EXAMPLE))
+        };
+        text::<Self>(value)?
+            .parse()
+            .ok()
+            .filter(|it: &SocketAddr| it.port() != 0)
+            .map(Self)
+            .ok_or_else(misfit)
     }
 }
 

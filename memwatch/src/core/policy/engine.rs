@@ -3,6 +3,7 @@
 mod act;
 mod choose;
 mod explain;
+mod gauges;
 mod resize;
 
 use foldhash::fast::FixedState;

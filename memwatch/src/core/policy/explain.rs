@@ -13,6 +13,42 @@ use super::settings::{Mode, Reach};
 use super::who::Who;
 use crate::core::fact::ProcessKey;
 
+/// How things stand at one moment, in numbers; memory is in bytes.
+#[derive(Clone, Debug)]
+pub struct Gauges {
+    /// Whether what is decided is done.
+    pub mode: Mode,
+    /// The host, once it was looked at.
+    pub host: Option<Host>,
+    /// Processes known.
+    pub processes: usize,
+    /// Decisions that have not ended.
+    pub open: usize,
+    /// Kills in the window of the budget.
+    pub kills: u32,
+    /// How many the budget allows.
+    pub kill_budget: u32,
+    /// Scopes with bounds whose use is known.
+    pub scopes: Vec<ScopeGauges>,
+    /// Pools, in the order of their names.
+    pub pools: Vec<PoolState>,
+}
+
+/// How a scope stands to its bounds.
+#[derive(Clone, Debug)]
+pub struct ScopeGauges {
+    /// Its name.
+    pub name: String,
+    /// Bytes in use.
+    pub used: u64,
+    /// Its memory.
+    pub memory: u64,
+    /// The lower bound.
+    pub lower: u64,
+    /// The upper bound.
+    pub upper: u64,
+}
+
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -94,7 +94,7 @@ pub(super) fn configuration(policy: &Policy) -> anyhow::Result<Configuration> {
     match policy {
         Policy::File(path) => load(path),
         Policy::Fixed(settings) => {
-            Ok(Configuration { policy: Settings::clone(settings), exports: Vec::new() })
+            Ok(Configuration { policy: Settings::clone(settings), exports: Vec::new(), metrics: None })
         }
     }
 }

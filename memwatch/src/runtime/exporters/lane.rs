@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::account::Account;
+use crate::export::account::Account;
 use crate::export::event::Event;
 use crate::runtime::outlet::Progress;
 

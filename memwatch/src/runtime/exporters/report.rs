@@ -1,7 +1,7 @@
 //! Tells a peer how many events it did not get.
 
-use super::account::Account;
 use crate::core::quantity::Counted;
+use crate::export::account::Account;
 use crate::export::event::{Event, Severity};
 use crate::export::json::Json;
 use crate::export::schema::Name;

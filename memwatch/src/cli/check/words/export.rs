@@ -2,6 +2,7 @@
 
 use super::{Paragraph, duration};
 use crate::core::quantity::Bytes;
+use crate::export::metrics::Listen;
 use crate::export::route::{Destination, Form, Rate, Rotation, Route};
 
 pub(super) fn all(routes: &[Route]) -> Vec<Paragraph> {
@@ -10,6 +11,17 @@ pub(super) fn all(routes: &[Route]) -> Vec<Paragraph> {
         return vec![Paragraph::unnamed("export", vec![says])];
     }
     routes.iter().map(export).collect()
+}
+
+pub(super) fn metrics(listen: Option<Listen>) -> Paragraph {
+    let says = match listen {
+        Some(Listen { address, max_cgroups }) => vec![
+            format!("Prometheus asks for them at http://{address}/metrics"),
+            format!("{max_cgroups} cgroups have a label of their own, all others share one"),
+        ],
+        None => vec!["are told to nobody".to_owned()],
+    };
+    Paragraph::unnamed("metrics", says)
 }
 
 fn export(route: &Route) -> Paragraph {

@@ -190,7 +190,12 @@ impl Engine {
         })
     }
 
-    fn pool_states(&self, now_ns: u64, query: &Query, alive: &ById<PoolId, usize>) -> Vec<PoolState> {
+    pub(super) fn pool_states(
+        &self,
+        now_ns: u64,
+        query: &Query,
+        alive: &ById<PoolId, usize>,
+    ) -> Vec<PoolState> {
         let is_asked = |pool: PoolId| match query {
             Query::All => true,
             Query::Process(tgid) => {

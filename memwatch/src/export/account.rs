@@ -4,20 +4,21 @@ use std::fmt;
 
 /// Numbers of events since the exporter started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::runtime) struct Account {
+pub struct Account {
     /// All that were meant for it.
-    pub(in crate::runtime) produced: u64,
+    pub produced: u64,
     /// Those that its peer took: the kernel, on its behalf.
-    pub(in crate::runtime) delivered: u64,
+    pub delivered: u64,
     /// Those that found no room, or were given up at the end.
-    pub(in crate::runtime) shed: u64,
+    pub shed: u64,
     /// Those beyond what may go there in a time.
-    pub(in crate::runtime) held_back: u64,
+    pub held_back: u64,
 }
 
 impl Account {
     /// Those that are on their way.
-    pub(in crate::runtime) const fn queued(&self) -> u64 {
+    #[must_use]
+    pub const fn queued(&self) -> u64 {
         self.produced - self.delivered - self.shed - self.held_back
     }
 }

@@ -1,0 +1,223 @@
+//! How things stand at one moment, as metrics.
+
+use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
+use prometheus::{CounterVec, IntCounterVec, IntGaugeVec, Opts, Result};
+
+use super::{OTHER, seconds};
+use crate::core::policy::Holding;
+use crate::core::policy::explain::{Gauges, PoolState, QueueState};
+use crate::export::account::Account;
+
+/// How things stand.
+#[derive(Debug)]
+pub struct State {
+    /// Processes, scopes and pools.
+    pub gauges: Gauges,
+    /// What cgroups truly hold, by path.
+    pub holdings: Vec<(String, Holding)>,
+    /// How many of those have a label of their own.
+    pub max_cgroups: usize,
+    /// What was lost since the start, by kind.
+    pub losses: Vec<(&'static str, u64)>,
+    /// Those of the kernel side's programs that the kernel keeps statistics of.
+    pub programs: Vec<Program>,
+    /// Accounts of exporters, by name.
+    pub exporters: Vec<(String, Account)>,
+}
+
+/// What a program of the kernel side costs.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Its name.
+    pub name: String,
+    /// Times that it ran.
+    pub runs: u64,
+    /// How long it ran in all, in nanoseconds.
+    pub run_ns: u64,
+}
+
+/// Families that are made for one answer.
+struct Families(Vec<MetricFamily>);
+
+impl Families {
+    /// A gauge; rows of one label are added up.
+    fn gauge<'r>(
+        &mut self,
+        (name, help): (&str, &str),
+        labels: &[&str],
+        rows: impl IntoIterator<Item = (&'r str, u64)>,
+    ) -> Result<()> {
+        let gauge = IntGaugeVec::new(Opts::new(name, help), labels)?;
+        for (label, value) in rows {
+            let values: Vec<_> = labels.iter().map(|_| label).collect();
+            gauge.with_label_values(&values).add(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        self.0.extend(gauge.collect().into_iter().filter(|family| !family.get_metric().is_empty()));
+        Ok(())
+    }
+
+    /// A gauge without labels, where it is known.
+    fn one(&mut self, name: &str, help: &str, value: Option<u64>) -> Result<()> {
+        self.gauge((name, help), &[], value.map(|value| ("", value)))
+    }
+
+    /// A counter by one or more labels.
+    fn counter<'r, const N: usize>(
+        &mut self,
+        (name, help): (&str, &str),
+        labels: [&str; N],
+        rows: impl IntoIterator<Item = ([&'r str; N], u64)>,
+    ) -> Result<()> {
+        let counter = IntCounterVec::new(Opts::new(name, help), &labels)?;
+        for (values, value) in rows {
+            counter.with_label_values(&values).inc_by(value);
+        }
+        self.0.extend(counter.collect().into_iter().filter(|family| !family.get_metric().is_empty()));
+        Ok(())
+    }
+}
+
+impl State {
+    /// As metrics.
+    ///
+    /// # Errors
+    /// When a name is none: never of these.
+    pub(super) fn families(&self) -> Result<Vec<MetricFamily>> {
+        let mut families = Families(Vec::new());
+        self.host(&mut families)?;
+        self.scopes(&mut families)?;
+        self.pools(&mut families)?;
+        self.cgroups(&mut families)?;
+        self.own(&mut families)?;
+        Ok(families.0)
+    }
+
+    fn host(&self, to: &mut Families) -> Result<()> {
+        let Gauges { host, processes, open, kills, kill_budget, mode, .. } = &self.gauges;
+        to.gauge(("memwatch_mode", "1 for the mode that the policy is in."), &["mode"], [(mode.name(), 1)])?;
+        to.one("memwatch_processes", "Processes that are known.", Some(*processes as u64))?;
+        to.one("memwatch_open_decisions", "Decisions that have not ended.", Some(*open as u64))?;
+        to.one("memwatch_window_kills", "Kills in the window of the budget.", Some((*kills).into()))?;
+        to.one(
+            "memwatch_kill_budget",
+            "Kills that the budget allows in its window.",
+            Some((*kill_budget).into()),
+        )?;
+        let total = host.map(|host| host.total);
+        let available = host.map(|host| host.available);
+        to.one("memwatch_host_memory_bytes", "Memory of the host.", total)?;
+        to.one("memwatch_host_available_bytes", "Memory of the host that is available.", available)
+    }
+
+    fn scopes(&self, to: &mut Families) -> Result<()> {
+        let scopes = &self.gauges.scopes;
+        let mut each = |name, help, of: fn(&crate::core::policy::explain::ScopeGauges) -> u64| {
+            to.gauge((name, help), &["scope"], scopes.iter().map(|scope| (scope.name.as_str(), of(scope))))
+        };
+        each("memwatch_scope_used_bytes", "Memory in use in a scope.", |scope| scope.used)?;
+        each("memwatch_scope_memory_bytes", "Memory of a scope.", |scope| scope.memory)?;
+        each("memwatch_scope_lower_bytes", "Use from which on workers are asked to leave.", |scope| {
+            scope.lower
+        })?;
+        each("memwatch_scope_upper_bytes", "Use from which on they are killed.", |scope| scope.upper)
+    }
+
+    fn pools(&self, to: &mut Families) -> Result<()> {
+        let pools = &self.gauges.pools;
+        let mut each = |name, help, of: fn(&PoolState) -> Option<u64>| {
+            let rows = pools.iter().filter_map(|pool| Some((pool.name.as_str(), of(pool)?)));
+            to.gauge((name, help), &["pool"], rows)
+        };
+        each("memwatch_pool_masters", "Masters whose workers are a pool of this name.", |_| Some(1))?;
+        each("memwatch_pool_workers", "Workers of a pool.", |pool| Some(pool.workers as u64))?;
+        each("memwatch_pool_leaving_workers", "Workers on their way out.", |pool| Some(pool.leaving as u64))?;
+        each("memwatch_pool_idle_workers", "Workers that wait for a client.", |pool| {
+            pool.queue.map(|queue| queue.idle.into())
+        })?;
+        each("memwatch_pool_busy_workers", "Workers that do not.", |pool| {
+            pool.queue.map(|queue| queue.busy.into())
+        })?;
+        each("memwatch_pool_max_workers", "Workers that a pool may grow to.", |pool| {
+            pool.queue.and_then(|queue| queue.max_workers).map(u64::from)
+        })?;
+        each("memwatch_pool_waiting_connections", "Connections that wait to be accepted.", |pool| {
+            pool.queue.map(|QueueState { queue, .. }| queue.waiting)
+        })?;
+        each(
+            "memwatch_pool_queue_bound_connections",
+            "Connections that may wait at the sockets of a pool.",
+            |pool| pool.queue.map(|QueueState { queue, .. }| queue.bound),
+        )
+    }
+
+    fn cgroups(&self, to: &mut Families) -> Result<()> {
+        let mut holdings: Vec<_> = self.holdings.iter().collect();
+        holdings.sort_by(|(path, one), (other_path, other)| (other.used, path).cmp(&(one.used, other_path)));
+        let label = |place: usize, path: &'_ str| {
+            if place < self.max_cgroups { path.to_owned() } else { OTHER.to_owned() }
+        };
+        let labelled: Vec<_> = holdings
+            .iter()
+            .enumerate()
+            .map(|(place, (path, holding))| (label(place, path), holding))
+            .collect();
+        let mut each = |name, help, of: fn(&Holding) -> Option<u64>| {
+            let rows = labelled.iter().filter_map(|(label, holding)| Some((label.as_str(), of(holding)?)));
+            to.gauge((name, help), &["cgroup"], rows)
+        };
+        each(
+            "memwatch_cgroup_true_use_bytes",
+            "What a cgroup costs the host, whoever is charged for it.",
+            |it| Some(it.used),
+        )?;
+        each("memwatch_cgroup_charged_bytes", "What the kernel charged a cgroup for.", |it| {
+            Some(it.charged)
+        })?;
+        each("memwatch_cgroup_missing_bytes", "What a cgroup holds and is charged elsewhere.", |it| {
+            Some(it.missing)
+        })?;
+        each("memwatch_cgroup_limit_bytes", "Limit of a cgroup.", |it| it.limit)
+    }
+
+    /// What memwatch loses, sheds and costs.
+    fn own(&self, to: &mut Families) -> Result<()> {
+        to.counter(
+            ("memwatch_lost_total", "What the kernel side lost, by kind (docs/events.md)."),
+            ["kind"],
+            self.losses.iter().map(|(kind, count)| ([*kind], *count)),
+        )?;
+        to.counter(
+            ("memwatch_bpf_runs_total", "Runs of a program; only where kernel.bpf_stats_enabled is 1."),
+            ["program"],
+            self.programs.iter().map(|program| ([program.name.as_str()], program.runs)),
+        )?;
+        let help = "Time that a program ran; only where kernel.bpf_stats_enabled is 1.";
+        let seconds_run = CounterVec::new(Opts::new("memwatch_bpf_run_seconds_total", help), &["program"])?;
+        for program in &self.programs {
+            seconds_run.with_label_values(&[&program.name]).inc_by(seconds(program.run_ns));
+        }
+        to.0.extend(seconds_run.collect().into_iter().filter(|family| !family.get_metric().is_empty()));
+        to.counter(
+            ("memwatch_export_produced_events_total", "Events that were meant for an exporter."),
+            ["exporter"],
+            self.exporters.iter().map(|(name, account)| ([name.as_str()], account.produced)),
+        )?;
+        let outcomes =
+            self.exporters.iter().flat_map(|(name, Account { delivered, shed, held_back, .. })| {
+                [("delivered", *delivered), ("shed", *shed), ("held_back", *held_back)]
+                    .map(|(outcome, events)| ([name.as_str(), outcome], events))
+            });
+        to.counter(
+            ("memwatch_export_events_total", "What became of them; the others are on their way."),
+            ["exporter", "outcome"],
+            outcomes,
+        )?;
+        let queued = self.exporters.iter().map(|(name, account)| (name.as_str(), account.queued()));
+        to.gauge(
+            ("memwatch_export_queued_events", "Events on their way to an exporter."),
+            &["exporter"],
+            queued,
+        )
+    }
+}
