@@ -59,6 +59,7 @@ pub(crate) const FULL: Layer = Layer {
         "nodejs",
         "postgresql",
         "redis-server",
+        "rsyslog",
         "gunicorn",
         "python3-flask",
         "apache2-utils",

@@ -1,6 +1,7 @@
 //! Which events go to which exporter, and what is taken out of them on the way.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::event::{Event, Severity, fields};
@@ -53,6 +54,18 @@ pub enum Destination {
         /// Its lines.
         form: Form,
     },
+    /// The journal.
+    Journald {
+        /// Where journald takes entries.
+        path: PathBuf,
+    },
+    /// A syslog server that takes messages of RFC 5424 over TCP.
+    Syslog {
+        /// Where it listens.
+        address: SocketAddr,
+        /// The text of a message.
+        form: Form,
+    },
     /// Who listens at a Unix stream socket.
     Unix {
         /// Where that is.
@@ -79,7 +92,8 @@ impl Destination {
     pub fn form(&self) -> Form {
         match self {
             Self::StandardOutput(form) => form.unwrap_or(Form::Json),
-            Self::File { form, .. } | Self::Unix { form, .. } => *form,
+            Self::File { form, .. } | Self::Unix { form, .. } | Self::Syslog { form, .. } => *form,
+            Self::Journald { .. } => Form::Json,
         }
     }
 }

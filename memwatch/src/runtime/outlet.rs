@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Timespec, fstat};
 use rustix::io::Errno;
 
@@ -79,7 +79,7 @@ impl<To: AsFd> Outlet<To> {
     }
 
     fn write_pieces(&self, rest: &mut &[u8]) -> io::Result<()> {
-        while !rest.is_empty() && self.has_room()? {
+        while !rest.is_empty() && wait_for_room(self.to.as_fd(), &self.progress)? {
             let (now, _) = rest.split_at(piece(rest, self.room()));
             match rustix::io::write(&self.to, now) {
                 Ok(written) => {
@@ -94,17 +94,12 @@ impl<To: AsFd> Outlet<To> {
         Ok(())
     }
 
-    /// Waits until something can be written; false when it is to stop.
-    fn has_room(&self) -> io::Result<bool> {
-        let mut places =
-            [PollFd::new(&self.progress.stop, PollFlags::IN), PollFd::new(&self.to, PollFlags::OUT)];
-        loop {
-            match poll(&mut places, None) {
-                Ok(_) => return Ok(places.first().is_some_and(|stop| stop.revents().is_empty())),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+    /// Whether nobody has closed the other end of a socket.
+    pub(super) fn is_open(&self) -> bool {
+        let mut places = [PollFd::new(&self.to, PollFlags::RDHUP)];
+        let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        poll(&mut places, Some(&Timespec::default())).is_ok()
+            && places.first().is_some_and(|place| !place.revents().intersects(gone))
     }
 
     /// Bytes that are taken without waiting.
@@ -117,6 +112,18 @@ impl<To: AsFd> Outlet<To> {
                 rustix::pipe::fcntl_getpipe_size(&self.to).map_or(PIECE, |size| (size / 2).max(PIECE))
             }
             Reader::Pipe | Reader::Slow => PIECE,
+        }
+    }
+}
+
+/// Waits until something can be written; false when the writer is to stop.
+pub(super) fn wait_for_room(to: BorrowedFd<'_>, progress: &Progress) -> io::Result<bool> {
+    let mut places = [PollFd::new(&progress.stop, PollFlags::IN), PollFd::new(&to, PollFlags::OUT)];
+    loop {
+        match poll(&mut places, None) {
+            Ok(_) => return Ok(places.first().is_some_and(|stop| stop.revents().is_empty())),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }

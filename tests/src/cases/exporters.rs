@@ -3,18 +3,22 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
 use anyhow::{Context as _, ensure};
+use serde_json::Value;
 
 use super::daemon::{NEEDS, POOL, children, policy, pool};
 use crate::case::Case;
 use crate::child::{PATIENCE, Running};
 use crate::line::Line;
 use crate::locate;
+use crate::need::Need;
+use crate::program;
 use crate::scratch::Scratch;
 use crate::tracer::eventually;
 
@@ -23,8 +27,15 @@ pub(super) const CASES: &[Case] = &[
     Case::new("exporters::a_full_disk_loses_nothing_that_waits", NEEDS, full),
     Case::new("exporters::a_peer_that_comes_back_goes_on", NEEDS, peer),
     Case::new("exporters::nobody_reads_and_all_is_counted", NEEDS, unread),
+    Case::new("exporters::journald_finds_them_by_field", JOURNALD_NEEDS, journald),
+    Case::new("exporters::rsyslog_takes_them", RSYSLOG_NEEDS, rsyslog),
     Case::new("exporters::a_changed_file_changes_who_is_told", NEEDS, changed),
 ];
+
+const JOURNALD_NEEDS: &[Need] =
+    &[Need::Root, Need::Tracing, Need::InitialPids, Need::Program("lib/systemd/systemd-journald")];
+const RSYSLOG_NEEDS: &[Need] =
+    &[Need::Root, Need::Tracing, Need::InitialPids, Need::Program("usr/sbin/rsyslogd")];
 
 const MIB: u64 = 1 << 20;
 
@@ -209,6 +220,77 @@ fn unread() -> anyhow::Result<()> {
     ensure!(file.delivered == 1 && file.held_back == file.produced - 1, "{file:?}");
     ensure!(events(&read(&log))? == 1, "{}", read(&log));
     drop(reader);
+    Ok(())
+}
+
+/// A journald that has a mount namespace with the daemon, and ends with it.
+fn journald() -> anyhow::Result<()> {
+    let journald = program::root().context("no root file system")?.join("lib/systemd/systemd-journald");
+    let script = format!(
+        "mount -t tmpfs none /run; setpriv --pdeathsig KILL {} 2>/dev/null & \
+         until [ -S /run/systemd/journal/socket ]; do sleep 0.1; done",
+        journald.display()
+    );
+    let exports = "[[export]]\nname = \"journal\"\nto = \"journald\"\n";
+    let told = Told::within(exports, Stdio::null(), Some(&script))?;
+    let journal = format!("/proc/{}/root/run/log/journal", told.daemon.pid());
+    let find = |field: &str| {
+        let mut command = Command::new("journalctl");
+        command.args(["--no-pager", "--output", "json", "--directory", &journal, field]).stdin(Stdio::null());
+        let output = command.output().map(|output| output.stdout).unwrap_or_default();
+        String::from_utf8_lossy(&output)
+            .lines()
+            .next()
+            .and_then(|line| serde_json::from_str::<Value>(line).ok())
+    };
+    eventually(PATIENCE, "journald has a decision", || find("MEMWATCH_DECISION_RULE=host_bounds").is_some())?;
+    let entry = find("MEMWATCH_EVENT_NAME=memwatch.decision").context("an entry")?;
+    let text = |field: &str| entry.get(field).and_then(Value::as_str).unwrap_or_default();
+    ensure!(text("MESSAGE").contains("asking memwatch-trigge ("), "{entry}");
+    ensure!(text("PRIORITY") == "5" && text("SYSLOG_IDENTIFIER") == "memwatch", "{entry}");
+    ensure!(text("MEMWATCH_PROCESS_PID").parse::<u32>().is_ok_and(|pid| pid > 1), "{entry}");
+    let id = text("MESSAGE_ID");
+    ensure!(id.len() == 32 && find(&format!("MESSAGE_ID={id}")).is_some(), "{entry}");
+    let (account, _) = told.end("journal")?;
+    ensure!(account.delivered > 0, "{account:?}");
+    Ok(())
+}
+
+fn rsyslog() -> anyhow::Result<()> {
+    let root = program::root().context("no root file system")?;
+    let libraries = root.join("usr/lib/x86_64-linux-gnu");
+    let port = TcpListener::bind("127.0.0.1:0").context("find a port")?.local_addr()?.port();
+    let scratch = Scratch::new()?;
+    let (config, received) = (scratch.path().join("rsyslog.conf"), scratch.path().join("received"));
+    let template = "%pri%|%app-name%|%msgid%|%timegenerated:::date-rfc3339%|%msg%\\n";
+    let rules = format!(
+        "global(workDirectory=\"{0}\")\nmodule(load=\"imtcp\")\ninput(type=\"imtcp\" port=\"{port}\" address=\"127.0.0.1\")\n\
+         template(name=\"parts\" type=\"string\" string=\"{template}\")\n\
+         action(type=\"omfile\" file=\"{1}\" template=\"parts\")\n",
+        scratch.path().display(),
+        received.display()
+    );
+    fs::write(&config, rules).context("write rsyslog's configuration")?;
+    let mut command = Command::new(root.join("usr/sbin/rsyslogd"));
+    command.arg("-n").arg("-f").arg(&config).arg("-i").arg(scratch.path().join("pid"));
+    command.arg("-M").arg(libraries.join("rsyslog")).env("LD_LIBRARY_PATH", &libraries).stdin(Stdio::null());
+    let _rsyslog = Running::start(&mut command)?;
+    let exports = format!(
+        "[[export]]\nname = \"syslog\"\nto = \"syslog\"\naddress = \"127.0.0.1:{port}\"\nkinds = \"decision\"\n"
+    );
+    let told = Told::new(&exports, Stdio::null())?;
+    eventually(PATIENCE, "rsyslog has a decision", || read(&received).lines().count() > 1)?;
+    let (account, _) = told.end("syslog")?;
+    eventually(PATIENCE, "rsyslog has all of them", || {
+        read(&received).lines().count() as u64 == account.delivered
+    })?;
+    for line in read(&received).lines() {
+        let [priority, program, id, _, text] = line.splitn(5, '|').collect::<Vec<_>>()[..] else {
+            anyhow::bail!("rsyslog took it apart otherwise: {line}");
+        };
+        ensure!((priority, program, id) == ("29", "memwatch", "decision"), "{line}");
+        Line::parse(text.trim())?;
+    }
     Ok(())
 }
 

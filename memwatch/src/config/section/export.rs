@@ -1,11 +1,12 @@
 //! Where events go.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::config::key::{Key, Section, Unwritten};
 use crate::config::reader::Table;
 use crate::config::value::{
-    Count, Form as _, Kinds, LineForm, MinSeverity, Name, Nanoseconds, Patterns, Place, Size, To,
+    Address, Count, Form as _, Kinds, LineForm, MinSeverity, Name, Nanoseconds, Patterns, Place, Size, To,
 };
 use crate::core::pattern::Pattern;
 use crate::export::route::{Destination, Form, Rate, Rotation, Route};
@@ -15,12 +16,17 @@ const NAME: Key<Name> =
 const TO: Key<To> = Key::new(
     "to",
     Unwritten::Required,
-    "What takes the events: `stdout`; a `file`; `unix`, whoever listens at a Unix stream socket.",
+    "What takes the events: `stdout`; a `file`; `unix`, whoever listens at a Unix stream socket; `journald`, a field for each key; `syslog`, a server that takes RFC 5424 over TCP, a message a line.",
 );
 const PATH: Key<Place> = Key::new(
     "path",
-    Unwritten::Absent("of `file` and `unix` it is needed"),
+    Unwritten::Absent("`/run/systemd/journal/socket`; of `file` and `unix` it is needed"),
     "Path of the file or socket. The file is made where it does not exist, for its owner and group to read; links are not followed.",
+);
+const ADDRESS: Key<Address> = Key::new(
+    "address",
+    Unwritten::Absent("of `syslog` it is needed"),
+    "Address and port of the `syslog` server.",
 );
 const MAX_SIZE: Key<Size> = Key::new(
     "max_size",
@@ -81,6 +87,7 @@ pub(in crate::config) const SECTION: Section = Section {
         NAME.row,
         TO.row,
         PATH.row,
+        ADDRESS.row,
         MAX_SIZE.row,
         MAX_AGE.row,
         KEEP.row,
@@ -97,6 +104,9 @@ pub(in crate::config) const SECTION: Section = Section {
 
 /// The longest queue: what it holds stays in memory.
 const LONGEST: u32 = 1 << 16;
+
+/// Where journald takes entries.
+const JOURNAL: &str = "/run/systemd/journal/socket";
 
 /// A file is no smaller, …
 const LEAST_SIZE: u64 = 64 << 10;
@@ -133,7 +143,9 @@ fn route(number: usize, table: &Table<'_, '_>) -> Route {
 fn destination(table: &Table<'_, '_>) -> Destination {
     let to = table.find(&TO).map(|read| read.value).unwrap_or_default();
     let form = table.find(&FORM).map(|read| read.value.0);
-    only(table, &PATH, to, &[To::File, To::Unix]);
+    only(table, &PATH, to, &[To::File, To::Unix, To::Journald]);
+    only(table, &ADDRESS, to, &[To::Syslog]);
+    only(table, &FORM, to, &[To::StandardOutput, To::File, To::Unix, To::Syslog]);
     only(table, &MAX_SIZE, to, &[To::File]);
     only(table, &MAX_AGE, to, &[To::File]);
     only(table, &KEEP, to, &[To::File]);
@@ -144,6 +156,10 @@ fn destination(table: &Table<'_, '_>) -> Destination {
             rotation: rotation(table),
             form: form.unwrap_or(Form::Json),
         },
+        To::Journald => Destination::Journald {
+            path: table.find(&PATH).map_or_else(|| JOURNAL.into(), |read| read.value.0),
+        },
+        To::Syslog => Destination::Syslog { address: address(table), form: form.unwrap_or(Form::Json) },
         To::Unix => Destination::Unix { path: path(table), form: form.unwrap_or(Form::Json) },
     }
 }
@@ -160,6 +176,14 @@ fn path(table: &Table<'_, '_>) -> PathBuf {
         table.refuse_key(&PATH, "this key is needed", format!("write path = {}", Place::EXAMPLE));
     }
     table.find(&PATH).map(|read| read.value.0).unwrap_or_default()
+}
+
+fn address(table: &Table<'_, '_>) -> SocketAddr {
+    if !table.has(&ADDRESS) {
+        let remedy = format!("write address = {}", Address::EXAMPLE);
+        table.refuse_key(&ADDRESS, "this key is needed", remedy);
+    }
+    table.find(&ADDRESS).map_or_else(|| ([0; 4], 0).into(), |read| read.value.0)
 }
 
 fn rotation(table: &Table<'_, '_>) -> Rotation {

@@ -36,6 +36,9 @@ fn files_are_bounded_unless_told_otherwise() {
     let rotation = Rotation { max_bytes: 64 << 20, max_age_ns: None, keep: 5 };
     assert_eq!(routes[0].to, Destination::File { path: "/f".into(), rotation, form: Form::Json });
     assert_eq!(routes[1].to, Destination::Unix { path: "/s".into(), form: Form::Text });
+    let routes = exports("[[export]]\nto = 'journald'\n[[export]]\nto = 'syslog'\naddress = '127.0.0.1:601'");
+    assert_eq!(routes[0].to, Destination::Journald { path: "/run/systemd/journal/socket".into() });
+    assert_eq!(routes[1].to, Destination::Syslog { address: ([127, 0, 0, 1], 601).into(), form: Form::Json });
 }
 
 #[test]
@@ -51,6 +54,8 @@ fn what_could_not_be_meant_is_refused() {
         ("to = 'file'\npath = '/f'\nmax_size = '1KiB'", "a few lines would fill it"),
         ("to = 'file'\npath = '/f'\nmax_age = '1s'", "again and again"),
         ("to = 'unix'\npath = '/f'\nkeep = 1", "has no such thing"),
+        ("to = 'syslog'", "write address = "),
+        ("to = 'journald'\nform = 'json'", "has no such thing"),
         ("name = 'x'", "this key is needed"),
         ("to = 'pigeon'", "there is no such choice"),
     ];

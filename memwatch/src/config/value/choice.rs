@@ -141,16 +141,26 @@ pub(in crate::config) enum To {
     File,
     /// A Unix socket.
     Unix,
+    /// The journal.
+    Journald,
+    /// A syslog server.
+    Syslog,
 }
 
 impl Form for To {
-    const FORM: &'static str = "\"stdout\", \"file\" or \"unix\"";
+    const FORM: &'static str = "\"stdout\", \"file\", \"unix\", \"journald\" or \"syslog\"";
     const EXAMPLE: &'static str = "\"stdout\"";
 }
 
 impl Value for To {
     fn read(value: &DeValue<'_>) -> Result<Self, Misfit> {
-        let words = [("stdout", Self::StandardOutput), ("file", Self::File), ("unix", Self::Unix)];
+        let words = [
+            ("stdout", Self::StandardOutput),
+            ("file", Self::File),
+            ("unix", Self::Unix),
+            ("journald", Self::Journald),
+            ("syslog", Self::Syslog),
+        ];
         choose::<Self, _>(value, &words)
     }
 }

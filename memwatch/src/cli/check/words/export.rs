@@ -62,6 +62,10 @@ fn destination(to: &Destination) -> String {
         Destination::File { path, rotation: _, form } => {
             format!("the file {}, {}", path.display(), lines(*form))
         }
+        Destination::Journald { path } => format!("the journal at {}, a field for each key", path.display()),
+        Destination::Syslog { address, form } => {
+            format!("the syslog server at {address}, as RFC 5424 over TCP, {}", lines(*form))
+        }
         Destination::Unix { path, form } => {
             format!("who listens at the Unix socket {}, {}", path.display(), lines(*form))
         }

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::syslog;
 use crate::export::event::Event;
-use crate::export::route::{Form, Route};
+use crate::export::route::{Destination, Form, Route};
 use crate::runtime::outlet;
 
 /// Lines on their way into a stream.
@@ -47,6 +48,9 @@ impl Lines {
 
 /// Appends the line of an event.
 pub(super) fn push(route: &Route, event: &Event, text: &mut Vec<u8>) {
+    if let Destination::Syslog { .. } = route.to {
+        syslog::header(event, text);
+    }
     match (route.to.form(), &event.sentence) {
         (Form::Text, Some(sentence)) => {
             // One event is one line.
@@ -61,7 +65,6 @@ pub(super) fn push(route: &Route, event: &Event, text: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::export::event::Severity;
-    use crate::export::route::Destination;
 
     #[test]
     fn a_cut_line_goes_on_where_it_was_cut() {
