@@ -7,6 +7,7 @@ pub mod demo;
 pub mod doctor;
 pub mod explain;
 pub mod forecast;
+pub mod manual;
 mod quiet_stderr;
 pub mod record;
 pub mod replay;
@@ -67,6 +68,8 @@ enum Command {
     Record(record::Args),
     /// Play a recording to a policy and print every decision it would have made
     Replay(replay::Args),
+    /// Write the manual pages, one for each subcommand
+    Manual(manual::Args),
     /// Print the completion script of a shell
     Completions {
         /// Shell to write for
@@ -120,6 +123,7 @@ pub fn run() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Record(args) => record::run(args, cli.verbose > 0),
         Command::Replay(args) => replay::run(&args),
+        Command::Manual(args) => manual::run(&args, Cli::command()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "memwatch", &mut script);
