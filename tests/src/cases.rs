@@ -5,6 +5,7 @@ mod audit;
 mod cleanup;
 mod command;
 mod daemon;
+mod deploy;
 mod descriptors;
 mod ending;
 mod explain;
@@ -76,6 +77,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         daemon::CASES,
         explain::CASES,
         service::CASES,
+        deploy::CASES,
         servers::CASES,
         audit::CASES,
         forecast::CASES,

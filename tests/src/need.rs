@@ -41,6 +41,8 @@ pub enum Need {
     Kernel(u32, u32),
     /// systemd runs the machine, which belongs to the tests.
     Systemd,
+    /// The Debian package under test, which `MEMWATCH_DEB` names.
+    Package,
     /// Process ids are those of the initial name space.
     InitialPids,
 }
@@ -110,6 +112,10 @@ impl Need {
             Self::Systemd => Self::OwnMachine.missing().or_else(|| {
                 lacks(Path::new("/run/systemd/system").is_dir(), "systemd does not run".to_owned())
             }),
+            Self::Package => {
+                let named = std::env::var_os("MEMWATCH_DEB").map(PathBuf::from);
+                lacks(named.is_some_and(|path| path.is_file()), "MEMWATCH_DEB names no package".to_owned())
+            }
             Self::InitialPids => {
                 // The initial name space has this fixed number (PROC_PID_INIT_INO, include/linux/proc_ns.h).
                 let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();

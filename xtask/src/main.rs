@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod docs;
 mod lint;
+mod package;
 mod process;
 mod report;
 mod rootfs;
@@ -14,6 +15,7 @@ mod run;
 mod setup;
 mod static_file;
 mod test;
+mod tool;
 mod vm;
 mod workspace;
 
@@ -30,13 +32,14 @@ struct Task {
 }
 
 /// Every task, in the order `--help` lists them.
-const TASKS: [Task; 9] = [
+const TASKS: [Task; 10] = [
     run::TASK,
     test::TASK,
     setup::TASK,
     build::TASK,
     lint::TASK,
     docs::TASK,
+    package::TASK,
     rootfs::TASK,
     vm::TASK,
     bench::TASK,

@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::{build, process, workspace};
+use crate::{build, package, process, report, workspace};
 
 /// The package of the tests, and the one test program of it that needs nothing of the repository.
 const PACKAGE: &str = "memwatch-tests";
 const TEST: &str = "behaviour";
+
+/// The test that installs the Debian package.
+const OF_PACKAGE: &str = "deploy::the_package_installs_runs_and_goes";
 
 /// Which programs and tests to run: those that are not given are built.
 #[derive(Debug, Clone)]
@@ -27,6 +30,8 @@ pub(super) struct Built {
     pub(super) memwatch: PathBuf,
     /// What the tests start besides; they look for it in their own folder.
     pub(super) beside: Vec<PathBuf>,
+    /// The Debian package, where a test wants it.
+    pub(super) package: Option<PathBuf>,
 }
 
 impl Programs {
@@ -37,8 +42,9 @@ impl Programs {
     pub(super) fn built(&self) -> Result<Built> {
         let memwatch = self.memwatch.clone().map_or_else(build::release, Ok)?;
         if let Some(tests) = self.tests.clone() {
-            return Ok(Built { tests, memwatch, beside: Vec::new() });
+            return Ok(Built { tests, memwatch, beside: Vec::new(), package: None });
         }
+        let package = self.package(&memwatch);
         let mut cargo = process::cargo();
         cargo.args(["test", "--locked", "--package", PACKAGE, "--test", TEST, "--no-run"]);
         cargo.args(["--message-format", "json-render-diagnostics"]).current_dir(workspace::root());
@@ -47,7 +53,18 @@ impl Programs {
             messages.lines().filter_map(executable).partition(|(name, _)| name == TEST);
         let (_, tests) =
             tests.into_iter().next().with_context(|| format!("{PACKAGE} has no test program {TEST}"))?;
-        Ok(Built { tests, memwatch, beside: others.into_iter().map(|(_, path)| path).collect() })
+        Ok(Built { tests, memwatch, beside: others.into_iter().map(|(_, path)| path).collect(), package })
+    }
+
+    /// Where it cannot be made, as without crates.io, its test is skipped and all others run. It is made of what was built here.
+    fn package(&self, memwatch: &Path) -> Option<PathBuf> {
+        let is_wanted =
+            self.only.is_empty() || self.only.iter().any(|part| OF_PACKAGE.contains(part.as_str()));
+        if !is_wanted || self.memwatch.is_some() {
+            return None;
+        }
+        let built = package::debian(memwatch);
+        built.inspect_err(|error| report::step(&format!("the Debian package is not tested: {error:#}"))).ok()
     }
 }
 
