@@ -1,15 +1,15 @@
-//! Format, lints, documentation and dependencies: what a change must pass besides the tests.
+//! Format, lints, documentation, manifests and dependencies: what a change must pass besides the tests.
 
 use anyhow::{Result, bail};
 
-use crate::{Task, process, report, setup};
+use crate::{Task, manifests, process, report, setup};
 
 mod dependencies;
 mod kernel_side;
 
 pub(crate) const TASK: Task = Task {
     name: "lint",
-    about: "Check format, lints, rustdoc and dependencies; warnings are errors",
+    about: "Check format, lints, rustdoc, manifests and dependencies; warnings are errors",
     arguments: |command| command,
     run: |_| every(),
 };
@@ -21,7 +21,7 @@ struct Check {
 }
 
 /// Every check, the quick ones first.
-const CHECKS: [Check; 5] = [
+const CHECKS: [Check; 6] = [
     Check {
         name: "format (to mend: cargo fmt --all)",
         run: || process::run(process::cargo().args(["fmt", "--all", "--check"])),
@@ -29,6 +29,7 @@ const CHECKS: [Check; 5] = [
     Check { name: "lints of the user side", run: user_side },
     Check { name: "lints of the kernel side", run: kernel_side::check },
     Check { name: "documentation", run: documentation },
+    Check { name: "Kubernetes manifests (to mend: cargo xtask manifests)", run: manifests::check },
     Check { name: "dependencies", run: dependencies::check },
 ];
 

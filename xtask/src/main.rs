@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod docs;
 mod lint;
+mod manifests;
 mod package;
 mod process;
 mod report;
@@ -32,7 +33,7 @@ struct Task {
 }
 
 /// Every task, in the order `--help` lists them.
-const TASKS: [Task; 10] = [
+const TASKS: [Task; 11] = [
     run::TASK,
     test::TASK,
     setup::TASK,
@@ -40,6 +41,7 @@ const TASKS: [Task; 10] = [
     lint::TASK,
     docs::TASK,
     package::TASK,
+    manifests::TASK,
     rootfs::TASK,
     vm::TASK,
     bench::TASK,

@@ -8,6 +8,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::case::Case;
 use crate::child::PATIENCE;
+use crate::locate;
 use crate::need::Need;
 use crate::program;
 use crate::scratch::Scratch;
@@ -16,6 +17,7 @@ use crate::tracer::eventually;
 pub(super) const CASES: &[Case] = &[
     Case::new("deploy::the_unit_is_hardened", &[Need::Program("usr/bin/systemd-analyze")], hardened),
     Case::new("deploy::each_capability_has_a_reason", &[], reasons),
+    Case::new("deploy::the_image_needs_no_other_file", &[Need::Root], image),
     Case::new("deploy::tests_that_the_documents_name_exist", &[], named_tests),
     Case::alone(
         "deploy::the_package_installs_runs_and_goes",
@@ -30,6 +32,7 @@ const DROP_INS: [(&str, &str); 3] = [
     ("true-use.conf", include_str!("../../../deploy/systemd/true-use.conf")),
     ("delegated.conf", include_str!("../../../deploy/systemd/delegated.conf")),
 ];
+const OVERLAY: &str = include_str!("../../../deploy/kubernetes/overlays/capabilities/rights.yaml");
 const SECURITY: &str = include_str!("../../../docs/security.md");
 
 /// What systemd calls exposure has to stay below this.
@@ -71,7 +74,7 @@ fn rating(unit: &Path) -> anyhow::Result<f64> {
     rating.with_context(|| format!("systemd-analyze gives no rating: {text}{errors}"))
 }
 
-/// Section 2 of the document gives a reason for just the capabilities that the unit and its drop-ins ask for.
+/// Section 2 of the document gives a reason for just the capabilities that the unit, its drop-ins and the overlay ask for.
 fn reasons() -> anyhow::Result<()> {
     let asked = |text: &'static str| {
         let sets = text.lines().filter_map(|line| line.strip_prefix("CapabilityBoundingSet="));
@@ -82,7 +85,14 @@ fn reasons() -> anyhow::Result<()> {
     let given = rows().filter_map(|row| row.split_once("` | ").filter(|(_, reason)| reason.len() > 20));
     let given: BTreeSet<_> = given.map(|(name, _)| format!("CAP_{name}")).collect();
     let wanted = DROP_INS.iter().fold(asked(UNIT), |sum, (_, text)| &sum | &asked(text));
-    let wanted: BTreeSet<_> = wanted.into_iter().map(str::to_owned).collect();
+    let overlay =
+        || OVERLAY.lines().filter_map(|line| line.trim().strip_prefix("- ")).filter(|word| is_upper(word));
+    let wanted: BTreeSet<_> =
+        wanted.into_iter().map(str::to_owned).chain(overlay().map(|name| format!("CAP_{name}"))).collect();
+    ensure!(
+        asked(UNIT).iter().all(|name| overlay().any(|word| name.ends_with(&format!("_{word}")))),
+        "{OVERLAY}"
+    );
     ensure!(given == wanted, "docs/security.md gives reasons for {given:?}, the units ask for {wanted:?}");
     for (name, text) in DROP_INS {
         for capability in asked(text) {
@@ -91,6 +101,10 @@ fn reasons() -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+fn is_upper(word: &str) -> bool {
+    word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
 }
 
 fn section(number: usize) -> anyhow::Result<&'static str> {
@@ -105,6 +119,21 @@ fn named_tests() -> anyhow::Result<()> {
     let unknown: Vec<_> = quoted.clone().filter(|name| !all.contains(name)).collect();
     ensure!(quoted.count() > 10 && unknown.is_empty(), "docs/security.md names no test: {unknown:?}");
     Ok(())
+}
+
+/// The binary runs in a root file system that has, besides the policy, nothing at all.
+fn image() -> anyhow::Result<()> {
+    let root = Scratch::new()?;
+    let policy = root.path().join("memwatch.toml");
+    std::fs::copy(locate::memwatch()?, root.path().join("memwatch")).context("copy memwatch")?;
+    std::fs::write(&policy, include_str!("../../../deploy/kubernetes/base/memwatch.toml"))
+        .context("write the policy")?;
+    let path = root.path().to_str().context("a path in UTF-8")?;
+    let told = said("chroot", &[path, "/memwatch", "check", "/memwatch.toml"])?;
+    ensure!(told.contains("observe"), "{told}");
+    std::fs::write(&policy, include_str!("../../../deploy/debian/memwatch.toml"))
+        .context("write the policy")?;
+    said("chroot", &[path, "/memwatch", "check", "/memwatch.toml"]).map(drop)
 }
 
 /// What a command says; its failure is one.

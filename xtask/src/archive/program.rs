@@ -30,6 +30,19 @@ impl Program {
     /// # Errors
     /// The package cannot be had.
     pub(crate) fn find(guest: &Path, package: &'static str, path: &'static str) -> Result<Self> {
+        Self::find_in(machine_suite, guest, package, path)
+    }
+
+    /// The same with the suite that has the package: what the machine's own lacks, or has in too old a version.
+    ///
+    /// # Errors
+    /// The package cannot be had.
+    pub(crate) fn find_in(
+        suite: impl FnOnce() -> Result<String>,
+        guest: &Path,
+        package: &'static str,
+        path: &'static str,
+    ) -> Result<Self> {
         let name = Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or(path);
         // Root's own search path has /usr/sbin, others' has not.
         if let Some(installed) =
@@ -39,7 +52,7 @@ impl Program {
         }
         let dir = guest.join("tools").join(package);
         if !dir.is_dir() {
-            let suite = Suite::open(guest, &machine_suite()?)?;
+            let suite = Suite::open(guest, &suite()?)?;
             report::step(&format!("unpacking {package} and what it needs in {}", dir.display()));
             suite.unpack(&suite.resolve(&[package])?, &dir)?;
         }
