@@ -636,7 +636,7 @@ impl Daemon {
                 progress(&recorder.tally());
             }
         }
-        self.exporters.reap();
+        self.exporters.keep_house();
         let unanswered = self.desk.as_ref().map_or(0, |desk| desk.peers().unanswered());
         if unanswered > self.unanswered_told {
             tracing::warn!(

@@ -8,6 +8,8 @@ mod lane;
 mod limiter;
 mod peer;
 pub(super) mod report;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::io;
@@ -17,6 +19,7 @@ use std::time::{Duration, Instant};
 use lane::Lane;
 use limiter::Limiter;
 
+use crate::core::quantity::Counted;
 use crate::export::account::Account;
 use crate::export::event::Event;
 use crate::export::route::Route;
@@ -39,6 +42,8 @@ struct Exporter {
     route: Arc<Route>,
     lane: Arc<Lane>,
     limiter: Option<Limiter>,
+    /// Events that were shed, as far as that was told on standard error.
+    shed_told: u64,
 }
 
 impl Exporters {
@@ -96,8 +101,16 @@ impl Exporters {
         self.running.iter().for_each(|exporter| exporter.lane.reopen());
     }
 
-    /// Has those end that were left time enough; to be called now and then.
-    pub(super) fn reap(&mut self) {
+    /// Complains of what was shed, and has those end that were left time enough; to be called now and then.
+    pub(super) fn keep_house(&mut self) {
+        for Exporter { route, lane, shed_told, .. } in &mut self.running {
+            let shed = lane.account().shed;
+            if shed > *shed_told {
+                let events = Counted(shed - *shed_told, "event");
+                tracing::warn!("exporter {} had no room for {events}: nobody takes them", route.name);
+                *shed_told = shed;
+            }
+        }
         self.leaving.retain(|exporter| !exporter.lane.has_ended());
         self.leaving.iter().for_each(|exporter| exporter.lane.stop_when_late());
     }
@@ -133,6 +146,6 @@ impl Exporter {
         let lane = Arc::new(Lane::new(route.queue)?);
         let limiter = route.at_most.map(Limiter::new);
         worker::start(Arc::clone(&route), Arc::clone(&lane))?;
-        Ok(Self { route, lane, limiter })
+        Ok(Self { route, lane, limiter, shed_told: 0 })
     }
 }

@@ -215,6 +215,7 @@ fn unread() -> anyhow::Result<()> {
     told.daemon.signal(libc::SIGTERM)?;
     ensure!(told.daemon.wait(PATIENCE)?.success(), "the daemon failed");
     let errors = told.daemon.errors();
+    ensure!(errors.contains("exporter pipe had no room for"), "nobody was told: {errors}");
     let (pipe, file) = (Account::read(&errors, "pipe")?, Account::read(&errors, "file")?);
     ensure!(pipe.delivered == 0 && pipe.shed == pipe.produced, "{pipe:?}");
     ensure!(file.delivered == 1 && file.held_back == file.produced - 1, "{file:?}");
