@@ -44,7 +44,7 @@ use crate::measure::{
 };
 use crate::probe::attach::{HookStatus, Options, Probe};
 use crate::source::Source;
-use crate::sys::boot_ns;
+use crate::sys::{boot_ns, thread_cpu_ns};
 use desk::Desk;
 use intake::Intake;
 use metrics::Metrics;
@@ -56,7 +56,7 @@ use trees::Trees;
 
 /// Time between two looks at the RSS of every process that is followed while nothing moves, in nanoseconds: the longer
 /// the more there are.
-const SWEEP_NS: RangeInclusive<u64> = 5_000_000_000..=60_000_000_000;
+const SWEEP_NS: RangeInclusive<u64> = 5_000_000_000..=20_000_000_000;
 /// That time in lengths of the last such look: the share of a processor that a host at rest may take.
 const SWEEP_IDLE: u64 = 400;
 /// Share of the host's memory that has to move before they are looked at sooner.
@@ -147,7 +147,7 @@ struct Daemon {
     swept_ns: u64,
     swept_available: u64,
     strain: StrainMeter,
-    /// How long that took.
+    /// Processor time of that: on a busy host it lasts longer, and is as needed as ever.
     sweep_took_ns: u64,
     /// Use of the host at which something is to be done.
     bounds: Vec<u64>,
@@ -509,8 +509,9 @@ impl Daemon {
         let idle_ns = (self.sweep_took_ns * SWEEP_IDLE).clamp(*SWEEP_NS.start(), *SWEEP_NS.end());
         if since_ns >= idle_ns || (moved && since_ns >= self.sweep_took_ns * SWEEP_REST) {
             (self.swept_ns, self.swept_available) = (now_ns, host.available);
+            let before_ns = thread_cpu_ns();
             self.sweep();
-            self.sweep_took_ns = boot_ns().saturating_sub(now_ns);
+            self.sweep_took_ns = thread_cpu_ns().saturating_sub(before_ns);
             self.engine.bounds(&host, &mut self.bounds);
         }
         self.look_ns = now_ns + self.pace.next_look(now_ns, &host, &self.bounds);
