@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 
+use super::daemon::{POOL, policy};
 use crate::case::Case;
-use crate::child::PATIENCE;
+use crate::child::{PATIENCE, Running};
 use crate::locate;
 use crate::need::Need;
 use crate::program;
@@ -34,6 +35,9 @@ const DROP_INS: [(&str, &str); 3] = [
 ];
 const OVERLAY: &str = include_str!("../../../deploy/kubernetes/overlays/capabilities/rights.yaml");
 const SECURITY: &str = include_str!("../../../docs/security.md");
+
+/// The service as systemd calls it.
+const SERVICE: &str = "memwatch.service";
 
 /// What systemd calls exposure has to stay below this.
 const EXPOSURE: f64 = 3.0;
@@ -145,6 +149,22 @@ fn said(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
     Ok(text)
 }
 
+/// With the rights of its unit the service asks the workers of another user to leave.
+fn enforced_on_others(journal: &dyn Fn() -> String) -> anyhow::Result<()> {
+    const NOBODY: [&str; 3] = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    const STEP_BYTES: &str = "8388608";
+    let mut pool = Command::new("setpriv");
+    pool.args(NOBODY).arg(locate::trigger()?).args(["pool", "--workers", "2", "--step", STEP_BYTES]);
+    let pool = Running::start(pool.args(["--most", "209715200"]).stdin(Stdio::null()))?;
+    std::fs::write("/etc/memwatch/memwatch.toml", policy("enforce", pool.pid(), POOL))
+        .context("write the policy")?;
+    said("systemctl", &["restart", SERVICE])?;
+    let closed = || {
+        journal().lines().any(|line| line.contains("memwatch.closing.ending") && line.contains("returned"))
+    };
+    eventually(PATIENCE, "a worker of another user has left", closed).with_context(journal)
+}
+
 /// Removed when the test ends before it has.
 struct Installed;
 
@@ -156,7 +176,6 @@ impl Drop for Installed {
 }
 
 fn package() -> anyhow::Result<()> {
-    const SERVICE: &str = "memwatch.service";
     let state = |name: &str| said("systemctl", &["show", "--value", "--property", name, SERVICE]);
     let package = std::env::var("MEMWATCH_DEB").context("MEMWATCH_DEB")?;
     said("dpkg", &["--install", &package])?;
@@ -181,13 +200,16 @@ fn package() -> anyhow::Result<()> {
     ensure!(lost.iter().all(is_known), "hooks are missing: {lost:?}");
     said("systemctl", &["reload", SERVICE])?;
     ensure!(state("ActiveState")?.trim() == "active", "it did not outlive a reload: {}", journal());
+    enforced_on_others(&journal)?;
+    // The guest's dpkg leaves documents out.
+    let held = said("dpkg-deb", &["--contents", &package])?;
     for file in [
         "/usr/share/man/man1/memwatch-daemon.1.gz",
         "/usr/share/bash-completion/completions/memwatch",
         "/usr/share/doc/memwatch/security.md",
         "/usr/share/doc/memwatch/examples/true-use.conf",
     ] {
-        ensure!(Path::new(file).exists(), "the package lacks {file}");
+        ensure!(held.contains(&format!(".{file}\n")), "the package lacks {file}: {held}");
     }
     said("dpkg", &["--remove", "memwatch"])?;
     ensure!(state("ActiveState")?.trim() != "active", "it outlives its package");
