@@ -42,6 +42,8 @@ pub enum Outcome {
 
 /// The stages between the ring buffer and the writer.
 pub struct Pipeline {
+    /// The own process id, which libc asks the kernel for each time.
+    own_tgid: u32,
     ledger: Ledger,
     detector: FdTables,
     origins: Origins,
@@ -86,6 +88,7 @@ impl Pipeline {
         outcome: Outcome,
     ) -> Self {
         Self {
+            own_tgid: std::process::id(),
             origins: Origins::new(ledger.proc()),
             ledger,
             detector,
@@ -158,7 +161,7 @@ impl Pipeline {
         let fact = self.ledger.attribute(event);
         // Before the filter learns that it is no member any more.
         if let Body::Exit(exit) = &fact.event.body
-            && fact.event.header.tgid != std::process::id()
+            && fact.event.header.tgid != self.own_tgid
             && self.filter.concerns(&fact.process)
         {
             self.note_ended(&fact, &exit.counters);
@@ -178,7 +181,7 @@ impl Pipeline {
             self.detector.take(&fact, &mut self.found);
         }
         // An OOM kill is the victim's, also when it was memwatch's own request that triggered it.
-        let is_own = fact.event.header.tgid == std::process::id() && kind != Kind::OomKill;
+        let is_own = fact.event.header.tgid == self.own_tgid && kind != Kind::OomKill;
         let shown = !is_own && self.filter.admits(&fact, kind);
         // What the kernel side reports of tables is told by the detector's findings.
         if shown
@@ -333,7 +336,7 @@ impl Pipeline {
     fn top(&self, states: &[(u32, Process)]) -> Vec<TopProcess> {
         let mut largest: Vec<_> = states
             .iter()
-            .filter(|(tgid, state)| *tgid != std::process::id() && mapped(&state.counters) > 0)
+            .filter(|(tgid, state)| *tgid != self.own_tgid && mapped(&state.counters) > 0)
             .collect();
         largest.sort_by_key(|(tgid, state)| (Reverse(mapped(&state.counters)), *tgid));
         let identified = largest.into_iter().filter_map(|(tgid, state)| {

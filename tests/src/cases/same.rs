@@ -32,8 +32,8 @@ const ACTS: &str = "
     $t remap --from 2097152 --to 9437184
     $t brk --bytes 3145728
     $t table --elements 56,664 --forks 2
-    $t table --by prlimit --call mremap
-    $t table --by sysconf --call brk --exec
+    $t table --by prlimit --call mremap --elements 664
+    $t table --by sysconf --call brk --elements 664 --exec
     $t set-limit --by setrlimit --soft 1111 --hard 2222
     $t set-limit --by prlimit --soft 1111 --hard 2222
     $t sweep --count 5000
