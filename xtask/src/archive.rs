@@ -42,10 +42,11 @@ impl Suite {
     /// The machine's apt names no Debian archive, or the archive has no such suite or cannot be reached.
     pub(crate) fn open(guest: &Path, name: &str) -> Result<Self> {
         let suite = Self { name: name.to_owned(), dir: guest.join("apt").join(name) };
+        // Also for lists that are fresh: the settings carry the folder's path, and a checkout may be moved.
+        suite.prepare()?;
         if suite.has_fresh_lists() {
             return Ok(suite);
         }
-        suite.prepare()?;
         let [all @ .., archive] = &sources::derived(name, &guest.join("apt/machine"))?[..] else {
             bail!("no sources for {name}")
         };
@@ -167,6 +168,9 @@ impl Suite {
         );
         for (file, text) in [("apt.conf", conf.as_str()), ("status", "")] {
             let path = self.dir.join(file);
+            if fs::read_to_string(&path).is_ok_and(|there| there == text) {
+                continue;
+            }
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(())
