@@ -27,7 +27,7 @@ mod sizing;
 mod who;
 mod world;
 
-pub use command::{Command, Limit, Order, Outbox, Signal};
+pub use command::{Command, Limit, Order, Outbox, Signal, Told};
 pub use decision::{Candidate, Cause, Closing, Decision, Ending, Gravity, Outcome, Standing, Turn, Warning};
 pub use engine::{Engine, LIMIT_RULES};
 pub use guard_names::{MOVED, guarded_folders, guarded_path, guarded_program};

@@ -12,7 +12,7 @@ use super::event::{Event, Severity};
 use super::schema::VERSION;
 use crate::core::fact::ProcessKey;
 use crate::core::policy::{
-    Cause, Command, Ending, Engine, Gravity, Holding, Outbox, Resize, Turn, Warning, Who,
+    Cause, Command, Ending, Engine, Gravity, Holding, Outbox, Resize, Told, Turn, Warning, Who,
 };
 use words::{ranked, reason_of, warn};
 pub use words::{reason, sentence};
@@ -292,32 +292,25 @@ impl Decisions {
     /// The event of a command, if it is one that is told.
     #[must_use]
     pub fn event(&self, time_ns: u64, command: &Command, engine: &Engine, outbox: &Outbox) -> Option<Event> {
-        let name = match command {
-            Command::Decided(_) => DECISION,
-            Command::Closed(_) => CLOSING,
-            Command::Warn(_) => WARNING,
-            Command::Measure(_)
-            | Command::Audit(_)
-            | Command::Send { .. }
-            | Command::Tell { .. }
-            | Command::KillCgroup { .. }
-            | Command::RunHook { .. }
-            | Command::Limit(_)
-            | Command::Rule { .. }
-            | Command::LookWithin(_) => return None,
+        let told = command.told()?;
+        let name = match told {
+            Told::Decided(_) => DECISION,
+            Told::Closed(_) => CLOSING,
+            Told::Warned(_) => WARNING,
         };
         let mut object = Vec::new();
         self.json(time_ns, command, engine, outbox, &mut object);
         let sentence = sentence(command, engine, outbox);
-        Some(Event { name, severity: severity::of(command), object, sentence })
+        Some(Event { name, severity: severity::of(told), object, sentence })
     }
 
     /// Appends the line of a command, if it is one that is told.
     pub fn json(&self, time_ns: u64, command: &Command, engine: &Engine, outbox: &Outbox, out: &mut Vec<u8>) {
         let process = |key| Process::new(key, engine.who(key), self.has_arguments);
-        let severity = severity::of(command);
-        match command {
-            Command::Decided(decision) => {
+        let Some(told) = command.told() else { return };
+        let severity = severity::of(told);
+        match told {
+            Told::Decided(decision) => {
                 let ranked = outbox.ranking(decision).iter().map(|candidate| ranked(candidate, engine));
                 let body = DecisionBody {
                     id: decision.id,
@@ -334,7 +327,7 @@ impl Decisions {
                 };
                 self.line((DECISION, severity), time_ns, Some(process(decision.key)), body, out);
             }
-            Command::Closed(closing) => {
+            Told::Closed(closing) => {
                 let body = ClosingBody {
                     id: closing.decision,
                     ending: closing.ending,
@@ -345,7 +338,7 @@ impl Decisions {
                 };
                 self.line((CLOSING, severity), time_ns, Some(process(closing.key)), body, out);
             }
-            Command::Warn(warning) => {
+            Told::Warned(warning) => {
                 let body = WarningBody {
                     kind: kind(warning),
                     text: warn(warning, engine),
@@ -353,15 +346,6 @@ impl Decisions {
                 };
                 self.line((WARNING, severity), time_ns, concerned(warning).map(process), body, out);
             }
-            Command::Measure(_)
-            | Command::Audit(_)
-            | Command::Send { .. }
-            | Command::Tell { .. }
-            | Command::KillCgroup { .. }
-            | Command::RunHook { .. }
-            | Command::Limit(_)
-            | Command::Rule { .. }
-            | Command::LookWithin(_) => {}
         }
     }
 

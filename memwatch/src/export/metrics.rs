@@ -14,7 +14,7 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Regi
 use serde::Serialize;
 
 use super::decision;
-use crate::core::policy::{Command, Engine};
+use crate::core::policy::{Command, Engine, Told};
 use labels::Labels;
 pub use state::{Program, State};
 
@@ -134,8 +134,9 @@ impl Counters {
 
     /// Counts a command that is told.
     pub fn count(&mut self, command: &Command, engine: &Engine) {
-        match command {
-            Command::Decided(decision) => {
+        let Some(told) = command.told() else { return };
+        match told {
+            Told::Decided(decision) => {
                 let entry = engine.entry_name(decision).unwrap_or_default();
                 let (mode, gravity) = (engine.settings().mode.name(), word(&decision.gravity));
                 self.decisions.with_label_values(&[decision.rule, entry, mode, &gravity]).inc();
@@ -143,23 +144,14 @@ impl Counters {
                     self.cgroup_decisions.with_label_values(&[self.cgroups.of(cgroup)]).inc();
                 }
             }
-            Command::Closed(closing) => {
+            Told::Closed(closing) => {
                 self.endings.with_label_values(&[&word(&closing.ending)]).inc();
                 self.returned.inc_by(closing.returned_bytes.unwrap_or(0));
                 if let Some(ended_ns) = closing.ended_after_ns {
                     self.ended.observe(seconds(ended_ns));
                 }
             }
-            Command::Warn(warning) => self.warnings.with_label_values(&[decision::kind(warning)]).inc(),
-            Command::Measure(_)
-            | Command::Audit(_)
-            | Command::Send { .. }
-            | Command::Tell { .. }
-            | Command::KillCgroup { .. }
-            | Command::RunHook { .. }
-            | Command::Limit(_)
-            | Command::Rule { .. }
-            | Command::LookWithin(_) => {}
+            Told::Warned(warning) => self.warnings.with_label_values(&[decision::kind(warning)]).inc(),
         }
     }
 

@@ -191,6 +191,38 @@ pub enum Command {
     Warn(Warning),
 }
 
+/// What of a command is told to people and counted.
+#[derive(Clone, Copy, Debug)]
+pub enum Told<'a> {
+    /// Somebody is to go, or a pool is to change its size.
+    Decided(&'a Decision),
+    /// A decision has ended.
+    Closed(&'a Closing),
+    /// Something else that people should know.
+    Warned(&'a Warning),
+}
+
+impl Command {
+    /// What is told of it; `None`: it is only carried out.
+    #[must_use]
+    pub const fn told(&self) -> Option<Told<'_>> {
+        match self {
+            Self::Decided(decision) => Some(Told::Decided(decision)),
+            Self::Closed(closing) => Some(Told::Closed(closing)),
+            Self::Warn(warning) => Some(Told::Warned(warning)),
+            Self::Measure(_)
+            | Self::Audit(_)
+            | Self::Send { .. }
+            | Self::Tell { .. }
+            | Self::KillCgroup { .. }
+            | Self::RunHook { .. }
+            | Self::Limit(_)
+            | Self::Rule { .. }
+            | Self::LookWithin(_) => None,
+        }
+    }
+}
+
 /// Where the engine puts what it hands out. Kept and cleared by the caller, so that its room is made once.
 #[derive(Clone, Debug, Default)]
 pub struct Outbox {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::core::fact::ProcessKey;
 use crate::core::policy::{
     Candidate, Cause, Closing, Command, Decision, Ending, Engine, Figures, Gravity, Holding, Mode, Outbox,
-    Resize, Turn, Warning,
+    Resize, Told, Turn, Warning,
 };
 use crate::core::quantity::{Bytes, Nanos};
 use crate::export::escape;
@@ -13,20 +13,11 @@ use crate::export::escape;
 /// Sentences for people, or nothing for commands that are not told.
 #[must_use]
 pub fn sentence(command: &Command, engine: &Engine, outbox: &Outbox) -> Option<String> {
-    match command {
-        Command::Decided(decision) => Some(decided(decision, engine, outbox)),
-        Command::Closed(closing) => Some(closed(closing)),
-        Command::Warn(warning) => Some(format!("warning: {}", warn(warning, engine))),
-        Command::Measure(_)
-        | Command::Audit(_)
-        | Command::Send { .. }
-        | Command::Tell { .. }
-        | Command::KillCgroup { .. }
-        | Command::RunHook { .. }
-        | Command::Limit(_)
-        | Command::Rule { .. }
-        | Command::LookWithin(_) => None,
-    }
+    Some(match command.told()? {
+        Told::Decided(decision) => decided(decision, engine, outbox),
+        Told::Closed(closing) => closed(closing),
+        Told::Warned(warning) => format!("warning: {}", warn(warning, engine)),
+    })
 }
 
 fn decided(decision: &Decision, engine: &Engine, outbox: &Outbox) -> String {
