@@ -9,11 +9,10 @@ mod rules;
 mod scrape;
 mod setup;
 pub mod socket;
+mod sweeps;
 mod trees;
 
-use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -40,11 +39,11 @@ use crate::export::clock::Clock;
 use crate::export::decision::Decisions;
 use crate::export::route::Form;
 use crate::measure::{
-    Found, HoldingMeter, HostMeter, Pace, PressureTrigger, ProcessMeter, StrainMeter, Survey, headroom,
+    Found, HoldingMeter, HostMeter, Pace, PressureTrigger, ProcessMeter, StrainMeter, Survey,
 };
 use crate::probe::attach::{HookStatus, Options, Probe};
 use crate::source::Source;
-use crate::sys::{boot_ns, thread_cpu_ns};
+use crate::sys::boot_ns;
 use desk::Desk;
 use intake::Intake;
 use metrics::Metrics;
@@ -52,29 +51,13 @@ use pools::Pools;
 use recorder::Recorder;
 pub use recorder::Tally;
 use setup::{actuator, desk, is_empty, knobs, load, modified, own, pressure};
+use sweeps::Sweeps;
 use trees::Trees;
 
-/// Time between two looks at the RSS of every process that is followed while nothing moves, in nanoseconds: the longer
-/// the more there are.
-const SWEEP_NS: RangeInclusive<u64> = 5_000_000_000..=20_000_000_000;
-/// That time in lengths of the last such look: the share of a processor that a host at rest may take.
-const SWEEP_IDLE: u64 = 400;
-/// Share of the host's memory that has to move before they are looked at sooner.
-const SWEEP_SHARE: u64 = 256;
-/// Or share of what is left until the next bound.
-const SWEEP_STEPS: u64 = 8;
-/// Time that passes after a look at them, in lengths of that look: the share of a processor that this may take.
-const SWEEP_REST: u64 = 50;
 /// Time from a process's figures to the next look at the host, in nanoseconds.
 const SEEN_NS: u64 = 1_000_000;
 /// Time between looks at the configuration's file and at the loss counters.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
-
-/// Resident bytes from which on a recording has more of a process than that, the time for which this does, in nanoseconds, and how
-/// many are looked at closely in one round.
-const CLOSELY_BYTES: u64 = 16 << 20;
-const CLOSELY_NS: u64 = 15_000_000_000;
-const CLOSELY_AT_ONCE: usize = 64;
 
 /// What the daemon goes by.
 #[derive(Debug)]
@@ -140,15 +123,9 @@ struct Daemon {
     exporters: Exporters,
     metrics: Metrics,
     recorder: Option<Recorder>,
-    /// When those were looked at closely whom only a recording needs to know, by process.
-    looked_at: HashMap<ProcessKey, u64>,
     inputs: Vec<Input>,
-    followed: Vec<ProcessKey>,
-    swept_ns: u64,
-    swept_available: u64,
+    sweeps: Sweeps,
     strain: StrainMeter,
-    /// Processor time of that: on a busy host it lasts longer, and is as needed as ever.
-    sweep_took_ns: u64,
     /// Use of the host at which something is to be done.
     bounds: Vec<u64>,
     /// The next look at the host, on the boot clock.
@@ -302,13 +279,9 @@ impl Daemon {
             exporters,
             metrics: Metrics::start(metrics)?,
             recorder: recorder.transpose()?,
-            looked_at: HashMap::new(),
             inputs: Vec::with_capacity(4096),
-            followed: Vec::new(),
-            swept_ns: 0,
-            swept_available: 0,
+            sweeps: Sweeps::default(),
             strain: StrainMeter::open(Path::new("/proc")).context("cannot read /proc/self/mountinfo")?,
-            sweep_took_ns: 0,
             bounds: Vec::new(),
             look_ns: 0,
             hooks: Hooks::start().context("cannot start the thread of hooks")?,
@@ -503,15 +476,8 @@ impl Daemon {
         let host = self.host.look().context("cannot read /proc/meminfo")?;
         let now_ns = boot_ns();
         self.engine.bounds(&host, &mut self.bounds);
-        let enough = (headroom(&host, &self.bounds) / SWEEP_STEPS).min(host.total / SWEEP_SHARE);
-        let moved = host.available.abs_diff(self.swept_available) > enough;
-        let since_ns = now_ns.saturating_sub(self.swept_ns);
-        let idle_ns = (self.sweep_took_ns * SWEEP_IDLE).clamp(*SWEEP_NS.start(), *SWEEP_NS.end());
-        if since_ns >= idle_ns || (moved && since_ns >= self.sweep_took_ns * SWEEP_REST) {
-            (self.swept_ns, self.swept_available) = (now_ns, host.available);
-            let before_ns = thread_cpu_ns();
-            self.sweep();
-            self.sweep_took_ns = thread_cpu_ns().saturating_sub(before_ns);
+        if self.sweeps.are_due(now_ns, &host, &self.bounds) {
+            self.sweep(now_ns, &host);
             self.engine.bounds(&host, &mut self.bounds);
         }
         self.look_ns = now_ns + self.pace.next_look(now_ns, &host, &self.bounds);
@@ -521,36 +487,6 @@ impl Daemon {
         }
         self.feed(Input::Host(host));
         Ok(())
-    }
-
-    fn sweep(&mut self) {
-        let mut followed = std::mem::take(&mut self.followed);
-        self.engine.followed(&mut followed);
-        let mut large = Vec::new();
-        for key in &followed {
-            if let Ok(resident) = self.meter.resident(*key) {
-                let figures = Figures { resident, ..Figures::default() };
-                self.feed(Input::Figures { key: *key, figures });
-                large.extend(resident.filter(|bytes| *bytes >= CLOSELY_BYTES).map(|bytes| (bytes, *key)));
-            }
-        }
-        self.followed = followed;
-        if matches!(self.start.policy, Policy::Fixed(_)) {
-            self.look_closely(large);
-        }
-    }
-
-    /// Without a policy nobody asks for more than RSS: the largest are looked at in turn, for the recording's sake.
-    fn look_closely(&mut self, mut large: Vec<(u64, ProcessKey)>) {
-        let now_ns = self.swept_ns;
-        self.looked_at.retain(|_, looked_ns| now_ns.saturating_sub(*looked_ns) < CLOSELY_NS);
-        large.retain(|(_, key)| !self.looked_at.contains_key(key));
-        large.sort_unstable_by(|one, other| other.cmp(one));
-        for (_, key) in large.into_iter().take(CLOSELY_AT_ONCE) {
-            if self.survey.ask(key) {
-                self.looked_at.insert(key, now_ns);
-            }
-        }
     }
 
     /// Reads the configuration again; one with faults changes nothing.
