@@ -23,11 +23,15 @@ pub(crate) struct Load {
 type Batch = fn() -> Result<(Duration, u32)>;
 
 /// Every load by name.
-const LOADS: [(&str, Batch); 7] = [
+const LOADS: [(&str, Batch); 8] = [
     ("getpid", || timed(2_000, kernel::getpid)),
     ("mmap", || timed(200, || Region::map(MAPPED).map(drop))),
     ("fault", touch),
     ("exec", || {
+        let program = Program::smallest();
+        timed(1, || program.run_to_its_end())
+    }),
+    ("exec-static", || {
         let program = Program::nothing()?;
         timed(1, || program.run_to_its_end())
     }),

@@ -308,18 +308,24 @@ pub(crate) fn fork(work: impl FnOnce()) -> Result<Child> {
 /// A program to fork and execute.
 pub(crate) struct Program {
     path: CString,
-    arguments: [CString; 2],
+    arguments: Vec<CString>,
 }
 
 impl Program {
-    /// This very program, told to end at once.
+    /// The smallest program of any distribution.
+    pub(crate) fn smallest() -> Self {
+        let path = c"/bin/true".to_owned();
+        Self { arguments: [path.clone()].into(), path }
+    }
+
+    /// This very program, told to end at once: linked statically, it is at its end before a loader would have begun.
     ///
     /// # Errors
     /// Its path is not known.
     pub(crate) fn nothing() -> Result<Self> {
         let path = std::env::current_exe().context("cannot find the path of this program")?;
         let path = CString::new(path.into_os_string().into_encoded_bytes())?;
-        Ok(Self { arguments: [path.clone(), CString::new("nothing")?], path })
+        Ok(Self { arguments: [path.clone(), CString::new("nothing")?].into(), path })
     }
 
     /// Forks, executes, waits for the end.
@@ -327,8 +333,8 @@ impl Program {
     /// # Errors
     /// It cannot be started or fails.
     pub(crate) fn run_to_its_end(&self) -> Result<()> {
-        let [name, argument] = &self.arguments;
-        let arguments: [*const c_char; 3] = [name.as_ptr(), argument.as_ptr(), std::ptr::null()];
+        let arguments: Vec<*const c_char> =
+            self.arguments.iter().map(|argument| argument.as_ptr()).chain([std::ptr::null()]).collect();
         let environment: [*const c_char; 1] = [std::ptr::null()];
         // SAFETY: see `fork`; the child only executes, on pointers that live here, or ends.
         let child = unsafe {
