@@ -3,8 +3,10 @@
 mod desk;
 mod intake;
 mod metrics;
+mod obey;
 mod pools;
 mod recorder;
+mod reload;
 mod rules;
 mod scrape;
 mod setup;
@@ -19,18 +21,16 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use memwatch_ebpf::abi::fault::FaultCode;
-use memwatch_ebpf::abi::knobs::{MARK_INHERITED, RssLimit, Rule};
+use memwatch_ebpf::abi::knobs::Rule;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Notifier;
 use super::exporters::Exporters;
-use crate::act::{Actuator, HookCall, Hooks};
+use crate::act::{Actuator, Hooks};
 use crate::config::Configuration;
 use crate::core::detect::fd_table::FdTables;
 use crate::core::fact::ProcessKey;
-use crate::core::policy::{
-    Command, Engine, Figures, Holding, Input, Mode, Outbox, Outcome, Settings, TableAction,
-};
+use crate::core::policy::{Command, Engine, Figures, Holding, Input, Mode, Outbox, Settings, TableAction};
 use crate::core::quantity::{Bytes, Counted};
 use crate::enrich::ledger::Ledger;
 use crate::enrich::proc::ProcFs;
@@ -50,7 +50,7 @@ use metrics::Metrics;
 use pools::Pools;
 use recorder::Recorder;
 pub use recorder::Tally;
-use setup::{actuator, desk, is_empty, knobs, load, modified, own, pressure};
+use setup::{actuator, desk, knobs, modified, own, pressure};
 use sweeps::Sweeps;
 use trees::Trees;
 
@@ -215,11 +215,6 @@ impl Start {
             Policy::Fixed(_) => None,
         }
     }
-}
-
-/// Whether a command does something to a process.
-const fn acts(command: &Command) -> bool {
-    matches!(command, Command::Send { .. } | Command::Tell { .. } | Command::KillCgroup { .. })
 }
 
 /// How far the recording is, on the terminal's last line.
@@ -390,68 +385,11 @@ impl Daemon {
                 waiting.push(answer);
             }
         }
-        if outbox.commands.iter().any(acts) {
+        if outbox.commands.iter().any(obey::acts) {
             self.metrics.counters.reacted(boot_ns().saturating_sub(now_ns));
         }
         for command in &outbox.commands {
             self.tell(now_ns, command, outbox);
-        }
-    }
-
-    /// Carries one command out; gives the answer to it.
-    fn obey(&mut self, now_ns: u64, command: Command) -> Option<Input> {
-        match command {
-            Command::Measure(key) => {
-                if !self.survey.ask(key) {
-                    tracing::debug!("no room to note that process {} is to be looked at", key.tgid);
-                }
-                None
-            }
-            Command::Audit(number) => {
-                let cgroup = self.engine.cgroup(number)?.to_owned();
-                if !self.holdings.ask(cgroup) {
-                    tracing::debug!("no room to note that a cgroup is to be audited");
-                }
-                None
-            }
-            Command::Send { decision, key, signal } => {
-                Some(Input::Outcome { decision, outcome: self.actuator.send(key, signal) })
-            }
-            Command::Tell { decision, key, order } => {
-                Some(Input::Outcome { decision, outcome: self.actuator.tell(key, order) })
-            }
-            Command::KillCgroup { decision, key } => {
-                Some(Input::Outcome { decision, outcome: self.actuator.kill_cgroup(key) })
-            }
-            Command::RunHook { decision, key, pool, before } => {
-                let outcome = self.run_hook(decision, key, pool, before)?;
-                Some(Input::Outcome { decision, outcome })
-            }
-            Command::Limit(limit) => {
-                let bound = RssLimit {
-                    start_ns: limit.key.start_ns,
-                    bytes: limit.bytes,
-                    signal: limit.signal.0.unsigned_abs(),
-                    rule: limit.rule,
-                };
-                if let Err(error) = self.probe.limit_rss(limit.key.tgid, bound) {
-                    tracing::warn!("process {} has no limit in the kernel: {error}", limit.key.tgid);
-                }
-                None
-            }
-            Command::Rule { key, rule } => {
-                if let Some(mark) = rules::mark_of(&self.rules, rule)
-                    && let Err(error) = self.probe.mark(key.tgid, mark | MARK_INHERITED)
-                {
-                    tracing::warn!("process {} is not marked for its rule: {error}", key.tgid);
-                }
-                None
-            }
-            Command::LookWithin(within_ns) => {
-                self.look_ns = self.look_ns.min(now_ns.saturating_add(within_ns));
-                None
-            }
-            Command::Decided(_) | Command::Closed(_) | Command::Warn(_) => None,
         }
     }
 
@@ -487,63 +425,6 @@ impl Daemon {
         }
         self.feed(Input::Host(host));
         Ok(())
-    }
-
-    /// Reads the configuration again; one with faults changes nothing.
-    fn reload(&mut self) {
-        self.notifier.reloading();
-        self.take_in();
-        self.notifier.ready();
-    }
-
-    fn take_in(&mut self) {
-        let Some(config) = self.start.config().map(Path::to_owned) else { return };
-        self.modified = modified(&config);
-        let loaded = load(&config).and_then(|configuration| {
-            let Configuration { policy: settings, exports, metrics } = configuration;
-            anyhow::ensure!(
-                !is_empty(&config),
-                "the file is empty, which would mean the whole host; write at least the mode"
-            );
-            if let Some(trees) = &self.trees {
-                trees.name(&settings, &mut self.probe, self.intake.ledger());
-            }
-            Ok((actuator(&settings, self.trees.clone())?, settings, exports, metrics))
-        });
-        let (actuator, settings, exports, metrics) = match loaded {
-            Ok(loaded) => loaded,
-            Err(error) => {
-                tracing::error!("the policy stays as it was: {error:#}");
-                // Files that were moved away are let go of all the same.
-                self.exporters.reopen();
-                return;
-            }
-        };
-        let rules = rules::rules(&settings);
-        if let Err(error) =
-            self.probe.set_rules(&rules).and_then(|()| self.probe.set_knobs(&knobs(&settings, &rules)))
-        {
-            tracing::error!("the policy stays as it was: {error}");
-            return;
-        }
-        if let Err(error) = self.exporters.change(setup::routes(exports, self.start.form)) {
-            tracing::error!("exporters stay as they were: cannot start the threads of new ones: {error}");
-        }
-        if let Err(error) = self.metrics.change(metrics) {
-            tracing::error!("metrics stay where they were: {error:#}");
-        }
-        self.decisions = self.decisions.with_arguments(self.exporters.wants_arguments());
-        (self.actuator, self.rules, self.pressure) = (actuator, rules, pressure(&settings));
-        let mut outbox = std::mem::take(&mut self.outbox);
-        outbox.clear();
-        self.engine.change(settings, &mut outbox);
-        let mut waiting = Vec::new();
-        self.obey_all(boot_ns(), &outbox, &mut waiting);
-        self.outbox = outbox;
-        for input in waiting {
-            self.feed(input);
-        }
-        tracing::info!("policy of {} in force", config.display());
     }
 
     fn keep_house(&mut self) -> anyhow::Result<()> {
@@ -587,20 +468,5 @@ impl Daemon {
             tracing::warn!("touches of fd tables are not seen: {reason}");
         }
         Ok(())
-    }
-
-    /// Has a hook run; gives how it ended when it could not be begun.
-    fn run_hook(&self, decision: u64, key: ProcessKey, pool: Option<usize>, before: bool) -> Option<Outcome> {
-        let settings = self.engine.settings();
-        let pool = pool.map_or(settings.found_pools.as_ref(), |pool| settings.pools.get(pool))?;
-        let hooks = &pool.hooks;
-        self.hooks.run(HookCall {
-            command: if before { &hooks.before } else { &hooks.after }.clone(),
-            decision,
-            key,
-            pool: Some(pool.name.clone()),
-            before,
-            deadline: Duration::from_nanos(hooks.deadline_ns),
-        })
     }
 }
