@@ -17,23 +17,25 @@ use crate::task;
 /// What a process starts with. Inserted from here: it is too large for the stack of a BPF program.
 static EMPTY: Process = Process {
     start_ns: 0,
-    cgroup_id: 0,
     counters: NOTHING,
-    folded: NOTHING,
-    resident: Resident { anon: 0, file: 0, shmem: 0, swap: 0 },
-    brk: 0,
+    cgroup_id: 0,
+    parent_tgid: 0,
+    uid: 0,
+    over_limit: 0,
+    is_sampled: 0,
     fd_slots: 0,
     refused: 0,
     failed: 0,
     failed_ns: 0,
-    learned: [Learned { limit: 0, time_ns: 0, tgid: 0, tid: 0, how: 0, forks: 0 }; LEARNED_MAX],
+    resident: Resident { anon: 0, file: 0, shmem: 0, swap: 0 },
     sweep: Sweep { first_ns: 0, last_ns: 0, count: 0, next: 0, number: 0, is_up: 0 },
     tables: Tables::NONE,
-    limits: KnownLimits { epoch: 0, pairs: [LimitPair { soft: 0, hard: 0 }; RESOURCES] },
-    parent_tgid: 0,
-    uid: 0,
-    over_limit: 0,
+    brk: 0,
     is_threaded: 0,
+    learned: [Learned { limit: 0, time_ns: 0, tgid: 0, tid: 0, how: 0, forks: 0 }; LEARNED_MAX],
+    folded: NOTHING,
+    limits: KnownLimits { epoch: 0, pairs: [LimitPair { soft: 0, hard: 0 }; RESOURCES] },
+    _fill: 0,
 };
 
 const NOTHING: Counters = Counters {
@@ -201,10 +203,15 @@ pub(crate) fn report_sweep(process: &Process, phase: u32) {
 #[inline(always)]
 pub(crate) fn forget_program(process: &mut Process) {
     end_sweep(process);
-    process.learned = EMPTY.learned;
+    // Most programs have neither: what is not there is not written over.
+    if process.learned[0].limit != 0 {
+        process.learned = EMPTY.learned;
+    }
+    if process.tables.count != 0 {
+        process.tables = Tables::NONE;
+    }
     process.refused = 0;
     process.failed = 0;
-    process.tables = Tables::NONE;
     process.brk = 0;
     process.over_limit = 0;
 }

@@ -38,6 +38,11 @@ pub struct Knobs {
     pub comm: [u8; COMM_LEN],
     /// A process whose events are not told but for its forks: memwatch itself; 0: none.
     pub self_tgid: u32,
+    /// 1 once there was anything in the map `MARKS`: looking for what is not there would cost every process at its start and
+    /// end.
+    pub has_marks: u32,
+    /// The same of the map `LIMITS`.
+    pub has_limits: u32,
     /// Explicit padding.
     pub _pad: u32,
 }

@@ -11,7 +11,11 @@ macro_rules! offsets {
         #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
         #[repr(C)]
         pub struct Offsets {
-            $($(#[$doc])* pub $name: u32,)*
+            /// From `task_struct.stack` to the registers of the system call; [`ABSENT`] where the kernel has
+            /// the helper `bpf_task_pt_regs` (5.15).
+            pub regs_from_stack: u32,
+            /// `PAGE_SIZE` in bytes.
+            pub page_size: u32,
             /// `sizeof(struct percpu_counter)`, or 8 where RSS is an array of `atomic_long_t` (before 6.2).
             pub rss_stride: u32,
             /// `cgroup.ancestor_ids`; [`ABSENT`] where cgroups have `ancestors` (6.1).
@@ -20,15 +24,11 @@ macro_rules! offsets {
             pub cgroup_ancestors: u32,
             /// `task_struct.rss_stat.count`, where tasks keep some of their faults back (before 6.2).
             pub task_rss: u32,
-            /// From `task_struct.stack` to the registers of the system call; [`ABSENT`] where the kernel has
-            /// the helper `bpf_task_pt_regs` (5.15).
-            pub regs_from_stack: u32,
             /// Index of the memory controller in `css_set.subsys`; [`ABSENT`] without one.
             pub memory_subsys: u32,
             /// Number of the v1 hierarchy that has the memory controller; 0 where the unified one has it.
             pub memory_hierarchy: u32,
-            /// `PAGE_SIZE` in bytes.
-            pub page_size: u32,
+            $($(#[$doc])* pub $name: u32,)*
         }
 
         impl Offsets {

@@ -1,5 +1,7 @@
 //! What the kernel side keeps in maps, per process and per cgroup.
 
+use core::mem::offset_of;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::event::Resident;
@@ -155,8 +157,6 @@ pub struct Tables {
     pub standing: u64,
     /// Where they lie.
     pub regions: [Region; REGIONS_MAX],
-    /// Bytes of all tables that were granted.
-    pub total: u64,
     /// What was touched of them.
     pub progress: Progress,
     /// The last faults in them.
@@ -169,6 +169,8 @@ pub struct Tables {
     pub count: u32,
     /// Index of the rule that set `bound`.
     pub rule: u32,
+    /// Bytes of all tables that were granted. Last, see [`Process`].
+    pub total: u64,
 }
 
 impl Tables {
@@ -191,13 +193,13 @@ impl Tables {
         },
         standing: 0,
         regions: [Region { start: 0, length: 0 }; REGIONS_MAX],
-        total: 0,
         progress: Progress { touched: 0, unseen: 0, next_report: 0, anon: 0, huge: 0, is_seen: 0, _pad: 0 },
         faults: [TableFault { address: 0, anon: 0, cpu: 0, kind: FAULT_NONE }; FAULTS_MAX],
         unfollowed: 0,
         bound: 0,
         count: 0,
         rule: 0,
+        total: 0,
     };
 }
 
@@ -225,21 +227,27 @@ pub struct KnownLimits {
 }
 
 /// Everything kept of one process: value of the map `PROCESSES`, by process id.
+///
+/// The kernel keeps a value behind 56 bytes of its own (`struct htab_elem` with a key of up to 8 bytes, kernel/bpf/hashtab.c), so
+/// with a length of a multiple of 64 and 8, each value begins 8 bytes before a cache line. What every mapping looks at lies in
+/// two of them: `counters`, and from the last field of `tables` to the first of `learned`. Most calls find them cold.
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
 #[repr(C)]
 pub struct Process {
     /// Start of the process, boot clock, nanoseconds.
     pub start_ns: u64,
-    /// Its cgroup when last seen.
-    pub cgroup_id: u64,
     /// Its sums.
     pub counters: Counters,
-    /// The part of `counters` already added to the map `CGROUPS`.
-    pub folded: Counters,
-    /// What was resident when last looked at.
-    pub resident: Resident,
-    /// The program break when last seen; 0: not seen.
-    pub brk: u64,
+    /// Its cgroup when last seen.
+    pub cgroup_id: u64,
+    /// Parent process.
+    pub parent_tgid: u32,
+    /// Real user id.
+    pub uid: u32,
+    /// 1 after its RSS limit was reported, until RSS falls below it again.
+    pub over_limit: u32,
+    /// 1 once a thread of it had an entry in the map `THREADS`.
+    pub is_sampled: u32,
     /// Descriptor-table slots when last seen; 0: not seen.
     pub fd_slots: u64,
     /// Length of the fd table that a rule refused it first; 0: none.
@@ -248,23 +256,38 @@ pub struct Process {
     pub failed: u64,
     /// When it asked for that, in whatever way, boot clock, nanoseconds.
     pub failed_ns: u64,
-    /// Limits it learned; slot 0 is filled first.
-    pub learned: [Learned; LEARNED_MAX],
+    /// What was resident when last looked at.
+    pub resident: Resident,
     /// Its close sweep.
     pub sweep: Sweep,
     /// Its fd tables.
     pub tables: Tables,
+    /// The program break when last seen; 0: not seen.
+    pub brk: u64,
+    /// 1 when it may have had more than one thread.
+    pub is_threaded: u64,
+    /// Limits it learned; slot 0 is filled first.
+    pub learned: [Learned; LEARNED_MAX],
+    /// The part of `counters` already added to the map `CGROUPS`.
+    pub folded: Counters,
     /// Its resource limits.
     pub limits: KnownLimits,
-    /// Parent process.
-    pub parent_tgid: u32,
-    /// Real user id.
-    pub uid: u32,
-    /// 1 after its RSS limit was reported, until RSS falls below it again.
-    pub over_limit: u32,
-    /// 1 when it may have had more than one thread.
-    pub is_threaded: u32,
+    #[doc(hidden)]
+    pub _fill: u64,
 }
+
+/// Cache line.
+const LINE: usize = 64;
+/// What lies before a value's first cache line.
+const BEFORE: usize = size_of::<u64>();
+
+const _: () = {
+    assert!(size_of::<Process>() % LINE == BEFORE);
+    assert!(offset_of!(Process, counters) % LINE == BEFORE);
+    let total = offset_of!(Process, tables) + offset_of!(Tables, total);
+    let limit = offset_of!(Process, learned) + offset_of!(Learned, limit);
+    assert!((total - BEFORE) / LINE == (limit - BEFORE) / LINE);
+};
 
 /// Faults of a thread when it was last looked at: value of the map `THREADS`, by `struct task_struct *`.
 #[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]

@@ -59,6 +59,7 @@ pub(crate) fn fault_major_perf(ctx: PerfEventContext) -> u32 {
 pub(super) fn account(process: &mut Process) {
     let task = task::current();
     let now = add_new(process, task);
+    process.is_sampled = 1;
     // A full map gives up another thread's entry, never this one.
     let _ = THREADS.insert(task.0, &now, 0);
 }
@@ -68,7 +69,7 @@ pub(super) fn account(process: &mut Process) {
 pub(super) fn close_account(process: &mut Process) {
     let task = task::current();
     add_new(process, task);
-    if unsafe { THREADS.get(task.0) }.is_some() {
+    if process.is_sampled != 0 && unsafe { THREADS.get(task.0) }.is_some() {
         let _ = THREADS.remove(task.0);
     }
 }
@@ -77,7 +78,8 @@ pub(super) fn close_account(process: &mut Process) {
 #[inline(always)]
 fn add_new(process: &mut Process, task: Kptr) -> ThreadFaults {
     let now = ThreadFaults { minor: task.peek(offset!(task_minor)), major: task.peek(offset!(task_major)) };
-    let before = match unsafe { THREADS.get(task.0) } {
+    let known = if process.is_sampled != 0 { unsafe { THREADS.get(task.0) } } else { None };
+    let before = match known {
         Some(known) => *known,
         None if task.peek::<u64>(offset!(task_start)) >= armed_ns() => ThreadFaults { minor: 0, major: 0 },
         None => now,

@@ -44,6 +44,18 @@ pub(crate) fn fork_raw(ctx: RawTracePointContext) -> i32 {
         process::inherit(parent, state);
         limits::note(state, child);
     }
+    let Some(knobs) = knobs() else { return 0 };
+    if knobs.has_marks != 0 {
+        hand_marks_down(parent_tgid, tgid);
+    }
+    if wanted(knobs, Kind::Fork) {
+        emit::<Fork>(Kind::Fork, parent, |body| *body = Fork { start_ns, tgid, _pad: 0 });
+    }
+    0
+}
+
+#[inline(always)]
+fn hand_marks_down(parent_tgid: u32, tgid: u32) {
     match unsafe { MARKS.get(parent_tgid) }.copied() {
         Some(marks) if marks & MARK_INHERITED != 0 => {
             if MARKS.insert(tgid, marks, 0).is_err() {
@@ -54,11 +66,6 @@ pub(crate) fn fork_raw(ctx: RawTracePointContext) -> i32 {
         _ if MARKS.get_ptr(tgid).is_some() => drop(MARKS.remove(tgid)),
         _ => {}
     }
-    let Some(knobs) = knobs() else { return 0 };
-    if wanted(knobs, Kind::Fork) {
-        emit::<Fork>(Kind::Fork, parent, |body| *body = Fork { start_ns, tgid, _pad: 0 });
-    }
-    0
 }
 
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
@@ -107,23 +114,26 @@ pub(crate) fn exec_raw(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 pub(crate) fn exit_raw(_ctx: RawTracePointContext) -> i32 {
     let task = task::current();
-    if let Some(process) = PROCESSES.get_ptr_mut(process::current_tgid()) {
-        fault::close_account(unsafe { &mut *process });
-    }
+    let tgid = process::current_tgid();
+    let known = PROCESSES.get_ptr_mut(tgid).map(|process| unsafe { &mut *process });
+    let known = known.map(|process| {
+        fault::close_account(process);
+        process
+    });
     let Some(signal) = task.follow(offset!(task_signal)) else { return 0 };
     if signal.read::<u32>(offset!(signal_live)) != Some(0) {
         return 0; // other threads live on
     }
-    if let Some(process) = process::current() {
+    if let Some(process) = known.or_else(process::current) {
         end(process, task, signal);
     }
-    let tgid = process::current_tgid();
     let _ = PROCESSES.remove(tgid);
+    let Some(knobs) = knobs() else { return 0 };
     // A look-up costs far less than to remove what is not there, which takes a lock.
-    if MARKS.get_ptr(tgid).is_some() {
+    if knobs.has_marks != 0 && MARKS.get_ptr(tgid).is_some() {
         let _ = MARKS.remove(tgid);
     }
-    if LIMITS.get_ptr(tgid).is_some() {
+    if knobs.has_limits != 0 && LIMITS.get_ptr(tgid).is_some() {
         let _ = LIMITS.remove(tgid);
     }
     0

@@ -150,7 +150,7 @@ fn first_reason(hooks: &[HookStatus]) -> &str {
 /// Loaded and attached programs. Dropping it detaches all of them.
 pub struct Probe {
     pub(super) ebpf: Ebpf,
-    knobs: Knobs,
+    pub(super) knobs: Knobs,
     /// What is attached without aya: perf events of classic tracepoints, links. Closing one detaches its program.
     _events: Vec<OwnedFd>,
     /// Programs that were loaded without aya.
@@ -299,7 +299,13 @@ impl Probe {
     /// # Errors
     /// When the map refuses.
     pub fn set_knobs(&mut self, knobs: &Knobs) -> Result<(), ProbeError> {
-        self.knobs = Knobs { armed_ns: self.knobs.armed_ns, ..*knobs };
+        let known = self.knobs;
+        self.knobs = Knobs {
+            armed_ns: known.armed_ns,
+            has_marks: known.has_marks | knobs.has_marks,
+            has_limits: known.has_limits | knobs.has_limits,
+            ..*knobs
+        };
         set_knobs(&mut self.ebpf, &self.knobs)
     }
 
@@ -338,6 +344,9 @@ impl Probe {
     /// # Errors
     /// When the map is full.
     pub fn limit_rss(&mut self, tgid: u32, limit: RssLimit) -> Result<(), ProbeError> {
+        if self.knobs.has_limits == 0 {
+            self.set_knobs(&Knobs { has_limits: 1, ..self.knobs })?;
+        }
         let mut map: HashMap<_, u32, Wire<RssLimit>> = typed(&mut self.ebpf, "LIMITS")?;
         map.insert(tgid, Wire(limit), 0).map_err(|source| ProbeError::Map { name: "LIMITS", source })
     }

@@ -4,6 +4,8 @@ use std::os::fd::AsFd;
 
 use aya::maps::{HashMap, Map, MapData, MapError};
 
+use memwatch_ebpf::abi::knobs::Knobs;
+
 use super::attach::{Probe, ProbeError, typed};
 
 const MAP: &str = "MARKS";
@@ -18,6 +20,10 @@ impl Probe {
     /// # Errors
     /// When the map is full.
     pub fn mark(&mut self, tgid: u32, marks: u32) -> Result<(), ProbeError> {
+        // First, or a child forked meanwhile would not inherit it.
+        if self.knobs.has_marks == 0 {
+            self.set_knobs(&Knobs { has_marks: 1, ..self.knobs })?;
+        }
         let mut map: HashMap<_, u32, u32> = typed(&mut self.ebpf, MAP)?;
         let known = map.get(&tgid, 0).unwrap_or(0);
         map.insert(tgid, known | marks, 0).map_err(failed)
