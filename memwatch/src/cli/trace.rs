@@ -97,8 +97,9 @@ struct Filters {
     /// Only these kinds of events; the default is all
     #[arg(long, value_delimiter = ',', value_name = "KIND")]
     event: Vec<EventKind>,
-    /// Smallest mapping that is an event of its own; smaller ones are counted only
-    #[arg(long, default_value = "1MiB", value_parser = parse_size, allow_hyphen_values = true, value_name = "SIZE")]
+    /// Smallest mapping that is an event of its own; smaller ones are counted only. What a loader maps of most programs'
+    /// libraries is smaller than the default
+    #[arg(long, default_value = "4MiB", value_parser = parse_size, allow_hyphen_values = true, value_name = "SIZE")]
     min_bytes: u64,
     /// Smallest sum of a process's fd tables that is a finding
     #[arg(long, default_value = "64MiB", value_parser = parse_size, allow_hyphen_values = true, value_name = "SIZE")]
