@@ -23,6 +23,7 @@ mod lookalikes;
 mod manners;
 mod memory;
 mod metrics;
+mod monitoring;
 mod negative;
 mod oom;
 mod pressure;
@@ -73,6 +74,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         queue::CASES,
         exporters::CASES,
         metrics::CASES,
+        monitoring::CASES,
         scan::CASES,
         daemon::CASES,
         explain::CASES,
