@@ -284,21 +284,14 @@ mod tests {
         let mut player = Player::new(settings.expect("settings").policy);
         let key = |tgid: u32| ProcessKey { tgid, start_ns: u64::from(tgid) };
         let who = |tgid| Who {
-            key: key(tgid),
             parent: Some(if tgid == 10 { 2 } else { 10 }),
             comm: "gunicorn".into(),
             exe: Some("/usr/bin/python3.11".into()),
             args: vec!["gunicorn: master [app]".into()],
             uid: Some(1000),
             cgroup: Some("/".into()),
-            cgroup_id: None,
-            unit: None,
-            container: None,
-            pod: None,
             oom_score_adj: Some(0),
-            is_kernel: false,
-            trees: Vec::new(),
-            runs_guarded: None,
+            ..Who::unknown(key(tgid))
         };
         let mut inputs: Vec<(u64, Input)> =
             (10..17).map(|tgid| (0, Input::Runs(Box::new(who(tgid))))).collect();

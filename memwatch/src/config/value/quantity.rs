@@ -15,6 +15,20 @@ pub(super) fn is_bare(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'_'))
 }
 
+/// The number that a value is, without a unit.
+fn bare(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::Integer(number) => Some(number.to_string()),
+        DeValue::Float(number) => Some(number.as_str().to_owned()),
+        DeValue::String(text) if is_bare(text) => Some(text.trim().to_owned()),
+        DeValue::String(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Array(_)
+        | DeValue::Table(_) => None,
+    }
+}
+
 impl Form for Size {
     const FORM: &'static str = "size";
     const EXAMPLE: &'static str = "\"512MiB\"";
@@ -22,17 +36,7 @@ impl Form for Size {
 
 impl Value for Size {
     fn read(value: &DeValue<'_>) -> Result<Self, Misfit> {
-        let bare = match value {
-            DeValue::Integer(number) => Some(number.to_string()),
-            DeValue::Float(number) => Some(number.as_str().to_owned()),
-            DeValue::String(text) if is_bare(text) => Some(text.trim().to_owned()),
-            DeValue::String(_)
-            | DeValue::Boolean(_)
-            | DeValue::Datetime(_)
-            | DeValue::Array(_)
-            | DeValue::Table(_) => None,
-        };
-        if let Some(number) = bare {
+        if let Some(number) = bare(value) {
             return Err(Misfit::new(
                 "a size without a unit",
                 format!(
@@ -122,16 +126,7 @@ impl Form for Nanoseconds {
 
 impl Value for Nanoseconds {
     fn read(value: &DeValue<'_>) -> Result<Self, Misfit> {
-        let bare = match value {
-            DeValue::Integer(number) => Some(number.to_string()),
-            DeValue::Float(number) => Some(number.as_str().to_owned()),
-            DeValue::String(text) if is_bare(text) && text.trim() != "0" => Some(text.trim().to_owned()),
-            DeValue::String(_)
-            | DeValue::Boolean(_)
-            | DeValue::Datetime(_)
-            | DeValue::Array(_)
-            | DeValue::Table(_) => None,
-        };
+        let bare = bare(value).filter(|number| number != "0" || !value.is_str());
         if let Some(number) = bare {
             return Err(Misfit::new(
                 "a duration without a unit",

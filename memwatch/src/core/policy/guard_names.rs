@@ -154,21 +154,10 @@ mod tests {
     #[test]
     fn what_a_process_calls_itself_does_not_count() {
         let mut who = Who {
-            key: crate::core::fact::ProcessKey { tgid: 7, start_ns: 1 },
-            parent: None,
             comm: "sshd".into(),
             exe: Some("/usr/bin/python3".into()),
             args: vec!["/usr/sbin/sshd".into()],
-            uid: None,
-            cgroup: None,
-            unit: None,
-            container: None,
-            pod: None,
-            oom_score_adj: None,
-            is_kernel: false,
-            trees: Vec::new(),
-            runs_guarded: None,
-            cgroup_id: None,
+            ..Who::unknown(crate::core::fact::ProcessKey { tgid: 7, start_ns: 1 })
         };
         assert_eq!(guarded_program(&who), None);
         (who.comm, who.exe) = ("uwsgi".into(), Some("/usr/sbin/sshd".into()));

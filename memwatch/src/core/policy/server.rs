@@ -153,21 +153,9 @@ mod tests {
 
     fn who(exe: &str, args: &[&str]) -> Who {
         Who {
-            key: ProcessKey { tgid: 7, start_ns: 1 },
-            parent: None,
-            comm: String::new(),
             exe: Some(exe.into()),
             args: args.iter().map(|&argument| argument.to_owned()).collect(),
-            uid: None,
-            cgroup: None,
-            unit: None,
-            container: None,
-            pod: None,
-            oom_score_adj: None,
-            is_kernel: false,
-            trees: Vec::new(),
-            runs_guarded: None,
-            cgroup_id: None,
+            ..Who::unknown(ProcessKey { tgid: 7, start_ns: 1 })
         }
     }
 

@@ -67,6 +67,12 @@ impl Who {
         }
     }
 
+    /// A process of which nothing else is known.
+    #[cfg(test)]
+    pub(crate) fn unknown(key: ProcessKey) -> Self {
+        Self::new(&Identity::unknown(key), None, false)
+    }
+
     /// File name of the executable. A file that was replaced since counts as what it was.
     #[must_use]
     pub fn program(&self) -> Option<&str> {
@@ -92,21 +98,9 @@ mod tests {
 
     fn who(cgroup: &str) -> Who {
         Who {
-            key: ProcessKey { tgid: 7, start_ns: 1 },
-            parent: None,
-            comm: String::new(),
             exe: Some("/usr/bin/uwsgi (deleted)".into()),
-            args: Vec::new(),
-            uid: None,
             cgroup: Some(cgroup.into()),
-            cgroup_id: None,
-            unit: None,
-            container: None,
-            pod: None,
-            oom_score_adj: None,
-            is_kernel: false,
-            trees: Vec::new(),
-            runs_guarded: None,
+            ..Who::unknown(ProcessKey { tgid: 7, start_ns: 1 })
         }
     }
 

@@ -56,19 +56,9 @@ impl Drop for FakeHost {
 
 fn process(parent: u32) -> Identity {
     Identity {
-        key: ProcessKey { tgid: 100, start_ns: 9 * SECOND },
         parent_tgid: Some(parent),
         comm: b"server".to_vec(),
-        uid: None,
-        exe: None,
-        args: Vec::new(),
-        cgroup_id: None,
-        cgroup_path: None,
-        cgroup_hierarchy: None,
-        container: None,
-        pod: None,
-        unit: None,
-        slice: None,
+        ..Identity::unknown(ProcessKey { tgid: 100, start_ns: 9 * SECOND })
     }
 }
 

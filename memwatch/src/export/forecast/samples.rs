@@ -10,21 +10,13 @@ const SECOND: u64 = 1_000_000_000;
 /// A process of gunicorn.
 fn who(tgid: u32, parent: u32) -> Who {
     Who {
-        key: ProcessKey { tgid, start_ns: 1 },
         parent: Some(parent),
         comm: "gunicorn".into(),
         exe: Some("/usr/bin/python3.11".into()),
         args: vec!["gunicorn: worker [app]".into()],
-        uid: None,
         cgroup: Some("/system.slice/app.service".into()),
         unit: Some("app.service".into()),
-        container: None,
-        pod: None,
-        oom_score_adj: None,
-        is_kernel: false,
-        trees: Vec::new(),
-        runs_guarded: None,
-        cgroup_id: None,
+        ..Who::unknown(ProcessKey { tgid, start_ns: 1 })
     }
 }
 

@@ -8,21 +8,11 @@ const SECOND: u64 = 1_000_000_000;
 
 fn who(tgid: u32, parent: u32, exe: &str, argument: &str) -> Who {
     Who {
-        key: key(tgid),
         parent: Some(parent),
-        comm: String::new(),
         exe: Some(exe.into()),
         args: vec![argument.into()],
-        uid: None,
         cgroup: Some("/app".into()),
-        unit: None,
-        container: None,
-        pod: None,
-        oom_score_adj: None,
-        is_kernel: false,
-        trees: Vec::new(),
-        runs_guarded: None,
-        cgroup_id: None,
+        ..Who::unknown(key(tgid))
     }
 }
 

@@ -47,21 +47,14 @@ pub(super) struct Sim {
 
 pub(super) fn who(tgid: u32, parent: u32, exe: &str, start_ns: u64) -> Who {
     Who {
-        key: ProcessKey { tgid, start_ns },
         parent: Some(parent),
         comm: exe.rsplit('/').next().unwrap_or_default().to_owned(),
         exe: Some(exe.to_owned()),
         args: vec![exe.to_owned()],
         uid: Some(1000),
         cgroup: Some("/web".into()),
-        unit: None,
-        container: None,
-        pod: None,
         oom_score_adj: Some(0),
-        is_kernel: false,
-        trees: Vec::new(),
-        runs_guarded: None,
-        cgroup_id: None,
+        ..Who::unknown(ProcessKey { tgid, start_ns })
     }
 }
 
