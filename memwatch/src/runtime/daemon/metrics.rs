@@ -40,8 +40,12 @@ impl Metrics {
         let address = |listen: Option<Listen>| listen.map(|listen| listen.address);
         if address(listen) != address(self.listen) {
             let open = |address: SocketAddr| {
-                Scrapes::open(address, self.counters.registry())
-                    .with_context(|| format!("cannot listen at {address} for metrics; name another address"))
+                Scrapes::open(address, self.counters.registry()).with_context(|| {
+                    format!(
+                        "cannot listen at {address} for metrics; name another address, or let the service have this one \
+                         (network.conf, docs/security.md)"
+                    )
+                })
             };
             self.scrapes = address(listen).map(open).transpose()?;
         }

@@ -12,6 +12,8 @@ use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use super::lane::Lane;
 use crate::export::event::Event;
 use crate::export::route::{Destination, Route};
@@ -45,8 +47,30 @@ pub(super) fn open(route: &Arc<Route>, lane: &Lane) -> Box<dyn Peer> {
     }
 }
 
-/// A peer that is not there.
+/// A peer that is not there, or that the service may not speak to.
 fn unreachable(place: &dyn Display, error: impl Into<io::Error>) -> io::Error {
     let error = error.into();
-    io::Error::new(error.kind(), format!("cannot connect to {place}: {error}; start what listens there"))
+    // What RestrictAddressFamilies= and IPAddressDeny= of a unit make of a connection.
+    let is_kept =
+        matches!(error.raw_os_error().map(Errno::from_raw_os_error), Some(Errno::AFNOSUPPORT | Errno::PERM));
+    let remedy = if is_kept {
+        "the service is kept from the network: docs/security.md says what lets it (network.conf)"
+    } else {
+        "start what listens there"
+    };
+    io::Error::new(error.kind(), format!("cannot connect to {place}: {error}; {remedy}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_without_a_network_is_told_what_lets_it_there() {
+        let said = |errno: Errno| unreachable(&"[::1]:514", errno).to_string();
+        assert!(
+            said(Errno::AFNOSUPPORT).contains("network.conf") && said(Errno::PERM).contains("network.conf")
+        );
+        assert!(said(Errno::CONNREFUSED).ends_with("start what listens there"));
+    }
 }
