@@ -19,6 +19,7 @@ use crate::trigger::Trigger;
 pub(super) const CASES: &[Case] = &[
     Case::new("life::exec_with_path_and_arguments", TRACING, exec),
     Case::new("life::short_lives_are_told_by_their_file", TRACING, by_file),
+    Case::new("life::a_file_of_two_names_has_the_one_it_was_started_by", TRACING, by_name),
     Case::new("life::fork_names_the_child", TRACING, fork),
     Case::new("life::exit_code", TRACING, exit_code),
     Case::new("life::exit_by_signal", TRACING, exit_signal),
@@ -97,6 +98,38 @@ fn by_file() -> anyhow::Result<()> {
     ensure!(!told.is_empty() && told.iter().all(|it| *it == path), "not {path}: {told:?}");
     let unknown = run.of("lost").iter().filter(|line| line.is("kind", "executables_unknown")).count();
     ensure!(told.len() == 20 || unknown > 0, "{} of 20 have a path, and nothing is counted", told.len());
+    Ok(())
+}
+
+/// One file under two names, started by paths and from its folder, in short turns.
+fn by_name() -> anyhow::Result<()> {
+    let scratch = Scratch::new()?;
+    let [first, second] = ["first", "second"].map(|name| scratch.path().join(name));
+    std::fs::copy("/bin/true", &first).context("copy true")?;
+    std::fs::hard_link(&first, &second).context("give it a second name")?;
+    let folder = scratch.path().display();
+    let loops = format!(
+        "cd {folder}; for i in 1 2 3 4 5; do {folder}/first; {folder}/second; ./second; ./first; done"
+    );
+    let run = Tracer::new(&[])?.command(["/bin/sh", "-c", &loops].map(OsStr::new))?.succeeded()?;
+    let name =
+        |line: &Line, key| line.text(key).ok().and_then(|path| Some(path.rsplit('/').next()?.to_owned()));
+    let started: Vec<&Line> = run
+        .of("exec")
+        .into_iter()
+        .filter(|line| name(line, "filename").is_some_and(|it| it != "sh"))
+        .collect();
+    ensure!(started.len() == 20, "{} programs were started", started.len());
+    let mut told = 0;
+    for line in started {
+        if let Some(path) = name(line, "process.executable.path") {
+            told += 1;
+            ensure!(Some(path) == name(line, "filename"), "told by another name: {line}");
+        }
+    }
+    ensure!(told > 0, "no program has a path");
+    let unknown = run.of("lost").iter().filter(|line| line.is("kind", "executables_unknown")).count();
+    ensure!(told == 20 || unknown > 0, "{told} of 20 have a path, and nothing is counted");
     Ok(())
 }
 

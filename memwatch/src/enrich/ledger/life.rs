@@ -22,13 +22,13 @@ impl Ledger {
         let executable = Executable::of(exec);
         let is_placed = !self.places.tree.has_v1()
             || identity.cgroup_hierarchy.is_some_and(|it| identity.cgroup_id.map(hierarchy_of) == Some(it));
-        let fresh = executable.and_then(|file| self.executables.fresh(file, seen.time_ns));
+        let filename = exec.filename.split(|&byte| byte == 0).next().unwrap_or_default();
+        let fresh = executable.and_then(|file| self.executables.fresh(file, filename, seen.time_ns));
         identity.exe = match fresh.filter(|_| has_all_args && is_placed) {
             // Nothing is left to ask /proc for, which costs the process that is asked about time at its end.
             Some(path) => Some(path),
             None => {
                 let read = sight::complete_exec(&self.proc, &mut self.places, &mut identity, has_all_args);
-                let filename = exec.filename.split(|&byte| byte == 0).next().unwrap_or_default();
                 let at = (executable, seen.time_ns);
                 self.executables.path(&self.proc, &identity, at, read, filename)
             }
