@@ -4,13 +4,16 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use libtest_mimic::Arguments;
 use memwatch_tests::cases;
 use memwatch_tests::report::Report;
+use memwatch_tests::syscall::process::heed_interrupts;
 
 #[expect(clippy::print_stdout, reason = "the run's outcome is what this program is for")]
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::from_args();
+    heed_interrupts().context("heed interrupts")?;
     let report = Arc::new(Report::default());
     let only = std::env::var("MEMWATCH_TEST_ONLY").unwrap_or_default();
     let parts: Vec<&str> = only.split(',').filter(|part| !part.is_empty()).collect();

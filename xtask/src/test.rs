@@ -3,8 +3,8 @@
 use std::{
     ffi::OsString,
     io::{BufRead as _, BufReader},
-    path::PathBuf,
-    process::Stdio,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -43,37 +43,62 @@ pub(crate) const TASK: Task = Task {
     },
 };
 
-/// Builds the release binary and runs the tests of all packages; `args` go to every test harness.
+/// Builds the release binary and runs the tests of all packages; `args` go to every test harness, one name at a time, as not every
+/// harness takes more.
 fn every(args: impl Iterator<Item = OsString>) -> Result<()> {
+    let is_name = |arg: &OsString| !arg.as_encoded_bytes().starts_with(b"-");
+    let (mut names, mut options) = (Vec::new(), Vec::new());
+    for arg in args {
+        // What follows an option may be its value.
+        if options.is_empty() && is_name(&arg) { names.push(Some(arg)) } else { options.push(arg) }
+    }
+    if names.is_empty() {
+        names.push(None);
+    }
     let binary = build::release()?;
     let programs = real_programs();
+    let mut tally = Tally::default();
+    let mut has_failed = false;
+    for name in names {
+        let mut command = harness(&binary, programs.as_deref());
+        command.args(name.as_slice()).args(&options);
+        let before = tally.clone();
+        has_failed |= !run(command, &mut tally)?;
+        if let Some(name) = name.filter(|_| tally == before) {
+            bail!("no test is called like {}: `cargo xtask test -- --list` names all", name.display());
+        }
+    }
+    report::line(&tally.to_string());
+    if has_failed {
+        bail!("the tests did not pass: the failures are listed above, after each package's tests");
+    }
+    Ok(())
+}
+
+/// `cargo test` of all packages, without what selects among the tests.
+fn harness(binary: &Path, programs: Option<&Path>) -> Command {
     // Tests that start memwatch start the very file that is released.
     let mut command = process::cargo();
     command
         .args(["test", "--workspace", "--locked", "--no-fail-fast", "--"])
-        .args(args)
-        .env("MEMWATCH_BIN", &binary)
+        .env("MEMWATCH_BIN", binary)
         .stdout(Stdio::piped());
     if let Some(programs) = programs {
         command.env("MEMWATCH_ROOTFS", programs);
     }
+    command
+}
+
+/// Runs tests and adds up what they print; tells whether all passed.
+fn run(mut command: Command, tally: &mut Tally) -> Result<bool> {
     let mut child = command.spawn().context("cannot run `cargo test`")?;
-    let mut tally = Tally::default();
     for line in BufReader::new(child.stdout.take().context("`cargo test` has no output")?).split(b'\n') {
         let line = line.context("cannot read what the tests print")?;
         let line = String::from_utf8_lossy(&line);
         report::line(&line);
         tally.add(&line);
     }
-    let status = child.wait().context("cannot wait for `cargo test`")?;
-    report::line(&tally.to_string());
-    if tally == Tally::default() {
-        bail!("no test has such a name: `cargo xtask test -- --list` names all");
-    }
-    if !status.success() {
-        bail!("the tests did not pass: the failures are listed above, after each package's tests");
-    }
-    Ok(())
+    Ok(child.wait().context("cannot wait for `cargo test`")?.success())
 }
 
 /// The root file system with the real programs. Where it cannot be had the tests that need one are skipped, each with

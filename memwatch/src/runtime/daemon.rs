@@ -295,6 +295,9 @@ impl Daemon {
         self.feed_all();
         let mode = self.engine.settings().mode;
         let doing = match (&self.start.policy, mode) {
+            (Policy::Fixed(_), _) if self.start.duration.is_some() => {
+                "recording; Ctrl-C ends it before its time,"
+            }
             (Policy::Fixed(_), _) => "recording until Ctrl-C",
             (Policy::File(_), Mode::Enforce) => "enforcing",
             (Policy::File(_), Mode::Observe) => "observing",

@@ -184,6 +184,18 @@ pub fn hear(signal: i32, hearing: Hearing) -> io::Result<()> {
     }
 }
 
+/// Has an interrupt end the caller and what it starts, as ever: a shell ignores it for what runs in its background.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn heed_interrupts() -> io::Result<()> {
+    // SAFETY: the default, which runs no code of the caller's.
+    match unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) } {
+        libc::SIG_ERR => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 /// Has the kernel kill the caller when its parent ends.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// How many tests passed, failed and were skipped.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     passed: u64,
     failed: u64,

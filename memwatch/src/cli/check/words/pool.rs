@@ -45,11 +45,12 @@ pub(super) fn found(pool: Option<&Pool>) -> Paragraph {
 }
 
 fn sized(size: &Sizing) -> String {
+    let spare =
+        if size.spare == 0 { String::new() } else { format!(", or fewer than {} are idle,", size.spare) };
     format!(
-        "its number of workers follows the load: one more when more than {} wait in its queue, or fewer than {} are idle, \
+        "its number of workers follows the load: one more when more than {} wait in its queue{spare} \
          for {}, up to {} and only where memory bears it; one less when {} are idle for {}, and {} after the last one more",
         size.waiting,
-        size.spare,
         duration(size.waiting_for_ns),
         size.max_workers,
         size.idle_min,
