@@ -31,11 +31,11 @@ static EMPTY: Process = Process {
     sweep: Sweep { first_ns: 0, last_ns: 0, count: 0, next: 0, number: 0, is_up: 0 },
     tables: Tables::NONE,
     brk: 0,
-    threads: 0,
+    is_threaded: 0,
     learned: [Learned { limit: 0, time_ns: 0, tgid: 0, tid: 0, how: 0, forks: 0 }; LEARNED_MAX],
     folded: NOTHING,
     limits: KnownLimits { epoch: 0, pairs: [LimitPair { soft: 0, hard: 0 }; RESOURCES] },
-    ended: 0,
+    _fill: 0,
 };
 
 const NOTHING: Counters = Counters {
@@ -73,6 +73,8 @@ pub(crate) fn current() -> Option<&'static mut Process> {
     process.cgroup_id = task.cgroup_id();
     process.uid = unsafe { bpf_get_current_uid_gid() } as u32;
     process.fd_slots = task.fd_slots();
+    // Its threads before now were not seen.
+    process.is_threaded = 1;
     Some(process)
 }
 

@@ -264,16 +264,16 @@ pub struct Process {
     pub tables: Tables,
     /// The program break when last seen; 0: not seen.
     pub brk: u64,
-    /// Threads that it had so far; 0: not known, as its start was not seen.
-    pub threads: u64,
+    /// 1 when it may have had more than one thread.
+    pub is_threaded: u64,
     /// Limits it learned; slot 0 is filled first.
     pub learned: [Learned; LEARNED_MAX],
     /// The part of `counters` already added to the map `CGROUPS`.
     pub folded: Counters,
     /// Its resource limits.
     pub limits: KnownLimits,
-    /// Of its threads, those that ended.
-    pub ended: u64,
+    #[doc(hidden)]
+    pub _fill: u64,
 }
 
 /// Cache line.

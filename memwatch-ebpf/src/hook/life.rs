@@ -14,7 +14,7 @@ use memwatch_ebpf::abi::state::Process;
 
 use super::fault;
 use crate::emit::{emit, knobs, wanted};
-use crate::maps::{ENDED, LIMITS, MARKS, PROCESSES, add, count, offset};
+use crate::maps::{ENDED, LIMITS, MARKS, PROCESSES, count, offset};
 use crate::task::{self, Kptr};
 use crate::{limits, process, resident, touched};
 
@@ -28,10 +28,8 @@ pub(crate) fn fork_raw(ctx: RawTracePointContext) -> i32 {
     let parent_tgid = process::current_tgid();
     let Some(tgid) = child.read::<u32>(offset!(task_tgid)) else { return 0 };
     if tgid == parent_tgid {
-        if let Some(process) = PROCESSES.get_ptr_mut(tgid)
-            && unsafe { (*process).threads } != 0
-        {
-            add(unsafe { &raw mut (*process).threads }, 1);
+        if let Some(process) = PROCESSES.get_ptr_mut(tgid) {
+            unsafe { (*process).is_threaded = 1 };
         }
         return 0;
     }
@@ -43,7 +41,6 @@ pub(crate) fn fork_raw(ctx: RawTracePointContext) -> i32 {
         state.cgroup_id = child.cgroup_id();
         state.parent_tgid = parent_tgid;
         state.uid = parent.uid;
-        state.threads = 1;
         process::inherit(parent, state);
         limits::note(state, child);
     }
@@ -118,28 +115,17 @@ pub(crate) fn exec_raw(ctx: RawTracePointContext) -> i32 {
 pub(crate) fn exit_raw(_ctx: RawTracePointContext) -> i32 {
     let task = task::current();
     let tgid = process::current_tgid();
+    let known = PROCESSES.get_ptr_mut(tgid).map(|process| unsafe { &mut *process });
+    let known = known.map(|process| {
+        fault::close_account(process);
+        process
+    });
     let Some(signal) = task.follow(offset!(task_signal)) else { return 0 };
-    let mut known = PROCESSES.get_ptr_mut(tgid).map(|process| unsafe { &mut *process });
-    let (threads, start_ns) = known.as_ref().map_or((0, 0), |process| (process.threads, process.start_ns));
-    let is_last = known.as_mut().is_some_and(|process| leave(process));
-    if threads == 0 {
-        // Threads that leave the kernel's count together all find it empty, and only the first of them its process.
-        if signal.read::<u32>(offset!(signal_live)) != Some(0) {
-            return 0; // other threads live on
-        }
-        if let Some(process) = known.or_else(process::current)
-            && says_first(process.start_ns, tgid)
-        {
-            end(process, task, signal);
-        }
-    } else if !is_last {
-        return 0; // others have yet to add what they did
-    } else if threads == 1 || says_first(start_ns, tgid) {
-        if let Some(process) = known {
-            end(process, task, signal);
-        }
-    } else {
-        return 0; // another found itself the last as well, and has the process
+    if signal.read::<u32>(offset!(signal_live)) != Some(0) {
+        return 0; // other threads live on
+    }
+    if let Some(process) = known.or_else(process::current) {
+        end(process, task, signal);
     }
     let _ = PROCESSES.remove(tgid);
     let Some(knobs) = knobs() else { return 0 };
@@ -153,29 +139,12 @@ pub(crate) fn exit_raw(_ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// Adds what the current thread did to its process, which it leaves; tells whether all have left. What comes after may find the
-/// process gone: another thread may be the last by then.
-#[inline(always)]
-fn leave(process: &mut Process) -> bool {
-    fault::close_account(process);
-    let (threads, ended) = (&raw const process.threads, &raw mut process.ended);
-    add(ended, 1);
-    // In this order: a thread that is left may start another in between.
-    let ended = unsafe { ended.read_volatile() };
-    ended == unsafe { threads.read_volatile() }
-}
-
-/// Whether nobody has said yet that this process ended.
-#[inline(always)]
-fn says_first(start_ns: u64, tgid: u32) -> bool {
-    ENDED.insert(&[start_ns, u64::from(tgid)], &1, NO_EXIST) != Err(EXISTS)
-}
-
 /// Adds up and reports a process that has ended.
 #[inline(always)]
 fn end(process: &mut Process, task: Kptr, signal: Kptr) {
     process::end_sweep(process);
     process::fold(process);
+    let reports = knobs().is_some_and(|knobs| wanted(knobs, Kind::Exit));
     let group = signal.read::<u32>(offset!(signal_exit_code)).unwrap_or(0);
     let status = if group != 0 { group } else { task.read::<u32>(offset!(task_exit_code)).unwrap_or(0) };
     // Since 6.16 the address space is still there. Before, what is left is `ru_maxrss`, which an exec takes over from
@@ -188,7 +157,8 @@ fn end(process: &mut Process, task: Kptr, signal: Kptr) {
         let high = mm.peek::<u64>(offset!(mm_high_water)) * u64::from(offset!(page_size));
         if high > now { high } else { now }
     };
-    if knobs().is_some_and(|knobs| wanted(knobs, Kind::Exit)) {
+    let key = [process.start_ns, u64::from(process::current_tgid())];
+    if reports && (process.is_threaded == 0 || ENDED.insert(&key, &1, NO_EXIST) != Err(EXISTS)) {
         emit::<Exit>(Kind::Exit, process, |body| {
             *body = Exit {
                 counters: process.counters,

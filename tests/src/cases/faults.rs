@@ -11,7 +11,6 @@ pub(super) const CASES: &[Case] = &[
     Case::new("faults::of_threads_that_come_and_go", TRACING, threads),
     Case::new("faults::of_a_reused_id_begin_anew", &[Need::Root, Need::Tracing, Need::InitialPids], reused),
     Case::new("faults::of_an_exec_by_another_thread_count_once", TRACING, exec_in_thread),
-    Case::new("faults::of_threads_that_end_together_count_all", TRACING, end_together),
 ];
 
 const PAGE: u64 = 4096;
@@ -50,18 +49,5 @@ fn exec_in_thread() -> anyhow::Result<()> {
     ensure!(kernel >= 15_000, "the kernel itself counted {kernel} faults only");
     // After its count the program writes its report and ends.
     ensure!((kernel..kernel + 300).contains(counted), "{counted} faults, the kernel counted {kernel}");
-    Ok(())
-}
-
-/// Threads that end at the same moment each find the process without threads: none of them may speak for it before all have added
-/// their faults.
-fn end_together() -> anyhow::Result<()> {
-    let run = traced(&[], &["end-together", "--processes", "300", "--bytes", "81920"])?;
-    let own = run.pid()?;
-    let ends: Vec<_> = run.of("exit").into_iter().filter(|line| line.pid() != own).collect();
-    ensure!(ends.len() == 300, "{} ends of 300", ends.len());
-    let counted: u64 = ends.iter().map(|line| line.number("minor_faults")).sum::<anyhow::Result<u64>>()?;
-    let kernel = run.reported("minor")?;
-    ensure!(counted == kernel, "{counted} faults, the kernel counted {kernel}");
     Ok(())
 }

@@ -97,18 +97,6 @@ pub fn wait(pid: i32) -> io::Result<i32> {
     }
 }
 
-/// Minor page faults of the children that were waited for, and theirs, by the kernel's count.
-///
-/// # Errors
-/// The kernel's errno.
-pub fn faults_of_children() -> io::Result<u64> {
-    // SAFETY: numbers only, for which zeroes are valid.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: the kernel writes one `rusage`, to which the pointer is valid.
-    checked(i64::from(unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) }))?;
-    Ok(u64::try_from(usage.ru_minflt).unwrap_or(0))
-}
-
 /// Reaps one ended child, any, without waiting.
 #[must_use]
 pub fn reap_any() -> Option<(i32, i32)> {
