@@ -115,11 +115,10 @@ pub(crate) fn exec_raw(ctx: RawTracePointContext) -> i32 {
 pub(crate) fn exit_raw(_ctx: RawTracePointContext) -> i32 {
     let task = task::current();
     let tgid = process::current_tgid();
-    let known = PROCESSES.get_ptr_mut(tgid).map(|process| unsafe { &mut *process });
-    let known = known.map(|process| {
+    let mut known = PROCESSES.get_ptr_mut(tgid).map(|process| unsafe { &mut *process });
+    if let Some(process) = known.as_deref_mut() {
         fault::close_account(process);
-        process
-    });
+    }
     let Some(signal) = task.follow(offset!(task_signal)) else { return 0 };
     if signal.read::<u32>(offset!(signal_live)) != Some(0) {
         return 0; // other threads live on
