@@ -181,6 +181,27 @@ fn what_would_kill_everything_is_refused() {
             "[[process_limit]]\nlimit = '1GiB'\nmatch = { exe = 'redis-server' }\n[[protect]]\nmatch = { exe = 'redis*' }",
             "[[protect]] names",
         ),
+        ("[[process_limit]]\nlimit = '1GiB'\nmatch = { unit = 'ssh.service' }", "guarded by nature"),
+        (
+            "[[process_limit]]\nlimit = '1GiB'\nmatch = { unit = ['sshd@3.service', 'dbus.service'], uid = 0 }",
+            "guarded by nature",
+        ),
+        (
+            "[[process_limit]]\nlimit = '1GiB'\nmatch = { cgroup = '/system.slice/kubelet.service' }",
+            "guarded by nature",
+        ),
+        (
+            "[[process_limit]]\nlimit = '1GiB'\nmatch = { uid = [1000, 1001] }\n[[protect]]\nmatch = { uid = [1001, 1000, 7] }",
+            "[[protect]] names",
+        ),
+        (
+            "[[pool]]\nkind = 'uwsgi'\nmatch = { unit = 'web-*.service', exe = 'uwsgi' }\n[[protect]]\nmatch = { unit = 'web*' }",
+            "[[protect]] names",
+        ),
+        (
+            "[[process_limit]]\nlimit = '1GiB'\nmatch = { cgroup = '/a/b' }\n[[protect]]\nmatch = { cgroup = '/a' }",
+            "[[protect]] names",
+        ),
         ("[[protect]]\nmatch = 'all'", "nothing could be done"),
         ("[budget]\nkills = 0", "nothing could ever be killed"),
         ("[[pool]]\nkind = 'uwsgi'\nbefore = ['/bin/x']\nhook_deadline = '1h'", "delay the kill"),
@@ -196,6 +217,23 @@ fn what_would_kill_everything_is_refused() {
     ] {
         let faults = read(text).map(|_| ()).expect_err(text);
         assert!(faults.list().iter().any(|fault| fault.to_string().contains(words)), "{text}: {faults}");
+    }
+}
+
+#[test]
+fn a_rule_that_reaches_beyond_the_guarded_is_taken() {
+    let limit = "[[process_limit]]\nlimit = '1GiB'\nmatch =";
+    for text in [
+        "{ unit = ['ssh.service', 'web.service'] }",
+        "{ unit = 'ssh*' }",
+        "{ cgroup = '/system.slice' }",
+        "{ uid = [1000, 1001] }\n[[protect]]\nmatch = { uid = 1000 }",
+        "{ uid = 1000 }\n[[protect]]\nmatch = { uid = 1000, exe = 'backup' }",
+        "{ exe = 'app*' }\n[[protect]]\nmatch = { exe = 'app?' }",
+        "{ cgroup = '/ab' }\n[[protect]]\nmatch = { cgroup = '/a' }",
+    ] {
+        let text = format!("{limit} {text}\n");
+        assert!(read(&text).is_ok(), "{text}: {:?}", read(&text).err());
     }
 }
 

@@ -58,6 +58,53 @@ const PROGRAMS: [(&str, &[&str]); 7] = [
     ("the log", &["rsyslogd", "syslog-ng", "auditd"]),
 ];
 
+/// Units of which every process is one of these programs; `*` at the end stands for any text.
+const UNITS: [&str; 30] = [
+    "init.scope",
+    "systemd-journald.service",
+    "systemd-logind.service",
+    "systemd-machined.service",
+    "systemd-networkd.service",
+    "systemd-oomd.service",
+    "systemd-resolved.service",
+    "systemd-timesyncd.service",
+    "systemd-udevd.service",
+    "systemd-userdbd.service",
+    "ssh.service",
+    "sshd.service",
+    "ssh@*",
+    "sshd@*",
+    "dropbear.service",
+    "getty@*",
+    "serial-getty@*",
+    "dbus.service",
+    "dbus-broker.service",
+    "kubelet.service",
+    "kube-proxy.service",
+    "containerd.service",
+    "docker.service",
+    "cri-docker.service",
+    "crio.service",
+    "NetworkManager.service",
+    "wpa_supplicant.service",
+    "rsyslog.service",
+    "syslog-ng.service",
+    "auditd.service",
+];
+
+/// Whether all that a unit of this name runs is guarded by its program.
+#[must_use]
+pub fn is_guarded_unit(name: &str) -> bool {
+    UNITS.iter().any(|unit| is_named(unit, name))
+}
+
+fn is_named(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == pattern,
+    }
+}
+
 /// Folders in which guarded programs lie, each with its slash; those of packages with a folder of their own are left out.
 const INSTALLED: [&str; 13] = [
     "/usr/bin/",
@@ -105,11 +152,8 @@ pub fn guarded_path(exe: &str) -> Option<&'static str> {
     if !FOLDERS.iter().any(|folder| path.starts_with(folder)) {
         return None;
     }
-    let is_named = |pattern: &&str| match pattern.strip_suffix('*') {
-        Some(start) => name.starts_with(start),
-        None => name == *pattern,
-    };
-    PROGRAMS.iter().find(|(_, names)| names.iter().any(is_named)).map(|(kind, _)| *kind)
+    let has_name = |names: &[&str]| names.iter().any(|pattern| is_named(pattern, name));
+    PROGRAMS.iter().find(|(_, names)| has_name(names)).map(|(kind, _)| *kind)
 }
 
 #[cfg(test)]
