@@ -14,7 +14,7 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Regi
 use serde::Serialize;
 
 use super::decision;
-use crate::core::policy::{Command, Engine, Told};
+use crate::core::policy::{Command, Engine, Told, Warning};
 use labels::Labels;
 pub use state::{Program, State};
 
@@ -45,6 +45,8 @@ pub struct Counters {
     endings: IntCounterVec,
     returned: IntCounter,
     warnings: IntCounterVec,
+    forecasts: IntCounterVec,
+    forecast_error: Histogram,
     decided: Histogram,
     reacted: Histogram,
     ended: Histogram,
@@ -82,6 +84,18 @@ impl Counters {
                 Opts::new("memwatch_warnings_total", "Warnings by kind."),
                 &["kind"],
             )?,
+            forecasts: IntCounterVec::new(
+                Opts::new(
+                    "memwatch_forecasts_total",
+                    "Warnings of growth, by whether the limit was reached then.",
+                ),
+                &["outcome"],
+            )?,
+            forecast_error: histogram(
+                "memwatch_forecast_error_seconds",
+                "Between the time at which growth was to reach a limit and that at which it did, earlier or later.",
+                &SLOW,
+            )?,
             decided: histogram(
                 "memwatch_decision_duration_seconds",
                 "From an input to the decision that comes of it.",
@@ -105,6 +119,8 @@ impl Counters {
             endings,
             returned,
             warnings,
+            forecasts,
+            forecast_error,
             decided,
             reacted,
             ended,
@@ -115,6 +131,8 @@ impl Counters {
         registry.register(Box::new(endings.clone()))?;
         registry.register(Box::new(returned.clone()))?;
         registry.register(Box::new(warnings.clone()))?;
+        registry.register(Box::new(forecasts.clone()))?;
+        registry.register(Box::new(forecast_error.clone()))?;
         registry.register(Box::new(decided.clone()))?;
         registry.register(Box::new(reacted.clone()))?;
         registry.register(Box::new(ended.clone()))?;
@@ -151,7 +169,20 @@ impl Counters {
                     self.ended.observe(seconds(ended_ns));
                 }
             }
-            Told::Warned(warning) => self.warnings.with_label_values(&[decision::kind(warning)]).inc(),
+            Told::Warned(warning) => {
+                self.warnings.with_label_values(&[decision::kind(warning)]).inc();
+                if let Warning::Forecast { foretold_ns, reached_ns } = *warning {
+                    self.foretold(foretold_ns, reached_ns);
+                }
+            }
+        }
+    }
+
+    fn foretold(&self, foretold_ns: u64, reached_ns: Option<u64>) {
+        let outcome = if reached_ns.is_some() { "reached" } else { "not_reached" };
+        self.forecasts.with_label_values(&[outcome]).inc();
+        if let Some(reached_ns) = reached_ns {
+            self.forecast_error.observe(seconds(foretold_ns.abs_diff(reached_ns)));
         }
     }
 

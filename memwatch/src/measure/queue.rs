@@ -9,7 +9,7 @@ mod listeners;
 mod network;
 mod way;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -163,7 +163,7 @@ impl QueueMeter {
             most: 0,
             bound: 0,
             dropped: None,
-            overflows: sockets.listeners.networks().find_map(|network| self.networks.overflows(network)),
+            overflows: self.overflows(&sockets.listeners),
             way: sockets.way,
         };
         for listener in &sockets.listeners.all {
@@ -178,6 +178,15 @@ impl QueueMeter {
             }
         }
         (queue.sockets > 0).then_some(queue)
+    }
+
+    /// Those of all network namespaces that a pool has sockets in, each counted once.
+    fn overflows(&self, listeners: &Listeners) -> Option<u64> {
+        let networks: BTreeSet<u64> = listeners.networks().collect();
+        networks
+            .into_iter()
+            .filter_map(|network| self.networks.overflows(network))
+            .reduce(u64::saturating_add)
     }
 
     /// Looks which workers wait for a client, as many as there is time for.

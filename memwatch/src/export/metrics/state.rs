@@ -1,12 +1,14 @@
 //! How things stand at one moment, as metrics.
 
+use std::collections::BTreeMap;
+
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
-use prometheus::{CounterVec, IntCounterVec, IntGaugeVec, Opts, Result};
+use prometheus::{CounterVec, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Result};
 
-use super::{OTHER, seconds};
+use super::{OTHER, seconds, word};
 use crate::core::policy::Holding;
-use crate::core::policy::explain::{Gauges, PoolState, QueueState};
+use crate::core::policy::explain::{Gauges, PoolState, QueueState, Stays};
 use crate::export::account::Account;
 
 /// How things stand.
@@ -57,6 +59,25 @@ impl Families {
         Ok(())
     }
 
+    /// A gauge of any number, by pool; what pools of one name have is put together.
+    fn number<'r>(
+        &mut self,
+        (name, help): (&str, &str),
+        rows: impl IntoIterator<Item = (&'r str, f64)>,
+        together: fn(f64, f64) -> f64,
+    ) -> Result<()> {
+        let mut pools: BTreeMap<&str, f64> = BTreeMap::new();
+        for (pool, value) in rows {
+            pools.entry(pool).and_modify(|known| *known = together(*known, value)).or_insert(value);
+        }
+        let gauge = GaugeVec::new(Opts::new(name, help), &["pool"])?;
+        for (pool, value) in pools {
+            gauge.with_label_values(&[pool]).set(value);
+        }
+        self.0.extend(gauge.collect().into_iter().filter(|family| !family.get_metric().is_empty()));
+        Ok(())
+    }
+
     /// A gauge without labels, where it is known.
     fn one(&mut self, name: &str, help: &str, value: Option<u64>) -> Result<()> {
         self.gauge((name, help), &[], value.map(|value| ("", value)))
@@ -78,6 +99,17 @@ impl Families {
     }
 }
 
+/// Why the size of a pool stays as it is, in a word.
+fn reason(why: Stays) -> String {
+    match why {
+        Stays::Unasked => "unasked".to_owned(),
+        Stays::NoOrder => "no_order".to_owned(),
+        Stays::Closed(way) => word(&way),
+        Stays::Deaf(_) => "deaf".to_owned(),
+        Stays::Rests { .. } => "rests".to_owned(),
+    }
+}
+
 impl State {
     /// As metrics.
     ///
@@ -88,6 +120,7 @@ impl State {
         self.host(&mut families)?;
         self.scopes(&mut families)?;
         self.pools(&mut families)?;
+        self.queues(&mut families)?;
         self.cgroups(&mut families)?;
         self.own(&mut families)?;
         Ok(families.0)
@@ -149,6 +182,66 @@ impl State {
             "Connections that may wait at the sockets of a pool.",
             |pool| pool.queue.map(|QueueState { queue, .. }| queue.bound),
         )
+    }
+
+    /// Of the pools whose sockets are looked at: what was turned away, how long workers wait and work, and what became of their size.
+    fn queues(&self, to: &mut Families) -> Result<()> {
+        let queues = || {
+            let pools = self.gauges.pools.iter();
+            pools.filter_map(|pool| Some((pool.name.as_str(), pool.queue.as_ref()?)))
+        };
+        to.counter(
+            (
+                "memwatch_pool_dropped_connections_total",
+                "Connections that the sockets of a pool turned away.",
+            ),
+            ["pool"],
+            queues().filter_map(|(pool, state)| Some(([pool], state.queue.dropped?))),
+        )?;
+        to.counter(
+            (
+                "memwatch_pool_namespace_overflows_total",
+                "Connections that found a queue full, in the whole network namespaces of a pool's sockets.",
+            ),
+            ["pool"],
+            queues().filter_map(|(pool, state)| Some(([pool], state.queue.overflows?))),
+        )?;
+        let longest = |ns: Option<u64>| ns.map(seconds);
+        to.number(
+            ("memwatch_pool_longest_idle_seconds", "How long the worker has waited that has waited longest."),
+            queues().filter_map(|(pool, state)| Some((pool, longest(state.longest_idle_ns)?))),
+            f64::max,
+        )?;
+        to.number(
+            ("memwatch_pool_longest_busy_seconds", "How long the worker has been busy that was so longest."),
+            queues().filter_map(|(pool, state)| Some((pool, longest(state.longest_busy_ns)?))),
+            f64::max,
+        )?;
+        to.number(
+            (
+                "memwatch_pool_spared_workers",
+                "Workers that would have gone, where that is only told; below 0: that would have come.",
+            ),
+            queues().map(|(pool, state)| (pool, f64::from(state.spared))),
+            |one, other| one + other,
+        )?;
+        to.number(
+            (
+                "memwatch_pool_mean_saved_bytes",
+                "What fewer workers than at first have spared, on average, or would have.",
+            ),
+            queues().map(|(pool, state)| (pool, state.mean_saved as f64)),
+            |one, other| one + other,
+        )?;
+        let stays = IntGaugeVec::new(
+            Opts::new("memwatch_pool_size_stays", "Masters whose number of workers stays, by the reason."),
+            &["pool", "reason"],
+        )?;
+        for (pool, why) in queues().filter_map(|(pool, state)| Some((pool, state.stays?))) {
+            stays.with_label_values(&[pool, &reason(why)]).inc();
+        }
+        to.0.extend(stays.collect().into_iter().filter(|family| !family.get_metric().is_empty()));
+        Ok(())
     }
 
     fn cgroups(&self, to: &mut Families) -> Result<()> {

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::*;
 use crate::core::fact::ProcessKey;
-use crate::core::policy::explain::{Gauges, PoolState, QueueState, ScopeGauges};
-use crate::core::policy::{Holding, Host, Mode, Queue};
+use crate::core::policy::explain::{Gauges, PoolState, QueueState, ScopeGauges, Stays};
+use crate::core::policy::{Holding, Host, Mode, Queue, Way};
 use crate::export::account::Account;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
@@ -36,6 +36,8 @@ fn counters() -> Counters {
     counters.cgroup_decisions.with_label_values(&["/system.slice/web.service"]).inc();
     counters.endings.with_label_values(&["returned"]).inc();
     counters.warnings.with_label_values(&["growing"]).inc();
+    counters.foretold(20_000_000_000, Some(18_000_000_000));
+    counters.foretold(20_000_000_000, None);
     counters.decided(2_000);
     counters
 }
@@ -55,22 +57,22 @@ fn state() -> State {
         waiting: 3,
         most: 3,
         bound: 128,
-        dropped: None,
-        overflows: None,
-        way: crate::core::policy::Way::Open,
+        dropped: Some(2),
+        overflows: Some(5),
+        way: Way::NoFifo,
     };
     let queue = QueueState {
         queue,
         time_ns: 1,
         idle: 1,
         busy: 3,
-        longest_idle_ns: None,
-        longest_busy_ns: None,
+        longest_idle_ns: Some(1_500_000_000),
+        longest_busy_ns: Some(250_000_000),
         first: 4,
-        spared: 0,
-        mean_saved: 0,
+        spared: -1,
+        mean_saved: 4096,
         max_workers: Some(8),
-        stays: None,
+        stays: Some(Stays::Closed(Way::NoFifo)),
     };
     let pool = PoolState {
         name: "web".to_owned(),
@@ -141,6 +143,16 @@ fn figures_are_added_up_and_bounded() {
     for line in [
         "memwatch_pool_workers{pool=\"web\"} 8",
         "memwatch_pool_busy_workers{pool=\"web\"} 3",
+        "memwatch_pool_dropped_connections_total{pool=\"web\"} 2",
+        "memwatch_pool_namespace_overflows_total{pool=\"web\"} 5",
+        "memwatch_pool_longest_idle_seconds{pool=\"web\"} 1.5",
+        "memwatch_pool_longest_busy_seconds{pool=\"web\"} 0.25",
+        "memwatch_pool_spared_workers{pool=\"web\"} -1",
+        "memwatch_pool_mean_saved_bytes{pool=\"web\"} 4096",
+        "memwatch_pool_size_stays{pool=\"web\",reason=\"no_fifo\"} 1",
+        "memwatch_forecasts_total{outcome=\"not_reached\"} 1",
+        "memwatch_forecast_error_seconds_bucket{le=\"3\"} 1",
+        "memwatch_forecast_error_seconds_sum 2",
         "memwatch_cgroup_true_use_bytes{cgroup=\"/b\"} 30",
         "memwatch_cgroup_true_use_bytes{cgroup=\"other\"} 30",
         "memwatch_export_queued_events{exporter=\"stdout\"} 1",
