@@ -1,7 +1,8 @@
 //! The second guard: whatever the policy decided, these are not touched.
 //!
-//! It reads `/proc` anew for each act and shares with the policy only the list of programs. What it cannot read of a process
-//! counts against acting.
+//! It reads `/proc` anew for each act and shares with the policy only the list of programs and what `[[protect]]` says. What it
+//! cannot read of a process counts against acting. Only where something is protected by name does a look make memory, a few
+//! short texts.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -11,10 +12,11 @@ use std::sync::Arc;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::core::fact::ProcessKey;
-use crate::core::policy::{MOVED, Outcome, Reach, guarded_path};
+use crate::core::policy::{MOVED, Outcome, Protect, Reach, Who, guarded_path};
 use crate::enrich::cgroup::{folder_of, parse_mounts};
 use crate::enrich::container::is_in_container;
 use crate::enrich::guarded_files::GuardedFiles;
+use crate::enrich::identify::Identifier;
 use crate::enrich::proc::{Living, ProcFs, ProcessDir, ReadError, StatLine, scan_cgroups, scan_stat};
 use crate::measure::oom_score_adj;
 
@@ -46,6 +48,9 @@ pub enum Refusal {
     /// A program that the host stands on.
     #[error("its program is {0} of this host")]
     Program(&'static str),
+    /// `[[protect]]` names it.
+    #[error("[[protect]] names it")]
+    Protected,
     /// It lies outside of what the daemon is bound to.
     #[error("it is outside of every scope")]
     OutOfScope,
@@ -80,6 +85,8 @@ pub struct Guard {
     files: GuardedFiles,
     bounds: Vec<Bound>,
     lineage: Option<Arc<dyn Lineage>>,
+    protect: Protect,
+    identifier: Identifier,
     room: Box<[u8; ROOM]>,
 }
 
@@ -107,6 +114,8 @@ impl Guard {
         let proc = ProcFs::open(Path::new("/proc"))?;
         let mut guard = Self {
             files: GuardedFiles::find(&proc),
+            identifier: Identifier::new(&proc)?,
+            protect: Protect::default(),
             proc,
             own: std::process::id(),
             bounds: Vec::new(),
@@ -128,6 +137,12 @@ impl Guard {
             guard.bounds.push(bound);
         }
         Ok(guard)
+    }
+
+    /// The same, which spares whom the configuration protects as well.
+    #[must_use]
+    pub fn protecting(self, protect: &Protect) -> Self {
+        Self { protect: protect.clone(), ..self }
     }
 
     /// A descriptor of the process, when it runs and may be acted on; else what becomes of the act.
@@ -182,7 +197,8 @@ impl Guard {
         self.check_kin(key.tgid)?;
         self.check_score(dir)?;
         self.check_program(dir)?;
-        self.check_scope(dir, key)
+        self.check_scope(dir, key)?;
+        self.check_protected(key.tgid)
     }
 
     /// Not this program, nor what started it.
@@ -236,6 +252,29 @@ impl Guard {
             });
         self.bounds = bounds;
         if is_in { Ok(()) } else { Err(Refusal::OutOfScope) }
+    }
+
+    fn check_protected(&mut self, tgid: u32) -> Result<(), Refusal> {
+        if self.protect.matching.is_empty() {
+            return Ok(());
+        }
+        let who = self.who(tgid).ok_or(Refusal::Unknown("identity"))?;
+        // What is not known of it would match nothing.
+        if who.exe.is_none() || who.cgroup.is_none() || who.uid.is_none() {
+            return Err(Refusal::Unknown("identity"));
+        }
+        let by_parent = self.protect.matching.iter().any(|matching| !matching.parent_exe.is_empty());
+        let parent = match who.parent.filter(|parent| by_parent && *parent > 0) {
+            Some(parent) => Some(self.who(parent).ok_or(Refusal::Unknown("parent"))?),
+            None => None,
+        };
+        if self.protect.covers(&who, parent.as_ref()) { Err(Refusal::Protected) } else { Ok(()) }
+    }
+
+    /// A process as the policy would see it.
+    fn who(&mut self, tgid: u32) -> Option<Who> {
+        let identity = self.identifier.identify(&self.proc.process(tgid).ok()?).ok()?;
+        Some(Who::new(&identity, None, false))
     }
 
     /// The folder of a process's cgroup below `/sys/fs/cgroup`, or wherever its hierarchy is mounted; `None` when it cannot be

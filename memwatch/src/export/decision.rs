@@ -386,6 +386,7 @@ pub(super) const fn kind(warning: &Warning) -> &'static str {
     match warning {
         Warning::BudgetSpent { .. } => "budget_spent",
         Warning::Stopped { .. } => "stopped",
+        Warning::CgroupSpared { .. } => "cgroup_spared",
         Warning::NobodyLeft { .. } => "nobody_left",
         Warning::Growing { .. } => "growing",
         Warning::Thrashing { .. } => "thrashing",
@@ -397,8 +398,10 @@ pub(super) const fn kind(warning: &Warning) -> &'static str {
 
 const fn concerned(warning: &Warning) -> Option<ProcessKey> {
     match *warning {
-        Warning::Stopped { key, .. } | Warning::FdTable { key, .. } => Some(key),
-        Warning::Growing { worker, .. } => worker,
+        Warning::Stopped { key, .. } | Warning::CgroupSpared { key, .. } | Warning::FdTable { key, .. } => {
+            Some(key)
+        }
+        Warning::Growing { grows: Grows::Pool { master, .. }, .. } => Some(master),
         Warning::BudgetSpent { .. }
         | Warning::NobodyLeft { .. }
         | Warning::Thrashing { .. }

@@ -9,7 +9,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::*;
 use crate::act::{Actuator, DryRun, PidfdActuator};
 use crate::core::fact::Hierarchy;
-use crate::core::policy::Reach;
+use crate::core::pattern::Pattern;
+use crate::core::policy::{Match, Protect, Reach};
 use crate::enrich::cgroup::{parse_mounts, widest};
 
 /// A cgroup, with the processes that were started in it; it ends with them.
@@ -122,6 +123,31 @@ fn one_that_is_spared_saves_all() {
         assert!(group.processes() >= 5);
         assert_eq!(actuator().kill_cgroup(ProcessKey { start_ns: 0, ..other }), Outcome::Gone);
         assert!(group.processes() >= 5);
+    });
+}
+
+#[test]
+fn one_that_the_configuration_protects_saves_all() {
+    let by = |matching| Protect { matching: vec![matching] };
+    let pattern = |text| vec![Pattern::parse(text).unwrap()];
+    each_hierarchy(|mut group| {
+        let key = family(&mut group);
+        let name = group.folder.file_name().unwrap().to_str().unwrap();
+        for protect in [
+            by(Match { exe: pattern("*/sleep"), ..Match::default() }),
+            by(Match { args: pattern("60"), ..Match::default() }),
+            by(Match { comm: pattern("sleep"), parent_exe: pattern("*sh"), ..Match::default() }),
+            by(Match { cgroup: vec![format!("/{name}")], ..Match::default() }),
+        ] {
+            let guard = || Guard::new([]).unwrap().protecting(&protect);
+            assert_eq!(DryRun::new(guard()).kill_cgroup(key), Outcome::Guarded, "{protect:?}");
+            assert_eq!(PidfdActuator::new(guard()).unwrap().kill_cgroup(key), Outcome::Guarded);
+            assert_eq!(group.processes(), 4);
+        }
+        let nobody = by(Match { exe: pattern("*/no-such-program"), ..Match::default() });
+        let guard = Guard::new([]).unwrap().protecting(&nobody);
+        assert_eq!(PidfdActuator::new(guard).unwrap().kill_cgroup(key), Outcome::Sent);
+        group.is_empty_soon();
     });
 }
 

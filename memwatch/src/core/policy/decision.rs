@@ -293,6 +293,13 @@ pub enum Warning {
         bytes: u64,
         /// The limit.
         limit: u64,
+    /// A whole cgroup was to be killed, and is not.
+    CgroupSpared {
+        /// Who was to go with it.
+        key: ProcessKey,
+        /// Who in it, or below it, may not be touched; `None`: which cgroup it is was not known.
+        by: Option<ProcessKey>,
+    },
         /// Until it is reached, in nanoseconds.
         reached_in_ns: u64,
     },

@@ -2,6 +2,7 @@
 
 mod act;
 mod choose;
+mod company;
 mod explain;
 mod gauges;
 mod resize;

@@ -52,7 +52,7 @@ pub fn of(who: &Who, parent: Option<&Who>, own: &Own, protect: &Protect) -> Opti
         Some(Guard::OomExempt)
     } else if guarded_program(who).is_some() {
         Some(Guard::System)
-    } else if protect.matching.iter().any(|matching| matching.matches(who, parent)) {
+    } else if protect.covers(who, parent) {
         Some(Guard::Protected)
     } else if who.exe.is_none() {
         Some(Guard::Unknown)

@@ -388,6 +388,14 @@ pub struct Protect {
     pub matching: Vec<Match>,
 }
 
+impl Protect {
+    /// Whether it protects a process.
+    #[must_use]
+    pub fn covers(&self, who: &Who, parent: Option<&Who>) -> bool {
+        self.matching.iter().any(|matching| matching.matches(who, parent))
+    }
+}
+
 /// How many kills in what time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {

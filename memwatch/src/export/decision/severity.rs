@@ -19,7 +19,8 @@ pub(super) const fn of(told: Told<'_>) -> Severity {
             Warning::BudgetSpent { .. } | Warning::Stopped { .. } | Warning::NobodyLeft { .. } => {
                 Severity::Error
             }
-            Warning::Growing { .. }
+            Warning::CgroupSpared { .. }
+            | Warning::Growing { .. }
             | Warning::Thrashing { .. }
             | Warning::UnderCharged { .. }
             | Warning::FdTable { .. } => Severity::Warning,

@@ -166,6 +166,18 @@ pub(super) fn warn(warning: &Warning, engine: &Engine) -> String {
         ),
         Warning::NobodyLeft { scope, used, bound } => format!(
             "scope {} uses {}, its bound is {}, and nobody in it may go: add pools, or set `any_process`",
+        Warning::CgroupSpared { key, by } => {
+            let why = by.map_or_else(
+                || "which one it is, is not known".to_owned(),
+                |by| {
+                    format!(
+                        "{} in it is never touched; give one of the two a cgroup of its own",
+                        name_of(by, engine)
+                    )
+                },
+            );
+            format!("the cgroup of {} is not killed as a whole: {why}", name_of(key, engine))
+        }
             scope_name(scope),
             size(used),
             size(bound)

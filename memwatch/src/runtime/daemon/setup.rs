@@ -56,6 +56,7 @@ pub(super) fn actuator(settings: &Settings, trees: Option<Arc<Trees>>) -> anyhow
     let reaches = settings.scopes.iter().map(|scope| &scope.reach);
     let lineage = trees.map(|trees| trees as Arc<dyn Lineage>);
     let guard = Guard::with_lineage(reaches, lineage).context("cannot open /proc")?;
+    let guard = guard.protecting(&settings.protect);
     Ok(match settings.mode {
         Mode::Observe => Box::new(DryRun::new(guard)),
         Mode::Enforce => Box::new(PidfdActuator::new(guard).context("cannot start the actuator")?),

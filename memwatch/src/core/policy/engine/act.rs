@@ -33,7 +33,8 @@ impl Engine {
         out: &mut Outbox,
     ) {
         let as_one = self.settings.oom_group
-            && self.world.get(key).is_some_and(|member| member.figures().as_one == Some(true));
+            && self.world.get(key).is_some_and(|member| member.figures().as_one == Some(true))
+            && (proposal.gravity != Gravity::Kill || self.may_take_cgroup(key, out));
         let gravity = match proposal.gravity {
             Gravity::Kill if as_one => Gravity::KillCgroup,
             Gravity::Resize | Gravity::Graceful | Gravity::Kill | Gravity::KillCgroup => proposal.gravity,
@@ -140,7 +141,7 @@ impl Engine {
             }
             Outcome::HookEnded | Outcome::HookFailed => {
                 if let Stage::Before { .. } = case.stage {
-                    send(case, now_ns, out);
+                    self.step(place, now_ns, out, send);
                 }
                 return;
             }
@@ -259,7 +260,14 @@ impl Engine {
         true
     }
 
-    fn step(&mut self, place: usize, now_ns: u64, out: &mut Outbox, step: fn(&mut Case, u64, &mut Outbox)) {
+    pub(super) fn step(
+        &mut self,
+        place: usize,
+        now_ns: u64,
+        out: &mut Outbox,
+        step: fn(&mut Case, u64, &mut Outbox),
+    ) {
+        self.look_around(place, out);
         if let Some(case) = self.cases.get_mut(place) {
             step(case, now_ns, out);
         }

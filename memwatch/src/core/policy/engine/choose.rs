@@ -254,7 +254,11 @@ impl Engine {
         let master = who.parent.filter(|master| *master > 1);
         let victims = master.map_or(1, |master| self.masters.count(master, &who, now_ns));
         if victims > rounds {
-            self.enough(now_ns, key, &who, victims, then, out);
+            // A kill of all that share the cgroup counts as one, which nobody has asked for who wanted to ask somebody to leave.
+            let is_paid = then != Then::Cgroup || proposal.gravity != Gravity::Graceful;
+            if is_paid || self.may_kill(now_ns, out) {
+                self.enough(now_ns, key, &who, victims, then, out);
+            }
             return false;
         }
         let signal = match proposal.gravity {
@@ -332,10 +336,12 @@ impl Engine {
         let Some(master) = who.parent else { return };
         self.masters.stop(master);
         let holder = self.world.holder(master).filter(|member| member.is_free());
-        let (key, gravity, signal) = match (then, holder.map(|member| member.who.key)) {
+        let holder = holder.map(|member| member.who.key);
+        let takes_cgroup = then == Then::Cgroup && self.may_take_cgroup(victim, out);
+        let (key, gravity, signal) = match (then, holder) {
             (Then::Master, Some(key)) => (key, Gravity::Graceful, Signal::TERM),
-            (Then::Cgroup, _) => (victim, Gravity::KillCgroup, Signal::KILL),
-            (Then::Stop, _) | (Then::Master, None) => {
+            (Then::Cgroup, _) if takes_cgroup => (victim, Gravity::KillCgroup, Signal::KILL),
+            (Then::Stop | Then::Cgroup, _) | (Then::Master, None) => {
                 out.commands.push(Command::Warn(Warning::Stopped { key: victim, rounds: victims }));
                 return;
             }

@@ -3,8 +3,9 @@
 use super::host::{Fake, MIB, SECOND, Sim, matching, pool, settings, who};
 use crate::core::fact::ProcessKey;
 use crate::core::policy::{
-    Amount, Bounds, Budget, Cause, Command, Ending, FdTableRule, Growth, Input, Mode, Pressure, ProcessLimit,
-    Reach, Scope, Signal, Strain, Table, TableAction, TableState, Then, Thrash, Warning,
+    Amount, Bounds, Budget, Cause, Command, Ending, FdTableRule, Grows, Growth, Input, Mode, Pressure,
+    ProcessLimit, Protect, Reach, Scope, Signal, Strain, Table, TableAction, TableState, Then, Thrash,
+    Warning,
 };
 
 const HUP: Signal = Signal(1);
@@ -549,4 +550,42 @@ fn a_kill_takes_the_cgroup_where_the_kernel_s_would_and_it_is_asked_for() {
         sim.run(5);
         assert_eq!(sim.processes.len(), left, "{asked_for}: {:?}", sim.said);
     }
+}
+
+#[test]
+fn a_guarded_process_saves_the_cgroup_it_shares() {
+    let spared = |sim: &Sim| {
+        warnings(sim)
+            .iter()
+            .any(|warning| matches!(warning, Warning::CgroupSpared { by: Some(by), .. } if by.tgid == 40))
+    };
+    let protected = Protect { matching: vec![matching("/srv/backup")] };
+    let mut by_group = settings();
+    by_group.pools[0].hard = Some(150 * MIB);
+    by_group.oom_group = true;
+    by_group.protect = protected.clone();
+    let mut sim = Sim::new(by_group, 100_000 * MIB).with_pool(3, 100 * MIB);
+    sim.start(Fake { who: who(40, 2, "/srv/backup", 7), private: MIB, obeys: true });
+    sim.of(12).private = 200 * MIB;
+    sim.as_one.extend([10, 11, 12, 13, 40]);
+    sim.run(5);
+    assert!(sim.lives(40) && sim.lives(11) && !sim.lives(12), "{:?}", sim.said);
+    assert_eq!(sim.sent(), [(12, Signal::KILL)], "the victim alone");
+    assert!(spared(&sim));
+
+    let mut by_respawn = settings();
+    by_respawn.pools[0].hard = Some(150 * MIB);
+    by_respawn.pools[0].rounds = 2;
+    by_respawn.pools[0].then = Then::Cgroup;
+    by_respawn.protect = protected;
+    let mut sim = Sim::new(by_respawn, 100_000 * MIB).with_pool(2, 100 * MIB);
+    sim.start(Fake { who: who(40, 2, "/srv/backup", 7), private: MIB, obeys: true });
+    for tgid in 20..30 {
+        let born = sim.now_ns;
+        sim.start(Fake { who: who(tgid, 10, "/srv/worker", born), private: 200 * MIB, obeys: true });
+        sim.run(3);
+    }
+    assert!(sim.lives(40) && sim.lives(11), "{:?}", sim.said);
+    assert_eq!(sim.sent().len(), 2);
+    assert!(spared(&sim) && warnings(&sim).iter().any(|warning| matches!(warning, Warning::Stopped { .. })));
 }
