@@ -153,6 +153,13 @@ impl Cgroups {
         self.fresh.iter().filter_map(|number| Some((*number, self.get(*number)?.read?.1?)))
     }
 
+    /// Nothing is audited any more but what scopes name, which is named again.
+    pub(super) fn forget(&mut self) {
+        self.by_number.clear();
+        self.by_path.clear();
+        self.fresh.clear();
+    }
+
     pub(super) fn seen(&mut self) {
         self.fresh.clear();
     }

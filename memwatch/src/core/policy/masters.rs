@@ -64,6 +64,12 @@ impl Masters {
         self.any_stopped = self.rows.iter().any(|row| row.is_stopped);
     }
 
+    /// How many are known.
+    #[cfg(test)]
+    pub(super) const fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     /// All start anew.
     pub(super) fn clear(&mut self) {
         self.rows.clear();

@@ -195,7 +195,9 @@ impl World {
     /// A process runs, or runs something else now. Gives the process that held its id before, if its end was missed.
     pub(super) fn runs(&mut self, mut who: Who, settings: &Settings) -> Option<ProcessKey> {
         let key = who.key;
-        self.cgroups.met(self.now_ns, &who);
+        if settings.audit.is_some() {
+            self.cgroups.met(self.now_ns, &who);
+        }
         let before = self.holders.insert(key.tgid, key).filter(|earlier| *earlier != key);
         if let Some(earlier) = before {
             self.members.remove(&earlier);
@@ -328,6 +330,10 @@ impl World {
             (member.scopes, member.pool, member.rests_until_ns) = (0, None, 0);
             member.limit = None;
         }
+        self.strains.retain(|(reach, ..)| settings.scopes.iter().any(|scope| scope.reach == *reach));
+        if settings.audit.is_none() {
+            self.cgroups.forget();
+        }
         for who in all {
             if let Some(parent) = who.parent.and_then(|tgid| self.holder(tgid)).map(|parent| parent.scopes)
                 && let Some(member) = self.members.get_mut(&who.key)
@@ -405,6 +411,18 @@ impl World {
     /// Processes in a scope.
     pub(super) fn members_of(&self, scope: usize) -> impl Iterator<Item = (ProcessKey, &Member)> {
         self.members().filter(move |(_, member)| member.scopes & bit(scope) != 0)
+    }
+
+    /// What is kept beyond processes: their ids, queues of pools, cgroups, what was seen of scopes, and roots of trees.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> [usize; 5] {
+        [
+            self.holders.len(),
+            self.queues.len(),
+            self.cgroups.each().count(),
+            self.strains.len(),
+            self.roots.len(),
+        ]
     }
 
     /// Workers of a pool.

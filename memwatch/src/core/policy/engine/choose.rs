@@ -251,7 +251,8 @@ impl Engine {
         }
         let (rounds, then) = self.patience(proposal, pool);
         // The first process adopts everybody's children: it starts nothing again.
-        let master = who.parent.filter(|master| *master > 1);
+        // Of one that has ended nothing comes any more, and its id may be another's soon.
+        let master = who.parent.filter(|master| *master > 1 && self.world.holder(*master).is_some());
         let victims = master.map_or(1, |master| self.masters.count(master, &who, now_ns));
         if victims > rounds {
             // A kill of all that share the cgroup counts as one, which nobody has asked for who wanted to ask somebody to leave.

@@ -5,4 +5,5 @@ mod explain;
 mod host;
 mod properties;
 mod queue;
+mod story;
 mod true_use;

@@ -34,6 +34,7 @@ impl Rule for AuditRule {
     fn propose(&mut self, view: &View<'_>, wishes: &mut Wishes) {
         self.scopes(view, wishes);
         let Some(rule) = view.settings.audit else { return };
+        self.told.retain(|number| view.world.cgroups.get(*number).is_some());
         for (number, holding) in view.world.cgroups.fresh() {
             self.rests_until_ns = view.now_ns.saturating_add(holding.cpu_ns.saturating_mul(REST));
             self.warn(rule, number, holding, wishes);

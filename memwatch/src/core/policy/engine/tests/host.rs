@@ -41,7 +41,11 @@ pub(super) struct Sim {
     /// Executables of all that ever ran.
     pub(super) started: BTreeMap<ProcessKey, Option<String>>,
     /// Workers of the pool at each decision about one of them: those not yet told to leave, this one included.
-    pub(super) alive_at_decision: Vec<(usize, Gravity)>,
+    pub(super) alive_at_decision: Vec<(usize, Gravity, &'static str)>,
+    /// The ranking of each decision, by process id.
+    pub(super) ranked: Vec<Vec<u32>>,
+    /// Whom kills of whole cgroups took.
+    pub(super) taken: Vec<ProcessKey>,
     out: Outbox,
 }
 
@@ -128,6 +132,8 @@ impl Sim {
             as_one: BTreeSet::new(),
             started: BTreeMap::new(),
             alive_at_decision: Vec::new(),
+            ranked: Vec::new(),
+            taken: Vec::new(),
             out: Outbox::default(),
         }
     }
@@ -176,6 +182,11 @@ impl Sim {
         out.clear();
         self.engine.handle(self.now_ns, input, &mut out);
         let commands = std::mem::take(&mut out.commands);
+        let decisions = commands.iter().filter_map(|command| {
+            if let Command::Decided(decision) = command { Some(out.ranking(decision)) } else { None }
+        });
+        self.ranked
+            .extend(decisions.map(|ranking| ranking.iter().map(|candidate| candidate.key.tgid).collect()));
         self.out = out;
         for command in &commands {
             self.said.push((self.now_ns, *command));
@@ -195,7 +206,7 @@ impl Sim {
             case.pool == Some(pool) && case.ended_ns.is_none() && case.decision.id < decision.id
         });
         let alive = engine.world.workers(pool).count() - leaving.count();
-        self.alive_at_decision.push((alive, decision.gravity));
+        self.alive_at_decision.push((alive, decision.gravity, decision.rule));
     }
 
     fn obey(&mut self, command: Command) {
@@ -224,28 +235,40 @@ impl Sim {
             }
             Command::Tell { decision, key, order } => self.told(decision, key, order),
             Command::KillCgroup { decision, key } => {
-                self.feed(Input::Outcome { decision, outcome: Outcome::Sent });
+                let outcome = match self.engine.settings().mode {
+                    Mode::Observe => Outcome::WouldSend,
+                    Mode::Enforce => Outcome::Sent,
+                };
+                self.feed(Input::Outcome { decision, outcome });
                 let cgroup = self.processes.get(&key).and_then(|fake| fake.who.cgroup.clone());
+                let Some(cgroup) = cgroup.filter(|_| outcome == Outcome::Sent) else { return };
                 let all: Vec<_> = self
                     .processes
                     .values()
-                    .filter(|fake| fake.who.cgroup == cgroup)
+                    .filter(|fake| fake.who.is_below(&cgroup))
                     .map(|fake| fake.who.key)
                     .collect();
                 for key in all {
+                    self.taken.push(key);
                     self.end(key);
                 }
             }
             Command::RunHook { decision, .. } => {
                 self.feed(Input::Outcome { decision, outcome: Outcome::HookEnded });
             }
+            Command::Audit(number) => {
+                let path = self.engine.cgroup(number).unwrap_or_default().to_owned();
+                // When all have ended their cgroups are removed.
+                if self.processes.is_empty() {
+                    self.feed(Input::Holding { cgroup: path, holding: None });
+                }
+            }
             Command::Limit(_)
             | Command::Rule { .. }
             | Command::LookWithin(_)
             | Command::Decided(_)
             | Command::Closed(_)
-            | Command::Warn(_)
-            | Command::Audit(_) => {}
+            | Command::Warn(_) => {}
         }
     }
 
