@@ -28,7 +28,9 @@ mod who;
 mod world;
 
 pub use command::{Command, Limit, Order, Outbox, Signal, Told};
-pub use decision::{Candidate, Cause, Closing, Decision, Ending, Gravity, Outcome, Standing, Turn, Warning};
+pub use decision::{
+    Candidate, Cause, Closing, Decision, Ending, Gravity, Grows, Outcome, Standing, Turn, Warning,
+};
 pub use engine::{Engine, LIMIT_RULES};
 pub use guard_names::{MOVED, guarded_folders, guarded_path, guarded_program, is_guarded_unit};
 pub use input::{Acted, Figures, Holding, Host, Input, Strain, Table, TableState};

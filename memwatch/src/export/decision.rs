@@ -12,7 +12,7 @@ use super::event::{Event, Severity};
 use super::schema::VERSION;
 use crate::core::fact::ProcessKey;
 use crate::core::policy::{
-    Cause, Command, Ending, Engine, Gravity, Holding, Outbox, Resize, Told, Turn, Warning, Who,
+    Cause, Command, Ending, Engine, Gravity, Grows, Holding, Outbox, Resize, Told, Turn, Warning, Who,
 };
 use words::{ranked, reason_of, warn};
 pub use words::{reason, sentence};
@@ -404,6 +404,7 @@ const fn concerned(warning: &Warning) -> Option<ProcessKey> {
         Warning::Growing { grows: Grows::Pool { master, .. }, .. } => Some(master),
         Warning::BudgetSpent { .. }
         | Warning::NobodyLeft { .. }
+        | Warning::Growing { grows: Grows::Scope(_), .. }
         | Warning::Thrashing { .. }
         | Warning::UnderCharged { .. }
         | Warning::Forecast { .. } => None,

@@ -260,6 +260,21 @@ pub struct Closing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "warning", rename_all = "snake_case")]
 pub enum Warning {
+/// What grows towards its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grows {
+    /// A scope, by its number in the settings.
+    Scope(usize),
+    /// A pool.
+    Pool {
+        /// Its number in the settings; `None`: it was found by itself.
+        entry: Option<usize>,
+        /// Its master.
+        master: ProcessKey,
+    },
+}
+
     /// The kill budget is spent: nothing is killed until then.
     BudgetSpent {
         /// Kills in the window.
@@ -285,10 +300,8 @@ pub enum Warning {
     },
     /// A scope or pool reaches its limit soon.
     Growing {
-        /// Number of the scope, or …
-        scope: Option<usize>,
-        /// … one of the pool's workers.
-        worker: Option<ProcessKey>,
+        /// Which.
+        grows: Grows,
         /// Bytes now.
         bytes: u64,
         /// The limit.

@@ -119,6 +119,7 @@ pub(super) use host_bounds::{NAME as HOST_BOUNDS, level};
 pub(super) use process_limit::NAME as PROCESS_LIMIT;
 pub(super) use queue::NAME as QUEUE;
 pub(super) use worker_pool::{Totals, left as left_in_pools};
+pub(super) use growth::OF_POOL as POOL_GROWTH;
 
 /// Makes every rule anew; the order is that in which their proposals are considered.
 pub(super) const RULES: [fn() -> Box<dyn Rule>; 9] = [

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use crate::core::fact::ProcessKey;
 use crate::core::policy::{
-    Candidate, Cause, Closing, Command, Decision, Ending, Engine, Figures, Gravity, Holding, Mode, Outbox,
-    Resize, Told, Turn, Warning,
+    Candidate, Cause, Closing, Command, Decision, Ending, Engine, Figures, Gravity, Grows, Holding, Mode,
+    Outbox, Resize, Told, Turn, Warning,
 };
 use crate::core::quantity::{Bytes, Nanos};
 use crate::export::escape;
@@ -182,13 +182,24 @@ pub(super) fn warn(warning: &Warning, engine: &Engine) -> String {
             size(used),
             size(bound)
         ),
-        Warning::Growing { scope, bytes, limit, reached_in_ns, .. } => format!(
-            "scope {} uses {} and reaches {} in {} at its present rate",
-            scope.map_or("?", scope_name),
-            size(bytes),
-            size(limit),
-            Nanos(reached_in_ns)
-        ),
+        Warning::Growing { grows, bytes, limit, reached_in_ns } => {
+            let subject = match grows {
+                Grows::Scope(scope) => format!("scope {}", scope_name(scope)),
+                Grows::Pool { entry, master } => {
+                    let pools = &engine.settings().pools;
+                    let name =
+                        entry.and_then(|entry| pools.get(entry)).map(|pool| format!("pool {}", pool.name));
+                    let name = name.unwrap_or_else(|| "the pool".to_owned());
+                    format!("{name} of {}", name_of(master, engine))
+                }
+            };
+            format!(
+                "{subject} uses {} and reaches {} in {} at its present rate",
+                size(bytes),
+                size(limit),
+                Nanos(reached_in_ns)
+            )
+        }
         Warning::Thrashing { scope, refaults, major_faults, reclaimed, stalled } => {
             let mut text = format!(
                 "scope {} thrashes: {refaults} pages a second are read in again, {major_faults} faults a second wait for a disk",

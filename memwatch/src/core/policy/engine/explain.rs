@@ -45,7 +45,9 @@ impl Engine {
     pub fn entry_name(&self, decision: &Decision) -> Option<&str> {
         let (settings, entry) = (&self.settings, decision.entry?);
         match decision.rule {
-            "worker_pool" | rule::QUEUE => settings.pools.get(entry).map(|pool| pool.name.as_str()),
+            "worker_pool" | rule::QUEUE | rule::POOL_GROWTH => {
+                settings.pools.get(entry).map(|pool| pool.name.as_str())
+            }
             rule::FD_TABLE => settings.fd_tables.get(entry).map(|rule| rule.name.as_str()),
             rule::PROCESS_LIMIT => settings.process_limits.get(entry).map(|limit| limit.name.as_str()),
             _ => settings.scopes.get(entry).map(|scope| scope.name.as_str()),

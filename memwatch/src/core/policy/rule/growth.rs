@@ -1,24 +1,37 @@
-//! A scope that will reach its upper bound within a time at its present rate: told, then a worker is recycled. What came of the
-//! forecast is told too.
+//! A scope that will reach its upper bound, or a pool its total, within a time at its present rate: told, then a worker is recycled.
+//! What came of the forecast is told too.
 
 use std::collections::VecDeque;
 
-use super::{Among, Proposal, Rule, View, Wishes};
-use crate::core::policy::decision::{Cause, Gravity, Warning};
+use foldhash::fast::FixedState;
+
+use super::{Among, Proposal, Rule, Totals, View, Wishes};
+use crate::core::fact::ProcessKey;
+use crate::core::policy::decision::{Cause, Gravity, Grows, Warning};
+use crate::core::policy::engine::POOLS;
+use crate::core::policy::settings::Growth;
+use crate::core::policy::world::{ById, PoolId, pool_settings};
 
 /// Its name in reports.
 const NAME: &str = "growth";
-/// Samples kept of a scope.
+/// That of its half about pools, whose entry is a pool.
+pub(in crate::core::policy) const OF_POOL: &str = "pool_growth";
+/// Samples kept of a scope or pool.
 const SAMPLES: usize = 64;
 /// Samples from which on a rate means something.
 const LEAST: usize = 4;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct GrowthRule {
-    series: Vec<Series>,
+    scopes: Vec<Series>,
+    /// Of pools with a total, each with its master: a master that starts anew begins anew.
+    pools: ById<PoolId, (ProcessKey, Series)>,
+    totals: Totals,
+    /// Pools in order; kept for its room.
+    order: Vec<PoolId>,
 }
 
-/// Use of a scope over time.
+/// Use over time.
 #[derive(Debug)]
 struct Series {
     samples: VecDeque<(u64, u64)>,
@@ -28,48 +41,61 @@ struct Series {
     told_ns: Option<u64>,
 }
 
+impl Default for GrowthRule {
+    fn default() -> Self {
+        Self {
+            scopes: Vec::new(),
+            pools: ById::with_capacity_and_hasher(POOLS, FixedState::default()),
+            totals: Totals::default(),
+            order: Vec::with_capacity(POOLS),
+        }
+    }
+}
+
 impl Rule for GrowthRule {
     fn propose(&mut self, view: &View<'_>, wishes: &mut Wishes) {
         let Some(rule) = view.settings.growth else { return };
-        self.series.resize_with(view.settings.scopes.len(), Series::default);
-        for (index, (scope, series)) in view.settings.scopes.iter().zip(&mut self.series).enumerate() {
+        self.of_scopes(view, rule, wishes);
+        self.of_pools(view, rule, wishes);
+    }
+}
+
+impl GrowthRule {
+    fn of_scopes(&mut self, view: &View<'_>, rule: Growth, wishes: &mut Wishes) {
+        self.scopes.resize_with(view.settings.scopes.len(), Series::default);
+        for (index, (scope, series)) in view.settings.scopes.iter().zip(&mut self.scopes).enumerate() {
             let Some(bounds) = &scope.bounds else { continue };
             let Some((used, memory)) = view.world.used(index, view.settings) else { continue };
-            let limit = bounds.upper.of(memory);
-            series.add(view.now_ns, used, rule.window_ns);
-            series.check(view.now_ns, used, rule.window_ns, wishes);
-            let Some(rate) = series.rate(rule.window_ns).filter(|_| used < limit) else { continue };
-            let reached_in_ns = ((limit - used) as f64 / rate * 1e9) as u64;
-            if reached_in_ns > rule.warn_within_ns {
-                continue;
-            }
-            wishes.look_within(reached_in_ns / 8);
-            let is_new =
-                series.told_ns.is_none_or(|told_ns| view.now_ns.saturating_sub(told_ns) >= rule.window_ns);
-            if series.foretold.is_none() && is_new {
-                series.told_ns = Some(view.now_ns);
-                series.foretold = Some((view.now_ns.saturating_add(reached_in_ns), limit));
-                wishes.warnings.push(Warning::Growing {
-                    scope: Some(index),
-                    worker: None,
-                    bytes: used,
-                    limit,
-                    reached_in_ns,
-                });
-            }
-            if reached_in_ns <= rule.recycle_within_ns {
-                wishes.proposals.push(Proposal {
-                    rule: NAME,
-                    entry: Some(index),
-                    cause: Cause::Growth { bytes: used, limit, rate: rate as u64, reached_in_ns },
-                    gravity: Gravity::Graceful,
-                    among: Among::Scope(index),
-                    wanted: 1,
-                    idle_first: true,
-                });
+            let use_and_limit = (used, bounds.upper.of(memory));
+            if let Some(cause) = series.look(view.now_ns, rule, use_and_limit, Grows::Scope(index), wishes) {
+                wishes.proposals.push(recycling(NAME, Some(index), cause, Among::Scope(index)));
             }
         }
     }
+
+    fn of_pools(&mut self, view: &View<'_>, rule: Growth, wishes: &mut Wishes) {
+        self.totals.measure(view.settings, view.world);
+        let master_of = |id: &PoolId| view.world.holder(id.master).map(|master| master.who.key);
+        self.pools.retain(|id, (master, _)| self.totals.of(*id).is_some() && master_of(id) == Some(*master));
+        // Pools come in no order; a run can be repeated.
+        self.order.clear();
+        self.order.extend(self.totals.each().map(|(id, _)| id));
+        self.order.sort_unstable_by_key(|id| (id.entry, id.master));
+        for id in &self.order {
+            let Some(limit) = pool_settings(view.settings, *id).and_then(|pool| pool.total) else { continue };
+            let (Some(used), Some(master)) = (self.totals.of(*id), master_of(id)) else { continue };
+            let (_, series) = self.pools.entry(*id).or_insert_with(|| (master, Series::default()));
+            let grows = Grows::Pool { entry: id.entry, master };
+            if let Some(cause) = series.look(view.now_ns, rule, (used, limit), grows, wishes) {
+                wishes.proposals.push(recycling(OF_POOL, id.entry, cause, Among::Pool(*id)));
+            }
+        }
+    }
+}
+
+/// One worker less before the limit is reached.
+const fn recycling(rule: &'static str, entry: Option<usize>, cause: Cause, among: Among) -> Proposal {
+    Proposal { rule, entry, cause, gravity: Gravity::Graceful, among, wanted: 1, idle_first: true }
 }
 
 impl Default for Series {
@@ -80,6 +106,33 @@ impl Default for Series {
 }
 
 impl Series {
+    /// Takes use and limit in. Tells that the limit is reached soon; gives why, where a worker is to be recycled by then.
+    fn look(
+        &mut self,
+        now_ns: u64,
+        rule: Growth,
+        (used, limit): (u64, u64),
+        grows: Grows,
+        wishes: &mut Wishes,
+    ) -> Option<Cause> {
+        self.add(now_ns, used, rule.window_ns);
+        self.check(now_ns, used, rule.window_ns, wishes);
+        let rate = self.rate(rule.window_ns).filter(|_| used < limit)?;
+        let reached_in_ns = ((limit - used) as f64 / rate * 1e9) as u64;
+        if reached_in_ns > rule.warn_within_ns {
+            return None;
+        }
+        wishes.look_within(reached_in_ns / 8);
+        let is_new = self.told_ns.is_none_or(|told_ns| now_ns.saturating_sub(told_ns) >= rule.window_ns);
+        if self.foretold.is_none() && is_new {
+            self.told_ns = Some(now_ns);
+            self.foretold = Some((now_ns.saturating_add(reached_in_ns), limit));
+            wishes.warnings.push(Warning::Growing { grows, bytes: used, limit, reached_in_ns });
+        }
+        let cause = Cause::Growth { bytes: used, limit, rate: rate as u64, reached_in_ns };
+        (reached_in_ns <= rule.recycle_within_ns).then_some(cause)
+    }
+
     fn add(&mut self, now_ns: u64, used: u64, window_ns: u64) {
         // Not more samples in the window than there is room for.
         let gap_ns = window_ns / SAMPLES as u64;

@@ -91,6 +91,33 @@ impl Rule for WorkerPool {
 }
 
 impl Totals {
+    /// Adds up the pools that have a total; nothing where none has.
+    pub(super) fn measure(&mut self, settings: &Settings, world: &World) {
+        self.0.clear();
+        if !settings.pools.iter().chain(&settings.found_pools).any(|pool| pool.total.is_some()) {
+            return;
+        }
+        for (_, member) in world.members() {
+            let Some(id) = member.pool.filter(|_| member.is_free()) else { continue };
+            let Some(pool) = pool_settings(settings, id).filter(|pool| pool.total.is_some()) else {
+                continue;
+            };
+            if let Some(bytes) = member.measured(pool.measure) {
+                self.add(id, bytes);
+            }
+        }
+    }
+
+    /// Bytes of a pool.
+    pub(super) fn of(&self, id: PoolId) -> Option<u64> {
+        self.0.get(&id).copied()
+    }
+
+    /// All of them, in no order.
+    pub(super) fn each(&self) -> impl Iterator<Item = (PoolId, u64)> {
+        self.0.iter().map(|(id, bytes)| (*id, *bytes))
+    }
+
     fn add(&mut self, id: PoolId, bytes: u64) {
         *self.0.entry(id).or_default() += bytes;
     }

@@ -2,6 +2,7 @@
 
 use super::host::{Fake, MIB, SECOND, Sim, matching, pool, settings, who};
 use crate::core::fact::ProcessKey;
+use crate::core::policy::world::PoolId;
 use crate::core::policy::{
     Amount, Bounds, Budget, Cause, Command, Ending, FdTableRule, Grows, Growth, Input, Mode, Pressure,
     ProcessLimit, Protect, Reach, Scope, Signal, Strain, Table, TableAction, TableState, Then, Thrash,
@@ -401,6 +402,36 @@ fn growth_is_told_before_the_bound_is_reached_and_the_forecast_is_checked() {
         }
     });
     assert!(error.expect("a check") < 3 * SECOND, "{error:?}");
+}
+
+#[test]
+fn a_pool_that_grows_towards_its_total_is_told_and_recycled_before_it_gets_there() {
+    for (recycle_within_ns, left) in [(0, 3), (8 * SECOND, 2)] {
+        let mut settings = settings();
+        settings.growth =
+            Some(Growth { warn_within_ns: 20 * SECOND, recycle_within_ns, window_ns: 10 * SECOND });
+        settings.pools[0].total = Some(600 * MIB);
+        let mut sim = Sim::new(settings, 100_000 * MIB).with_pool(3, 100 * MIB);
+        for _ in 0..28 {
+            if sim.lives(12) {
+                sim.of(12).private += 10 * MIB;
+            }
+            sim.run(1);
+        }
+        let growing = warnings(&sim).into_iter().find_map(|warning| {
+            if let Warning::Growing { grows: Grows::Pool { entry, master }, limit, reached_in_ns, .. } =
+                warning
+            {
+                Some((entry, master.tgid, limit, reached_in_ns / SECOND))
+            } else {
+                None
+            }
+        });
+        assert!(matches!(growing, Some((Some(0), 10, limit, 15..=20)) if limit == 600 * MIB), "{growing:?}");
+        assert_eq!(sim.engine.world.workers(PoolId { entry: Some(0), master: 10 }).count(), left);
+        let rules: Vec<_> = sim.alive_at_decision.iter().map(|(_, _, rule)| *rule).collect();
+        assert_eq!(rules, vec!["pool_growth"; 3 - left], "not by its total");
+    }
 }
 
 #[test]
