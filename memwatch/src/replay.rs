@@ -243,10 +243,16 @@ impl Player {
             Command::RunHook { decision, .. } => {
                 waiting.push_back(Input::Outcome { decision, outcome: Outcome::HookEnded });
             }
-            // What the pool would have become is for the engine to remember: nobody in the recording starts or ends by it.
-            Command::Tell { decision, .. } => {
-                waiting.push_back(Input::Outcome { decision, outcome: Outcome::WouldSend });
-            }
+            // What the pool would have become is for the engine to remember: nobody in the recording starts or ends by it, but
+            // who was to go.
+            Command::Tell { decision, .. } => match self.engine.asked_by_master(decision) {
+                Some(key) => {
+                    waiting.push_back(Input::Outcome { decision, outcome: Outcome::Sent });
+                    self.end(key);
+                    waiting.push_back(Input::Ended(key));
+                }
+                None => waiting.push_back(Input::Outcome { decision, outcome: Outcome::WouldSend }),
+            },
             Command::Limit(_)
             | Command::Rule { .. }
             | Command::LookWithin(_)

@@ -14,15 +14,19 @@ use crate::tracer::eventually;
 pub const WORKERS: usize = 4;
 /// Bytes by which a request grows the worker that answers it.
 pub const GROWTH: u64 = 1 << 20;
+/// Bytes by which a signal grows one worker.
+pub const GROWTH_AT_ONCE: u64 = 256 << 20;
 /// Seconds after which a site ends should nobody end it: an emulated machine beside builds takes minutes for the requests.
 const SECONDS: &str = "1800";
 /// Requests under way at the same time: more than there are workers, so that none ever waits for a client.
 const CLIENTS: usize = 2 * WORKERS;
 
-/// A request holds what it took, and is under way for a while.
-const APP: &str = "import time, flask\n\
+/// A request holds what it took, and is under way for a while. A worker of gunicorn that is sent SIGUSR2 grows by [`GROWTH_AT_ONCE`].
+const APP: &str = "import signal, sys, time, flask\n\
     app = flask.Flask(__name__)\n\
     kept = []\n\
+    if sys.argv[0].endswith('gunicorn'):\n    \
+        signal.signal(signal.SIGUSR2, lambda *_: kept.append(b'x' * (256 << 20)))\n\
     @app.route('/grow')\n\
     def grow():\n    \
         kept.append(b'x' * (1 << 20))\n    \
@@ -128,12 +132,18 @@ impl Site {
         self.workers().is_some_and(|workers| workers == count)
     }
 
-    /// Children of the master, while there is one: it is the only child of the first process in its name space, which is that
-    /// of the tree's root.
+    /// How many children the master has, while there is one.
     #[must_use]
     pub fn workers(&self) -> Option<usize> {
+        self.worker_ids().map(|workers| workers.len())
+    }
+
+    /// Children of the master, the oldest first, while there is one: it is the only child of the first process in its name space,
+    /// which is that of the tree's root.
+    #[must_use]
+    pub fn worker_ids(&self) -> Option<Vec<u32>> {
         let only = |pid: u32| children(pid).first().copied();
-        only(self.running.pid()).and_then(only).map(|master| children(master).len())
+        only(self.running.pid()).and_then(only).map(children)
     }
 
     /// What the server wrote.
@@ -184,7 +194,7 @@ fn number(text: &str, name: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// Living children of a process.
+/// Living children of a process, the oldest first.
 #[must_use]
 pub fn children(pid: u32) -> Vec<u32> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();

@@ -100,6 +100,8 @@ struct DecisionBody<'a> {
     gravity: Gravity,
     #[serde(rename = "memwatch.decision.signal")]
     signal: String,
+    #[serde(rename = "memwatch.decision.unreplaced", skip_serializing_if = "std::ops::Not::not")]
+    is_unreplaced: bool,
     #[serde(flatten)]
     numbers: Numbers,
     #[serde(flatten)]
@@ -159,16 +161,13 @@ struct QueueNumbers {
     lasting_ns: u64,
     #[serde(rename = "memwatch.decision.peak_bytes", skip_serializing_if = "Option::is_none")]
     peak: Option<u64>,
-    #[serde(rename = "memwatch.decision.after_recycle")]
-    after_recycle: bool,
 }
 
 impl QueueNumbers {
     /// What is needed and free, `worst` and `room`, are the cause's bytes and bound.
     const fn new(turn: Turn) -> Self {
-        let Turn { step, workers, idle, waiting, bound, lasting_ns, peak, after_recycle, worst: _, room: _ } =
-            turn;
-        Self { step, workers, idle, waiting, bound, lasting_ns, peak, after_recycle }
+        let Turn { step, workers, idle, waiting, bound, lasting_ns, peak, worst: _, room: _ } = turn;
+        Self { step, workers, idle, waiting, bound, lasting_ns, peak }
     }
 }
 
@@ -319,6 +318,7 @@ impl Decisions {
                     mode: engine.settings().mode.name(),
                     gravity: decision.gravity,
                     signal: decision.means(),
+                    is_unreplaced: decision.is_unreplaced(),
                     numbers: Numbers::new(&decision.cause),
                     // The process's cgroup may be one below that of the scope.
                     holding: engine.truly_held(decision).map(|holding| HoldingBody::new(None, &holding)),

@@ -1,14 +1,16 @@
 //! Real servers whose number of workers follows what waits at their sockets: it falls while they are idle and rises under load, and no
 //! request fails.
 
-use anyhow::ensure;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
 
 use super::daemon::Stage;
 use crate::case::Case;
 use crate::child::PATIENCE;
 use crate::line::Line;
 use crate::need::Need;
-use crate::site::{Served, Server, Site, WORKERS};
+use crate::site::{GROWTH_AT_ONCE, Served, Server, Site, WORKERS};
 use crate::tracer::eventually;
 
 macro_rules! needs {
@@ -32,6 +34,12 @@ pub(super) const CASES: &[Case] = &[
         follows(Server::UwsgiManual, "`+` at its FIFO", "`-` at its FIFO")
     }),
     Case::new("queue::what_sizes_itself_is_not_fought_over", needs!("usr/bin/uwsgi-core"), left_alone),
+    Case::new("queue::the_oldest_is_not_replaced_while_others_are_idle", needs!("usr/bin/gunicorn"), || {
+        recycled(0, "SIGTTOU", 0)
+    }),
+    Case::new("queue::another_is_replaced_and_is_the_only_one_to_go", needs!("usr/bin/gunicorn"), || {
+        recycled(2, "SIGTERM", 1)
+    }),
     Case::new("queue::observing_tells_what_would_be", needs!("usr/bin/gunicorn"), observed),
 ];
 
@@ -105,6 +113,38 @@ fn observed() -> anyhow::Result<()> {
     let lines = stage.end()?;
     ensure!(told(&lines)? == ["SIGTTOU", "SIGTTOU"], "{:?}", told(&lines)?);
     Ok(())
+}
+
+/// A rule on memory recycles one of a real gunicorn's idle workers, by its place among them: it goes, and it alone; so many others come.
+fn recycled(place: usize, signal: &str, come: usize) -> anyhow::Result<()> {
+    let site = Site::start(Server::Gunicorn, None)?;
+    let before = site.worker_ids().context("the master has ended")?;
+    // Nobody goes for want of work: that would take an hour.
+    let policy = policy("enforce", &site).replace("idle_for = \"1s\"", "idle_for = \"1h\"");
+    let soft = format!("[found_pools]\nsoft = \"{}MiB\"\nmin_lifetime = \"1ms\"", GROWTH_AT_ONCE >> 20);
+    let mut stage = Stage::new((), &policy.replace("[found_pools]", &soft), &[])?;
+    eventually_explained(&stage, |text| text.contains("4 idle"))?;
+    let victim = *before.get(place).context("a worker is missing")?;
+    crate::syscall::process::signal(victim, libc::SIGUSR2)?;
+    let decided = stage.wait_for("decision", |line| line.pid() == u64::from(victim))?;
+    ensure!(decided.is("memwatch.decision.signal", signal), "{decided}");
+    stage.wait_for("closing", |line| {
+        line.pid() == u64::from(victim) && line.is("memwatch.closing.was_killed", false)
+    })?;
+    let changed = || {
+        let after = site.worker_ids().unwrap_or_default();
+        let gone: Vec<u32> = before.iter().copied().filter(|pid| !after.contains(pid)).collect();
+        (gone, after.iter().filter(|pid| !before.contains(pid)).count())
+    };
+    eventually(PATIENCE, "the master has followed", || changed() == (vec![victim], come))?;
+    // gunicorn looks after its workers once a second.
+    std::thread::sleep(Duration::from_secs(4));
+    let lines = stage.end()?;
+    ensure!(changed() == (vec![victim], come), "of {before:?} {victim} was to go: {:?}", changed());
+    ensure!(told(&lines)?.is_empty(), "{:?}", told(&lines)?);
+    let decisions = lines.iter().filter(|line| line.name() == "decision").count();
+    ensure!(decisions == 1, "{decisions} decisions");
+    serve(&site, 40, 2)
 }
 
 /// What `memwatch explain` says of all pools, once it fits.

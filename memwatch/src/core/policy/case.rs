@@ -1,5 +1,7 @@
 //! One decision from its making to its end: a state machine moved by ticks and by what happens.
 
+use crate::core::fact::ProcessKey;
+
 use super::decision::{Closing, Decision, Ending, Gravity};
 
 /// Time a killed process has to end, in nanoseconds.
@@ -56,6 +58,10 @@ pub(super) struct Case {
     pub(super) as_one: bool,
     /// The pool whose size is to change, and what its size was.
     pub(super) resized: Option<(super::world::PoolId, u32)>,
+    /// Whether a worker has gone since whom nothing else had asked to.
+    pub(super) has_shrunk: bool,
+    /// The master that asks the worker to leave, and has no other take its place.
+    pub(super) by_master: Option<ProcessKey>,
 }
 
 impl Case {

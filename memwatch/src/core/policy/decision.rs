@@ -125,8 +125,6 @@ pub struct Turn {
     pub worst: Option<u64>,
     /// Bytes that may be taken.
     pub room: Option<u64>,
-    /// Whether another rule has just taken a worker, who is not to be replaced.
-    pub after_recycle: bool,
 }
 
 /// Why a process is, or is not, one that may be chosen.
@@ -177,7 +175,7 @@ pub struct Decision {
     pub key: ProcessKey,
     /// What is sent.
     pub signal: Signal,
-    /// What its master is told instead, where its pool is to change its size.
+    /// What its master is told instead: the pool is to change its size, or a worker to go whom no other replaces.
     pub order: Option<Order>,
     /// Who else was ranked: from this place in [`super::Outbox::candidates`] …
     pub first_candidate: usize,
@@ -186,6 +184,12 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// Whether a worker is to go by an order to its master, which starts no other in its place.
+    #[must_use]
+    pub fn is_unreplaced(&self) -> bool {
+        self.order.is_some() && self.gravity == Gravity::Graceful
+    }
+
     /// What is sent, in words.
     #[must_use]
     pub fn means(&self) -> String {
@@ -256,10 +260,6 @@ pub struct Closing {
     pub ended_after_ns: Option<u64>,
 }
 
-/// Something that an operator should see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "warning", rename_all = "snake_case")]
-pub enum Warning {
 /// What grows towards its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -275,6 +275,10 @@ pub enum Grows {
     },
 }
 
+/// Something that an operator should see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "warning", rename_all = "snake_case")]
+pub enum Warning {
     /// The kill budget is spent: nothing is killed until then.
     BudgetSpent {
         /// Kills in the window.
@@ -288,6 +292,13 @@ pub enum Grows {
         key: ProcessKey,
         /// Rounds.
         rounds: u32,
+    },
+    /// A whole cgroup was to be killed, and is not.
+    CgroupSpared {
+        /// Who was to go with it.
+        key: ProcessKey,
+        /// Who in it, or below it, may not be touched; `None`: which cgroup it is was not known.
+        by: Option<ProcessKey>,
     },
     /// Something has to go and nobody may.
     NobodyLeft {
@@ -306,13 +317,6 @@ pub enum Grows {
         bytes: u64,
         /// The limit.
         limit: u64,
-    /// A whole cgroup was to be killed, and is not.
-    CgroupSpared {
-        /// Who was to go with it.
-        key: ProcessKey,
-        /// Who in it, or below it, may not be touched; `None`: which cgroup it is was not known.
-        by: Option<ProcessKey>,
-    },
         /// Until it is reached, in nanoseconds.
         reached_in_ns: u64,
     },

@@ -6,6 +6,7 @@ mod company;
 mod explain;
 mod gauges;
 mod resize;
+mod unreplaced;
 
 use foldhash::fast::FixedState;
 
@@ -53,6 +54,8 @@ pub struct Engine {
     alive: ById<PoolId, usize>,
     /// Bytes of each pool with a limit; kept for its room.
     totals: Totals,
+    /// Pools of which a worker that goes needs no successor, as it was when the rules last looked.
+    spareable: Vec<PoolId>,
 }
 
 impl Engine {
@@ -73,6 +76,7 @@ impl Engine {
             ranking: Vec::with_capacity(ROOM),
             alive: ById::with_capacity_and_hasher(POOLS, FixedState::default()),
             totals: Totals::default(),
+            spareable: Vec::with_capacity(POOLS),
         }
     }
 
@@ -263,6 +267,8 @@ impl Engine {
         self.rules = rules;
         self.world.cgroups.seen();
         self.ask(now_ns, &mut wishes, out);
+        self.spareable.clear();
+        self.spareable.append(&mut wishes.spareable);
         out.commands.extend(wishes.warnings.drain(..).map(Command::Warn));
         for proposal in wishes.proposals.drain(..) {
             self.consider(now_ns, &proposal, out);

@@ -77,8 +77,8 @@ pub(super) struct Known {
     pub(super) first: u32,
     /// Workers that are there, and would not be had the policy been in force.
     pub(super) spared: i32,
-    /// A worker was taken by another rule at this time.
-    pub(super) taken_ns: Option<u64>,
+    /// A worker that another rule recycled went without a successor at this time.
+    pub(super) unreplaced_ns: Option<u64>,
     /// Nothing is asked of the master before: it did not follow.
     pub(super) rests_until_ns: u64,
     /// Bytes spared so far, times nanoseconds.
@@ -94,7 +94,7 @@ impl Known {
             time_ns: now_ns,
             first: workers,
             spared: 0,
-            taken_ns: None,
+            unreplaced_ns: None,
             rests_until_ns: 0,
             saved: 0,
             since_ns: now_ns,

@@ -58,6 +58,8 @@ pub(super) struct Wishes {
     pub(super) measure: Vec<ProcessKey>,
     /// Cgroups whose true use is to be read, by number.
     pub(super) audit: Vec<u64>,
+    /// Pools of which a worker that goes needs no successor.
+    pub(super) spareable: Vec<PoolId>,
     /// Time within which the rule wants to look again, in nanoseconds.
     pub(super) look_within_ns: Option<u64>,
 }
@@ -73,6 +75,7 @@ impl Wishes {
             warnings: Vec::with_capacity(WISHES),
             measure: Vec::with_capacity(ROOM),
             audit: Vec::with_capacity(WISHES),
+            spareable: Vec::with_capacity(WISHES),
             look_within_ns: None,
         }
     }
@@ -82,6 +85,7 @@ impl Wishes {
         self.warnings.clear();
         self.measure.clear();
         self.audit.clear();
+        self.spareable.clear();
         self.look_within_ns = None;
     }
 
@@ -115,11 +119,11 @@ pub(super) trait Rule: std::fmt::Debug {
 }
 
 pub(super) use fd_table::{NAME as FD_TABLE, entry_for as table_for};
+pub(super) use growth::OF_POOL as POOL_GROWTH;
 pub(super) use host_bounds::{NAME as HOST_BOUNDS, level};
 pub(super) use process_limit::NAME as PROCESS_LIMIT;
 pub(super) use queue::NAME as QUEUE;
 pub(super) use worker_pool::{Totals, left as left_in_pools};
-pub(super) use growth::OF_POOL as POOL_GROWTH;
 
 /// Makes every rule anew; the order is that in which their proposals are considered.
 pub(super) const RULES: [fn() -> Box<dyn Rule>; 9] = [

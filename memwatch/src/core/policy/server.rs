@@ -34,10 +34,26 @@ pub struct Server {
     pub is_never: bool,
     /// What tells its master to have one worker more, and one less; `None`: nothing does.
     pub size: Option<(Order, Order)>,
+    /// Who goes when its master is told to have one worker less; `None`: its size is its own.
+    pub goes: Option<Goes>,
     /// What an operator has to know.
     pub note: String,
     /// Where that is written.
     pub source: String,
+}
+
+/// Whom a master that is told to have one worker less ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Goes {
+    /// The oldest, busy or not.
+    Oldest,
+    /// The oldest that has nothing to do.
+    OldestIdle,
+    /// The youngest, unless it was configured otherwise.
+    Youngest,
+    /// That of the highest number.
+    Highest,
 }
 
 impl Server {
@@ -104,6 +120,7 @@ struct Entry {
     never: bool,
     grow: Option<String>,
     shrink: Option<String>,
+    goes: Option<Goes>,
     note: String,
     source: String,
 }
@@ -130,6 +147,9 @@ impl TryFrom<Entry> for Server {
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => return Err("a size that moves one way only".to_owned()),
         };
+        if size.is_some() != entry.goes.is_some() {
+            return Err("a size that changes, and nothing about who goes, or the other way round".to_owned());
+        }
         Ok(Self {
             matching: Match { exe: patterns(&entry.exe)?, args: patterns(&entry.args)?, ..Match::default() },
             signal: entry.signal.map(signal).transpose()?,
@@ -138,6 +158,7 @@ impl TryFrom<Entry> for Server {
             is_found: entry.found,
             is_never: entry.never,
             size,
+            goes: entry.goes,
             note: entry.note,
             source: entry.source,
         })
@@ -206,7 +227,9 @@ mod tests {
         assert!(parse(&format!("{text}sginal = 'HUP'\n")).is_err());
         assert!(parse(&format!("{text}signal = 'HUB'\n")).is_err());
         assert!(parse(&text.replace("source = 'y'", "")).is_err());
-        assert!(parse(&format!("{text}grow = 'SIGTTIN'\nshrink = 'fifo -'\n")).is_ok());
+        assert!(parse(&format!("{text}grow = 'SIGTTIN'\nshrink = 'fifo -'\ngoes = 'oldest'\n")).is_ok());
+        assert!(parse(&format!("{text}grow = 'SIGTTIN'\nshrink = 'fifo -'\n")).is_err());
+        assert!(parse(&format!("{text}goes = 'oldest'\n")).is_err());
         for odd in ["grow = 'SIGTTIN'", "grow = 'fifo ++'\nshrink = 'fifo -'", "grow = 'x'\nshrink = 'y'"] {
             assert!(parse(&format!("{text}{odd}\n")).is_err(), "{odd}");
         }

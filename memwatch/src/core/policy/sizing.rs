@@ -38,8 +38,8 @@ pub(super) struct Seen {
     pub(super) has_room: bool,
     /// Whether memory is short: one idle worker is enough to take one away.
     pub(super) is_tight: bool,
-    /// Whether another rule has just taken a worker, whom the master would replace.
-    pub(super) was_taken: bool,
+    /// Whether whoever goes would leave connections behind that wait for him alone.
+    pub(super) strands: bool,
 }
 
 /// A step that is due.
@@ -86,7 +86,7 @@ impl Sizer {
             self.long_since_ns = None;
         }
         let enough = if seen.is_tight { 1 } else { sizing.idle_min + self.swings };
-        let is_idle = is_nearly_empty && seen.idle >= enough;
+        let is_idle = is_nearly_empty && !seen.strands && seen.idle >= enough;
         if is_idle {
             self.idle_since_ns.get_or_insert(now_ns);
         } else {
@@ -102,14 +102,28 @@ impl Sizer {
             self.grow(now_ns, sizing);
             return Some(Due { step: Resize::Grow, lasting_ns });
         }
-        let idle = lasts(self.idle_since_ns).filter(|ns| seen.was_taken || *ns >= sizing.idle_for_ns)?;
-        let is_held = !seen.is_tight && lasts(self.grown_ns).is_some_and(|ns| ns < self.hold_ns(sizing));
-        if seen.workers <= seen.least.max(1) || is_held {
+        let idle = lasts(self.idle_since_ns).filter(|ns| *ns >= sizing.idle_for_ns)?;
+        if !self.may_shrink(sizing, seen) {
             return None;
         }
+        self.shrunk(now_ns);
+        Some(Due { step: Resize::Shrink, lasting_ns: idle })
+    }
+
+    /// Whether a worker that goes anyway needs no successor: what a shrink asks for holds at the last look, for however short a time.
+    pub(super) fn can_spare(&self, sizing: &Sizing, seen: &Seen) -> bool {
+        self.idle_since_ns.is_some() && self.may_shrink(sizing, seen)
+    }
+
+    /// There is one worker less.
+    pub(super) const fn shrunk(&mut self, now_ns: u64) {
         self.shrunk_ns = Some(now_ns);
         self.restart();
-        Some(Due { step: Resize::Shrink, lasting_ns: idle })
+    }
+
+    fn may_shrink(&self, sizing: &Sizing, seen: &Seen) -> bool {
+        let is_held = |grown_ns: u64| seen.now_ns.saturating_sub(grown_ns) < self.hold_ns(sizing);
+        seen.workers > seen.least.max(1) && (seen.is_tight || !self.grown_ns.is_some_and(is_held))
     }
 
     fn grow(&mut self, now_ns: u64, sizing: &Sizing) {

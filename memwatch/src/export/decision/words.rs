@@ -77,6 +77,11 @@ fn closed(closing: &Closing) -> String {
 /// The finding in words, with what the kernel says where it was decided by what the cgroup truly holds.
 pub(super) fn reason_of(decision: &Decision, engine: &Engine) -> String {
     let mut text = reason(&decision.cause);
+    if decision.is_unreplaced() {
+        text.push_str(
+            "; idle workers are left, so its master is told to have one less, and starts none in its place",
+        );
+    }
     if let Some(Holding { charged, missing, .. }) = engine.truly_held(decision) {
         let _ = write!(
             text,
@@ -136,9 +141,6 @@ fn resizing(turn: Turn) -> String {
             Resize::Shrink => "less",
         }
     );
-    if turn.after_recycle {
-        text.push_str(", in place of a new one for the one that goes");
-    }
     if let (Resize::Grow, Some(peak), Some(worst), Some(room)) = (turn.step, turn.peak, turn.worst, turn.room)
     {
         let _ = write!(
@@ -164,8 +166,6 @@ pub(super) fn warn(warning: &Warning, engine: &Engine) -> String {
              `then` to act on their master",
             name_of(key, engine)
         ),
-        Warning::NobodyLeft { scope, used, bound } => format!(
-            "scope {} uses {}, its bound is {}, and nobody in it may go: add pools, or set `any_process`",
         Warning::CgroupSpared { key, by } => {
             let why = by.map_or_else(
                 || "which one it is, is not known".to_owned(),
@@ -178,6 +178,8 @@ pub(super) fn warn(warning: &Warning, engine: &Engine) -> String {
             );
             format!("the cgroup of {} is not killed as a whole: {why}", name_of(key, engine))
         }
+        Warning::NobodyLeft { scope, used, bound } => format!(
+            "scope {} uses {}, its bound is {}, and nobody in it may go: add pools, or set `any_process`",
             scope_name(scope),
             size(used),
             size(bound)

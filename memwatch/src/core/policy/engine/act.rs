@@ -11,6 +11,7 @@ use crate::core::policy::decision::{Cause, Ending, Gravity, Outcome};
 use crate::core::policy::input::Acted;
 use crate::core::policy::rule::{self, Among, Proposal};
 use crate::core::policy::settings::{Mode, Reach};
+use crate::core::policy::sizing::Resize;
 use crate::core::policy::world::pool_settings;
 
 /// A process that was observed, or that the actuator refused, is left alone for this time, in nanoseconds.
@@ -39,7 +40,14 @@ impl Engine {
             Gravity::Kill if as_one => Gravity::KillCgroup,
             Gravity::Resize | Gravity::Graceful | Gravity::Kill | Gravity::KillCgroup => proposal.gravity,
         };
-        let decision = self.record(now_ns, &Proposal { gravity, ..*proposal }, key, signal, out);
+        let in_place = self.in_place(proposal, key);
+        let mut decision = self.record(now_ns, &Proposal { gravity, ..*proposal }, key, signal, out);
+        if let Some((_, order)) = in_place
+            && let Some(Command::Decided(told)) = out.commands.last_mut()
+        {
+            decision.order = Some(order);
+            *told = decision;
+        }
         let Some(member) = self.world.get(key) else { return };
         let pool = member.pool;
         let settings = pool.and_then(|pool| pool_settings(&self.settings, pool));
@@ -63,6 +71,8 @@ impl Engine {
             was_killed: false,
             as_one,
             resized: None,
+            has_shrunk: false,
+            by_master: in_place.map(|(master, _)| master),
         };
         if before.is_some() && self.settings.mode == Mode::Enforce {
             let pool = pool.and_then(|pool| pool.entry);
@@ -71,7 +81,9 @@ impl Engine {
             send(&mut case, now_ns, out);
         }
         self.cases.push(case);
-        self.taken(now_ns, pool);
+        if let Some(pool) = pool.filter(|_| in_place.is_some()) {
+            self.goes_unreplaced(now_ns, pool);
+        }
     }
 
     /// A rule or limit acted in the kernel: the decision is written afterwards.
@@ -115,9 +127,10 @@ impl Engine {
             was_killed: done && is_kill,
             as_one: false,
             resized: None,
+            has_shrunk: false,
+            by_master: None,
         };
         if done {
-            self.taken(now_ns, pool);
             self.cases.push(case);
         } else {
             let is_enforced = self.settings.mode == Mode::Enforce;
@@ -133,6 +146,11 @@ impl Engine {
         let Some(case) = self.cases.get_mut(place) else { return };
         if case.resized.is_some() {
             return self.told(now_ns, place, outcome, out);
+        }
+        if case.by_master.is_some()
+            && matches!(outcome, Outcome::Gone | Outcome::Guarded | Outcome::Failed(_))
+        {
+            return self.ask_itself(place, now_ns, out);
         }
         let ending = match outcome {
             Outcome::Sent => {
@@ -153,7 +171,10 @@ impl Engine {
         };
         let key = case.decision.key;
         let closing = case.close(now_ns, ending, None);
-        self.cases.swap_remove(place);
+        let case = self.cases.swap_remove(place);
+        if let Some(pool) = case.pool.filter(|_| case.by_master.is_some()) {
+            self.only_told(pool, Resize::Shrink);
+        }
         if outcome == Outcome::Guarded
             && let Some(member) = self.world.get_mut(key)
         {
@@ -175,6 +196,7 @@ impl Engine {
     /// A process ended.
     pub(super) fn ended(&mut self, now_ns: u64, key: ProcessKey, out: &mut Outbox) {
         self.masters.forget(key.tgid);
+        self.has_left(key);
         for case in self.cases.iter_mut().filter(|case| case.decision.key == key) {
             case.ended_ns = Some(now_ns);
             if case.resized.is_some() {
@@ -217,6 +239,10 @@ impl Engine {
             let closing = match case.stage {
                 Stage::Before { .. } if is_due => {
                     self.step(place, now_ns, out, send);
+                    None
+                }
+                Stage::Asked { .. } if is_due && case.by_master.is_some() => {
+                    self.ask_itself(place, now_ns, out);
                     None
                 }
                 Stage::Asked { .. } if is_due => {
@@ -293,12 +319,15 @@ impl Engine {
 }
 
 /// Sends what was decided.
-fn send(case: &mut Case, now_ns: u64, out: &mut Outbox) {
+pub(super) fn send(case: &mut Case, now_ns: u64, out: &mut Outbox) {
     let (decision, key, signal) = (case.decision.id, case.decision.key, case.decision.signal);
     match case.decision.gravity {
         Gravity::Graceful | Gravity::Resize => {
             case.stage = Stage::Asked { until_ns: now_ns + case.deadline_ns };
-            out.commands.push(Command::Send { decision, key, signal });
+            out.commands.push(match case.by_master.zip(case.decision.order) {
+                Some((master, order)) => Command::Tell { decision, key: master, order },
+                None => Command::Send { decision, key, signal },
+            });
         }
         Gravity::Kill => kill(case, now_ns, out),
         Gravity::KillCgroup => {

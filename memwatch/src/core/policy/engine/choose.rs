@@ -130,7 +130,8 @@ impl Engine {
     }
 
     /// Ranks all candidates, the first to go first: those that may go, the old before the young, the idle before the
-    /// busy where that is asked for, those with more private memory first, then the older, then by id.
+    /// busy where that is asked for, those with more private memory first, then the older, then by id. Where a pool is to have
+    /// one worker less, and nobody holds too much, the older go before those with more memory, as servers have it.
     pub(super) fn rank(&mut self, now_ns: u64, proposal: &Proposal) {
         let (mut ranking, mut alive) = (std::mem::take(&mut self.ranking), std::mem::take(&mut self.alive));
         self.count_alive(&mut alive);
@@ -164,7 +165,9 @@ impl Engine {
             let figures = candidate.figures;
             let bytes = figures.private.or(figures.proportional).or(figures.resident).unwrap_or(0);
             let is_busy = proposal.idle_first && figures.idle != Some(true);
-            (candidate.standing, is_busy, Reverse(bytes), candidate.key.start_ns, candidate.key.tgid)
+            let born_ns = candidate.key.start_ns;
+            let by_age = (proposal.gravity == Gravity::Resize).then_some(born_ns);
+            (candidate.standing, is_busy, by_age, Reverse(bytes), born_ns, candidate.key.tgid)
         });
     }
 
@@ -392,7 +395,7 @@ impl Engine {
 }
 
 /// Whether a proposal comes from a rule on single processes, in a pool or not: it holds whatever else the pool needs.
-fn is_of_process(proposal: &Proposal) -> bool {
+pub(super) fn is_of_process(proposal: &Proposal) -> bool {
     proposal.rule == rule::FD_TABLE || proposal.rule == rule::PROCESS_LIMIT
 }
 

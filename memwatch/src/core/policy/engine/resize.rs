@@ -12,7 +12,6 @@ use crate::core::policy::explain::{QueueState, Stays};
 use crate::core::policy::queue::{PoolSight, Way};
 use crate::core::policy::rule::{Among, Proposal};
 use crate::core::policy::server::Server;
-use crate::core::policy::settings::Mode;
 use crate::core::policy::sizing::Resize;
 use crate::core::policy::world::{PoolId, pool_settings};
 
@@ -83,6 +82,8 @@ impl Engine {
             was_killed: false,
             as_one: false,
             resized: Some((pool, workers)),
+            has_shrunk: false,
+            by_master: None,
         };
         match order {
             Order::Signal(_) | Order::Fifo(_) => {
@@ -97,7 +98,7 @@ impl Engine {
     }
 
     /// What tells the master of a pool, as far as it can be told.
-    fn order_of(&self, pool: PoolId, step: Resize) -> Order {
+    pub(super) fn order_of(&self, pool: PoolId, step: Resize) -> Order {
         let order = self.written_order(pool, step);
         if self.closed(pool, order).is_some() { Order::Nothing } else { order }
     }
@@ -210,7 +211,7 @@ impl Engine {
         let now = self.workers_of(pool);
         let is_done = match step {
             Resize::Grow => now > before,
-            Resize::Shrink => now < before,
+            Resize::Shrink => case.has_shrunk,
         };
         if is_done {
             let used =
@@ -226,24 +227,15 @@ impl Engine {
     }
 
     /// What was told and not done counts as if it had been, for what is told next.
-    fn only_told(&mut self, pool: PoolId, step: Resize) {
+    pub(super) fn only_told(&mut self, pool: PoolId, step: Resize) {
         if let Some(known) = self.world.queue_mut(pool) {
             known.spare(step);
         }
     }
 
-    fn leave_alone(&mut self, now_ns: u64, pool: PoolId) {
+    pub(super) fn leave_alone(&mut self, now_ns: u64, pool: PoolId) {
         if let Some(known) = self.world.queue_mut(pool) {
             known.rests_until_ns = now_ns + REST_NS;
-        }
-    }
-
-    /// Another rule takes a worker of a pool, whom its master will replace.
-    pub(super) fn taken(&mut self, now_ns: u64, pool: Option<PoolId>) {
-        if self.settings.mode == Mode::Enforce
-            && let Some(known) = pool.and_then(|pool| self.world.queue_mut(pool))
-        {
-            known.taken_ns = Some(now_ns);
         }
     }
 }

@@ -11,15 +11,13 @@ use crate::core::policy::engine::POOLS;
 use crate::core::policy::queue::Known;
 use crate::core::policy::server::Server;
 use crate::core::policy::settings::{Pool, Sizing};
-use crate::core::policy::sizing::{Resize, Seen, Sizer};
+use crate::core::policy::sizing::{Seen, Sizer};
 use crate::core::policy::world::{ById, Member, PoolId, bit, pool_settings};
 
 /// Its name in reports.
 pub(in crate::core::policy) const NAME: &str = "queue";
 /// Age from which on a look at sockets or at a worker counts no more, in nanoseconds.
 const FRESH_NS: u64 = 5_000_000_000;
-/// Time after another rule has taken a worker in which a shrink takes the place of the next one, in nanoseconds.
-const TAKEN_NS: u64 = 10_000_000_000;
 
 #[derive(Debug)]
 pub(super) struct QueueRule {
@@ -36,8 +34,8 @@ struct Track {
     sizer: Sizer,
     /// The most that a worker has held of its own.
     peak: Option<u64>,
-    /// The last taking of a worker that a shrink has followed.
-    followed_ns: Option<u64>,
+    /// When a worker last went without a successor that was noted.
+    unreplaced_ns: Option<u64>,
 }
 
 /// The workers of a pool.
@@ -108,15 +106,19 @@ impl QueueRule {
             return;
         }
         let fresh =
-            || Track { master: known.queue.master, sizer: Sizer::default(), peak: None, followed_ns: None };
+            || Track { master: known.queue.master, sizer: Sizer::default(), peak: None, unreplaced_ns: None };
         let track = self.tracks.entry(id).or_insert_with(fresh);
         track.peak = track.peak.max(count.peak);
         let room = room(view, &count, pool, track.peak);
-        let taken_ns = known.taken_ns.filter(|taken_ns| {
-            now_ns.saturating_sub(*taken_ns) < TAKEN_NS && track.followed_ns != Some(*taken_ns)
-        });
-        let seen = seen(now_ns, &count, known, pool, room, taken_ns.is_some());
+        if let Some(gone_ns) = known.unreplaced_ns.filter(|gone_ns| track.unreplaced_ns != Some(*gone_ns)) {
+            track.unreplaced_ns = Some(gone_ns);
+            track.sizer.shrunk(gone_ns);
+        }
+        let seen = seen(now_ns, &count, known, pool, room);
         let due = track.sizer.look(sizing, &seen);
+        if due.is_none() && now_ns >= known.rests_until_ns && track.sizer.can_spare(sizing, &seen) {
+            wishes.spareable.push(id);
+        }
         wishes.look_within(sizing.gap_ns());
         if track.sizer.is_long() {
             wishes.needs(now_ns, view.world.workers(id));
@@ -125,10 +127,6 @@ impl QueueRule {
         let master = view.world.holder(id.master).filter(|master| master.figures().caught.is_none());
         wishes.measure.extend(master.filter(|master| !master.is_unreadable).map(|master| master.who.key));
         let Some(due) = due.filter(|_| now_ns >= known.rests_until_ns) else { return };
-        let after_recycle = due.step == Resize::Shrink && taken_ns.is_some();
-        if after_recycle {
-            track.followed_ns = taken_ns;
-        }
         wishes.proposals.push(Proposal {
             rule: NAME,
             entry: id.entry,
@@ -142,7 +140,6 @@ impl QueueRule {
                 peak: track.peak,
                 worst: room.worst,
                 room: room.free,
-                after_recycle,
             }),
             gravity: Gravity::Resize,
             among: Among::Pool(id),
@@ -168,7 +165,7 @@ impl Count {
 }
 
 /// How a pool looks to its sizer: as it would be, had everything been done that was only told.
-fn seen(now_ns: u64, count: &Count, known: &Known, pool: &Pool, room: Room, was_taken: bool) -> Seen {
+fn seen(now_ns: u64, count: &Count, known: &Known, pool: &Pool, room: Room) -> Seen {
     let minus = |number: u32| i64::from(number) - i64::from(known.spared);
     let idle = minus(count.idle);
     // Who would not have been there would have left its client waiting.
@@ -181,7 +178,7 @@ fn seen(now_ns: u64, count: &Count, known: &Known, pool: &Pool, room: Room, was_
         least: pool.min_alive,
         has_room: room.worst.zip(room.free).is_some_and(|(worst, free)| worst <= free),
         is_tight: room.is_tight,
-        was_taken,
+        strands: known.queue.is_per_worker && known.queue.most > 0,
     }
 }
 

@@ -152,7 +152,7 @@ impl Site {
             least: 1,
             has_room: true,
             is_tight: false,
-            was_taken: false,
+            strands: false,
         }
     }
 }

@@ -26,7 +26,7 @@ fn second(now_ns: u64, workers: u32, demand: u32, least: u32) -> Seen {
         least,
         has_room: true,
         is_tight: false,
-        was_taken: false,
+        strands: false,
     }
 }
 
@@ -101,11 +101,29 @@ fn without_room_nothing_grows_and_above_the_bound_one_idle_worker_is_enough() {
 }
 
 #[test]
-fn a_worker_that_was_taken_is_not_replaced_where_the_queue_needs_none() {
+fn a_worker_that_goes_anyway_needs_no_successor_while_others_are_idle() {
     let mut sizer = Sizer::default();
-    let taken = |demand| Seen { was_taken: true, ..second(SECOND, 4, demand, 1) };
-    assert_eq!(sizer.look(&SIZING, &taken(2)), Some(Due { step: Resize::Shrink, lasting_ns: 0 }));
-    assert_eq!(Sizer::default().look(&SIZING, &taken(4)), None);
+    let idle = second(SECOND, 4, 2, 1);
+    assert_eq!(sizer.look(&SIZING, &idle), None, "not for long enough for a step of its own");
+    assert!(sizer.can_spare(&SIZING, &idle));
+    sizer.shrunk(SECOND);
+    assert!(!sizer.can_spare(&SIZING, &idle), "it has gone, and nothing was seen since");
+    for needed in [second(SECOND, 4, 4, 1), second(SECOND, 4, 2, 4)] {
+        let mut sizer = Sizer::default();
+        assert_eq!(sizer.look(&SIZING, &needed), None);
+        assert!(!sizer.can_spare(&SIZING, &needed));
+    }
+}
+
+#[test]
+fn nobody_goes_for_whom_alone_a_connection_waits() {
+    let sizing = Sizing { waiting: 4, ..SIZING };
+    let seen = |now, strands| Seen { waiting: 1, strands, ..second(now * SECOND, 4, 1, 1) };
+    let mut sizer = Sizer::default();
+    assert!((1..60).all(|now| sizer.look(&sizing, &seen(now, true)).is_none()));
+    assert!(!sizer.can_spare(&sizing, &seen(60, true)));
+    let due = (60..70).find_map(|now| sizer.look(&sizing, &seen(now, false)));
+    assert_eq!(due.map(|due| due.step), Some(Resize::Shrink));
 }
 
 #[test]
@@ -184,7 +202,7 @@ proptest! {
         let mut sizer = Sizer::default();
         let mut workers = workers;
         for (now, (idle, waiting, has_room, is_tight)) in (1..).zip(looks) {
-            let seen = Seen { now_ns: now * SECOND, workers, idle: idle.min(workers), waiting, least, has_room, is_tight, was_taken: false };
+            let seen = Seen { now_ns: now * SECOND, workers, idle: idle.min(workers), waiting, least, has_room, is_tight, strands: false };
             match sizer.look(&sizing, &seen).map(|due| due.step) {
                 Some(Resize::Grow) => {
                     prop_assert!(has_room && (waiting > u64::from(sizing.waiting) || seen.idle < sizing.spare) && workers < sizing.max_workers);

@@ -34,8 +34,8 @@ fn site(settings: Settings, workers: u32) -> Sim {
     let mut sim = Sim::new(settings, 1000 * MIB);
     let born = sim.now_ns - 900 * SECOND;
     for tgid in 10..=10 + workers {
-        let mut who =
-            who(tgid, if tgid == 10 { 2 } else { 10 }, "/usr/bin/python3.11", born + u64::from(tgid));
+        let (parent, born) = (if tgid == 10 { 2 } else { 10 }, born + u64::from(tgid) * SECOND);
+        let mut who = who(tgid, parent, "/usr/bin/python3.11", born);
         who.args = vec!["gunicorn: worker [app]".into()];
         sim.start(Fake { who, private: 50 * MIB, obeys: true });
     }
@@ -248,20 +248,109 @@ fn a_master_that_starts_anew_begins_anew() {
     assert_eq!(told(&sim), [TTOU]);
 }
 
-#[test]
-fn who_was_recycled_is_not_replaced_while_nobody_waits() {
+/// Has a worker pass the soft limit while so many others are idle; gives who was signalled, and what the master was told.
+fn recycled(sim: &mut Sim, tgid: u32, idle: usize) -> (Vec<u32>, Vec<Order>) {
+    seconds(sim, 2, idle, 0);
+    sim.of(tgid).private = 120 * MIB;
+    seconds(sim, 2, idle, 0);
+    (sim.sent().iter().map(|(tgid, _)| *tgid).collect(), told(sim))
+}
+
+fn limited() -> Settings {
     let mut settings = sized();
     settings.pools[0].soft = Some(100 * MIB);
-    let mut sim = site(settings, 6);
-    seconds(&mut sim, 2, 6, 0);
-    sim.of(13).private = 120 * MIB;
-    seconds(&mut sim, 2, 6, 0);
-    assert_eq!(sim.sent().iter().map(|(tgid, _)| *tgid).collect::<Vec<_>>(), [13]);
-    assert_eq!(told(&sim), [TTOU], "before five seconds have passed");
-    let is_after = sim.said.iter().any(|(_, command)| {
-        matches!(command, Command::Decided(decision) if matches!(decision.cause, Cause::Queue(Turn { after_recycle: true, .. })))
+    settings
+}
+
+#[test]
+fn whom_its_master_would_choose_goes_by_it_and_is_not_replaced_while_others_are_idle() {
+    let mut sim = site(limited(), 6);
+    assert_eq!(recycled(&mut sim, 11, 6), (vec![], vec![TTOU]), "before five seconds have passed");
+    assert!(!sim.lives(11));
+    assert_eq!(endings(&sim), [Ending::Returned]);
+    let decided = sim.said.iter().find_map(|(_, command)| {
+        if let Command::Decided(decision) = command { Some(*decision) } else { None }
     });
-    assert!(is_after);
+    let decided = decided.expect("a decision");
+    assert!(
+        decided.is_unreplaced() && decided.key.tgid == 11 && decided.rule == "worker_pool",
+        "{decided:?}"
+    );
+    seconds(&mut sim, 4, 5, 0);
+    assert_eq!(told(&sim), [TTOU], "what led to it has to last anew for the next step");
+}
+
+#[test]
+fn another_worker_is_asked_itself_as_its_master_would_end_a_second_one() {
+    let mut sim = site(limited(), 6);
+    assert_eq!(recycled(&mut sim, 13, 6), (vec![13], vec![]));
+    // Nobody is idle: the oldest is needed, and replaced.
+    let mut sim = site(limited(), 6);
+    assert_eq!(recycled(&mut sim, 11, 1), (vec![11], vec![]));
+    // Two that started within a tick: which of them the master takes for the older cannot be told.
+    let mut sim = site(limited(), 4);
+    let mut twin = sim.of(11).who.clone();
+    twin.key = ProcessKey { tgid: 30, start_ns: twin.key.start_ns + 1 };
+    sim.start(Fake { who: twin, private: 50 * MIB, obeys: true });
+    assert_eq!(recycled(&mut sim, 11, 5), (vec![11], vec![]));
+}
+
+#[test]
+fn who_does_not_go_by_its_master_is_asked_itself_and_killed_at_last() {
+    let mut sim = site(limited(), 6);
+    sim.of(10).obeys = false;
+    sim.of(11).obeys = false;
+    assert_eq!(recycled(&mut sim, 11, 6), (vec![], vec![TTOU]));
+    seconds(&mut sim, 12, 6, 0);
+    assert_eq!(sim.sent(), [(11, Signal(1)), (11, Signal::KILL)]);
+    assert_eq!(told(&sim), [TTOU], "the master is left alone");
+    assert!(matches!(stays(&sim), Some(Stays::Rests { .. })));
+}
+
+#[test]
+fn observing_counts_who_would_go_unreplaced() {
+    let mut sim = site(Settings { mode: Mode::Observe, ..limited() }, 6);
+    assert_eq!(recycled(&mut sim, 11, 6), (vec![], vec![TTOU]));
+    let answer = sim.engine.explain(sim.now_ns, &Query::Pool("pool".into()));
+    assert_eq!(answer.pools[0].queue.expect("a queue").spared, 1);
+}
+
+#[test]
+fn the_end_of_a_recycled_worker_is_not_what_the_master_was_told() {
+    let mut sim = site(limited(), 6);
+    sim.of(10).obeys = false;
+    seconds(&mut sim, 7, 6, 0);
+    assert_eq!(told(&sim), [TTOU]);
+    sim.of(13).private = 120 * MIB;
+    seconds(&mut sim, 20, 6, 0);
+    assert!(!sim.lives(13));
+    assert_eq!(endings(&sim), [Ending::Returned, Ending::Ignored]);
+}
+
+#[test]
+fn nobody_goes_while_a_connection_waits_for_one_worker_alone() {
+    let per_worker = |most| {
+        let mut settings = sized();
+        settings.pools[0].size.as_mut().expect("sized").waiting = 4;
+        let mut sim = site(settings, 6);
+        for _ in 0..10 {
+            seconds(&mut sim, 1, 6, most);
+            let looked_at = Queue { is_per_worker: true, ..queue(&sim, most) };
+            sim.feed(Input::Queue(looked_at));
+            sim.tenth();
+        }
+        told(&sim)
+    };
+    assert_eq!(per_worker(1), []);
+    assert!(per_worker(0).contains(&TTOU));
+}
+
+#[test]
+fn the_idle_go_first_and_of_them_the_oldest() {
+    let mut sim = site(sized(), 6);
+    sim.of(14).private = 80 * MIB;
+    seconds(&mut sim, 7, 4, 0);
+    assert_eq!(sim.ranked[0], [11, 12, 13, 14, 15, 16], "15 and 16 are busy, and 14 holds the most");
 }
 
 #[test]
