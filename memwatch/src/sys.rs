@@ -24,6 +24,14 @@ pub fn page_size() -> u64 {
 /// `SIOCGSKNS` of include/uapi/linux/sockios.h.
 const SIOCGSKNS: libc::c_ulong = 0x894C;
 
+/// Gives this thread the usual priority: it works through much, and no act waits for it. Where the unit's filter of system calls
+/// refuses that, it stays as it is.
+pub fn usual_priority() {
+    if let Err(error) = rustix::process::setpriority_process(None, 0) {
+        tracing::debug!("a thread keeps its priority: {error}");
+    }
+}
+
 /// The network namespace that a socket belongs to, which need not be that of who holds it.
 ///
 /// # Errors

@@ -93,6 +93,8 @@ impl Hooks {
 }
 
 async fn run_each(mut calls: mpsc::Receiver<(HookCall, Instant)>, told: mpsc::Sender<(u64, Outcome)>) {
+    // The programs that are started inherit it.
+    sys::usual_priority();
     let (taken, places) = (Arc::new(Semaphore::new(QUEUE)), Arc::new(Semaphore::new(AT_ONCE)));
     // While that many are taken, the channel fills and further ones are refused.
     while let Ok(one) = Arc::clone(&taken).acquire_owned().await

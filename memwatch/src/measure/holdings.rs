@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use crate::core::policy::Holding;
 use crate::enrich::proc::ProcFs;
 use crate::enrich::survey::{Reading, SurveyError, TrueUse, true_use};
+use crate::sys;
 
 /// Cgroups that wait to be read, at most: one at a time, and those of scopes.
 const ASKED: usize = 64;
@@ -57,6 +58,7 @@ impl HoldingMeter {
 }
 
 fn read_each(proc: &ProcFs, asked: &Receiver<String>, told: &mpsc::Sender<Found>) {
+    sys::usual_priority();
     while let Ok(cgroup) = asked.recv() {
         let found = true_use(proc, Path::new(&cgroup), Reading::Drawing(DRAWN));
         if told.blocking_send((cgroup, found)).is_err() {

@@ -1,5 +1,5 @@
-//! Keeps the daemon able to act while the host runs out of memory: its own memory stays resident, and the kernel's OOM
-//! killer takes it last.
+//! Keeps the daemon able to act while the host runs out of memory: its own memory stays resident, the kernel's OOM killer takes it
+//! last, and it runs before others that want the processor.
 //!
 //! Each part that is not allowed is a warning with its remedy; the daemon runs without.
 
@@ -8,11 +8,13 @@ use std::io;
 use std::path::Path;
 
 use rustix::mm::{MlockAllFlags, mlockall};
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Resource, getpriority_process, getrlimit, setpriority_process};
 use rustix::thread::{CapabilitySet, capabilities};
 
 /// The last but one to go: -1000 would mean never, also should this program be the one that leaks.
 const SCORE: i32 = -999;
+/// The highest priority of those that share processors fairly.
+const NICE: i32 = -20;
 
 /// What is missing of the protection.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub enum Unprotected {
     Memory(io::Error),
     /// The OOM killer may choose it.
     Score(io::Error),
+    /// Others run before it.
+    Priority(io::Error),
 }
 
 impl fmt::Display for Unprotected {
@@ -36,16 +40,23 @@ impl fmt::Display for Unprotected {
                 "cannot set memwatch's oom_score_adj to {SCORE}: {reason}; the kernel may kill it first. Run it with \
                  CAP_SYS_RESOURCE, or with OOMScoreAdjust={SCORE} in its unit"
             ),
+            Self::Priority(reason) => write!(
+                f,
+                "cannot raise memwatch's priority to nice {NICE}: {reason}; on a busy host it acts later. Run it with \
+                 CAP_SYS_NICE, or with Nice={NICE} in its unit"
+            ),
         }
     }
 }
 
-/// Protects this process; returns what was not allowed. Call it before hooks are started: those do not keep the score.
+/// Protects this process; returns what was not allowed. Call it before threads and hooks are started: threads inherit the priority,
+/// and hooks keep neither score nor priority.
 #[must_use]
 pub fn protect() -> Vec<Unprotected> {
     let memory = lock_memory().map_err(Unprotected::Memory);
     let score = lower_score(Path::new("/proc/self/oom_score_adj")).map_err(Unprotected::Score);
-    [memory, score].into_iter().filter_map(Result::err).collect()
+    let priority = raise_priority().map_err(Unprotected::Priority);
+    [memory, score, priority].into_iter().filter_map(Result::err).collect()
 }
 
 /// Locks each page once it is touched. Not where the limit of locked memory counts: memory asked for later would be
@@ -56,6 +67,14 @@ fn lock_memory() -> io::Result<()> {
         return Err(io::Error::from_raw_os_error(libc::EPERM));
     }
     Ok(mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT)?)
+}
+
+/// Raises the priority, unless it is as high already: systemd may set what this program may not.
+fn raise_priority() -> io::Result<()> {
+    if getpriority_process(None)? > NICE {
+        setpriority_process(None, NICE)?;
+    }
+    Ok(())
 }
 
 /// Lowers the score, unless it is as low already: systemd may set what this program may not.
@@ -98,9 +117,27 @@ mod tests {
     }
 
     #[test]
+    fn priority_is_raised_where_that_is_allowed_and_given_back() {
+        // Priority is a thread's: the other tests keep theirs.
+        let raised = std::thread::spawn(|| {
+            let raised = raise_priority().map(|()| getpriority_process(None).unwrap());
+            crate::sys::usual_priority();
+            (raised, getpriority_process(None).unwrap())
+        });
+        let (raised, after) = raised.join().unwrap();
+        match raised {
+            Ok(nice) => assert_eq!((nice, after), (NICE, 0)),
+            Err(error) => {
+                assert!(matches!(error.raw_os_error(), Some(libc::EACCES | libc::EPERM)), "{error}")
+            }
+        }
+    }
+
+    #[test]
     fn what_is_missing_is_told_with_a_remedy() {
         let refused = || io::Error::from_raw_os_error(libc::EPERM);
         assert!(Unprotected::Memory(refused()).to_string().contains("CAP_IPC_LOCK"));
         assert!(Unprotected::Score(refused()).to_string().contains("OOMScoreAdjust=-999"));
+        assert!(Unprotected::Priority(refused()).to_string().contains("Nice=-20"));
     }
 }

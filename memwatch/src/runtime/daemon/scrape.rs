@@ -55,6 +55,7 @@ impl Scrapes {
         let (alive, ended) = oneshot::channel();
         let clerk = Arc::new(Clerk { asked, counters, last: Mutex::new(None) });
         std::thread::Builder::new().name("memwatch-metrics".into()).spawn(move || {
+            crate::sys::usual_priority();
             reactor.block_on(async {
                 tokio::select! {
                     _ = ended => {}

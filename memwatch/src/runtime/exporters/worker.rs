@@ -10,6 +10,7 @@ use super::peer::{self, Peer};
 use super::report;
 use crate::export::event::Event;
 use crate::export::route::Route;
+use crate::sys;
 
 /// Waits between tries: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -21,6 +22,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// When it cannot be started.
 pub(super) fn start(route: Arc<Route>, lane: Arc<Lane>) -> io::Result<()> {
     std::thread::Builder::new().name("memwatch-export".into()).spawn(move || {
+        sys::usual_priority();
         let peer = peer::open(&route, &lane);
         Worker { route, lane, peer, pause: None }.run();
     })?;
