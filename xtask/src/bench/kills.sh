@@ -1,5 +1,5 @@
-# One line per hog for each tool, in turns: `NAME ABOVE CROSSED_TO_SIGNAL_NS SIGNAL_TO_BACK_NS KILLED`. Goes in: the rounds, and in bytes
-# what a hog may take until the bound and what it takes in all.
+# One line per hog for each tool, in turns: `NAME ABOVE CROSSED_TO_SIGNAL_NS SIGNAL_TO_BACK_NS KILLED HAS_ALL`. Goes in: the rounds, and
+# in bytes what a hog may take until the bound and what it takes in all.
 set -eu
 rounds=$1 bound=$2 all=$3
 unit=bench-hog.service

@@ -12,10 +12,13 @@ use crate::kernel::{self, Child, Region};
 
 const MIB: usize = 1 << 20;
 
+/// Time between two signs of life of a hog that has all.
+const BEAT: Duration = Duration::from_millis(1);
+
 /// A hog; killed when dropped.
 pub(crate) struct Hog {
     child: Child,
-    /// First the bytes touched, then the boot clock at each MiB of them, from the first on.
+    /// First the bytes touched, then the boot clock at each MiB of them, from the first on; last the boot clock while it holds all.
     notes: Region,
     bytes: usize,
     /// Resident before the first of them.
@@ -38,7 +41,12 @@ impl Hog {
                 // One that cannot be told so takes more in a step, which shows in the figures.
                 let _ = region.refuse_huge_pages();
                 touch(&mut region, &notes);
-                std::mem::forget(region);
+                loop {
+                    if let Some(alive) = notes.numbers().last() {
+                        alive.store(kernel::boot_ns(), Ordering::Release);
+                    }
+                    std::thread::sleep(BEAT);
+                }
             }
         })?;
         std::thread::sleep(wait / 2);
@@ -59,6 +67,11 @@ impl Hog {
     /// Whether it has touched all.
     pub(crate) fn has_all(&self) -> bool {
         self.touched() >= self.bytes as u64
+    }
+
+    /// When it was last alive, boot clock, nanoseconds; 0 before it has all.
+    pub(crate) fn alive_ns(&self) -> u64 {
+        self.notes.numbers().last().map_or(0, |note| note.load(Ordering::Acquire))
     }
 
     /// Whether it was killed.
@@ -83,7 +96,13 @@ impl Hog {
             std::thread::sleep(Duration::from_millis(1));
         }
         write!(looks, " {} {}", kernel::boot_ns(), available(&meminfo)?)?;
-        let times = self.notes.numbers().iter().skip(1).map(|note| note.load(Ordering::Relaxed));
+        let times = self
+            .notes
+            .numbers()
+            .iter()
+            .skip(1)
+            .take(self.bytes / MIB)
+            .map(|note| note.load(Ordering::Relaxed));
         let times: Vec<String> = times.filter(|time| *time > 0).map(|time| time.to_string()).collect();
         Ok(format!("{} {} {} {}{looks}", self.touched(), self.before, times.len(), times.join(" ")))
     }

@@ -1,9 +1,9 @@
 //! What a tool that kills lets a hog take, and when the memory is back.
 //!
 //! Goes in: what the hog may take until the bound, what it takes in all, how long a kill is waited for, the tool as a script for the
-//! shell, and perhaps a cgroup for the hog. Comes out: one line, `ABOVE CROSSED_TO_SIGNAL_NS SIGNAL_TO_BACK_NS KILLED`. The tool reads
-//! the bound from its environment: `TOTAL_KIB`, `AVAILABLE_KIB` (of the host, at the bound), `TAKEN` (of the hog, in bytes) and
-//! `PARENT` (of the hog).
+//! shell, and perhaps a cgroup for the hog. Comes out: one line, `ABOVE CROSSED_TO_SIGNAL_NS SIGNAL_TO_BACK_NS KILLED HAS_ALL`. A hog
+//! that has all it takes would have taken more, so that what is above is a lower bound then. The tool reads the bound from its
+//! environment: `TOTAL_KIB`, `AVAILABLE_KIB` (of the host, at the bound), `TAKEN` (of the hog, in bytes) and `PARENT` (of the hog).
 
 use std::fs::File;
 use std::os::unix::process::CommandExt as _;
@@ -50,26 +50,30 @@ pub(crate) fn run() -> Result<()> {
     let end = watch(&hog, &meminfo, available_at_bound, patience.saturating_mul(1_000_000_000))?;
     drop(tool);
     println!(
-        "{} {} {} {}",
+        "{} {} {} {} {}",
         end.above,
         end.crossed_to_signal_ns,
         end.signal_to_back_ns,
-        u8::from(end.is_killed)
+        u8::from(end.is_killed),
+        u8::from(hog.has_all())
     );
     Ok(())
 }
 
 /// How it ended.
 struct End {
-    /// Bytes that the hog touched after the bound was crossed.
+    /// Bytes that the hog touched after the bound was seen to be crossed.
     above: u64,
-    /// To its last page, or to its end when it had all.
     crossed_to_signal_ns: u64,
     signal_to_back_ns: u64,
     is_killed: bool,
 }
 
-/// A process that is killed can be seen to have ended only when its memory is back: the signal is told by its last page.
+/// A process that is killed can be seen to have ended only when its memory is back: the signal is told by its last page, or, once it
+/// has all, by its last sign of life.
+///
+/// What is above counts from what was touched when the bound was seen to be crossed, and not from the bound: the kernel hands pages to
+/// a processor in batches of up to 8 MiB, so that of what is gone then a good part is not touched yet.
 fn watch(hog: &Hog, meminfo: &File, bound: u64, patience_ns: u64) -> Result<End> {
     let mut crossed = None;
     let (mut touched, mut stopped_ns) = (0, 0);
@@ -80,8 +84,8 @@ fn watch(hog: &Hog, meminfo: &File, bound: u64, patience_ns: u64) -> Result<End>
         }
         let available = available(meminfo)?;
         if crossed.is_none() && available <= bound {
-            // What was taken below the bound before it was looked at is above the bound too.
-            crossed = Some((now_ns, touched.saturating_sub(bound - available)));
+            // Read after what is available: what was touched between both is below the bound.
+            crossed = Some((now_ns, hog.touched()));
         }
         if hog.has_ended()? {
             break (now_ns, true);
@@ -95,7 +99,7 @@ fn watch(hog: &Hog, meminfo: &File, bound: u64, patience_ns: u64) -> Result<End>
         sleep(Duration::from_millis(1));
     };
     let (crossed_ns, taken) = crossed.context("the hog ended before the bound was reached")?;
-    let signal_ns = if hog.has_all() { ended_ns } else { stopped_ns };
+    let signal_ns = stopped_ns.max(hog.alive_ns());
     let mut back_ns = ended_ns;
     while is_killed && available(meminfo)? <= bound && back_ns.saturating_sub(ended_ns) < BACK_NS {
         sleep(Duration::from_millis(1));
