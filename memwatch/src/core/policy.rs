@@ -12,6 +12,7 @@ mod audited;
 mod budget;
 mod case;
 mod command;
+mod course;
 mod decision;
 mod engine;
 pub mod explain;

@@ -148,6 +148,10 @@ struct PoolPart {
     master: u32,
     workers: usize,
     leaving: usize,
+    memory_bytes: u64,
+    peak_bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    growth_bytes_per_s: Option<i64>,
     min_alive: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     signal: Option<String>,
@@ -357,6 +361,9 @@ fn pool(pool: &PoolState, now_ns: u64) -> PoolPart {
         master: pool.master,
         workers: pool.workers,
         leaving: pool.leaving,
+        memory_bytes: pool.memory,
+        peak_bytes: pool.peak,
+        growth_bytes_per_s: pool.growth,
         min_alive: pool.min_alive,
         signal: pool.signal.map(|signal| signal.to_string()),
         soft_bytes: pool.soft,

@@ -92,6 +92,8 @@ fn counted() -> anyhow::Result<()> {
         ("memwatch_victim_end_seconds_count", ""),
         ("memwatch_scope_used_bytes", "scope=\"pool\""),
         ("memwatch_pool_workers", "pool=\"trigger\""),
+        ("memwatch_pool_memory_bytes", "pool=\"trigger\""),
+        ("memwatch_pool_worker_peak_bytes", "pool=\"trigger\""),
         ("memwatch_export_produced_events_total", "exporter=\"stdout\""),
         ("memwatch_processes", ""),
     ] {

@@ -136,6 +136,18 @@ impl Engine {
         out.extend(members.map(|(key, _)| key));
     }
 
+    /// Bytes until a bound on the host's own use is reached; `None`: there is none that is not passed already. Nothing else has to be
+    /// known to act on it.
+    #[must_use]
+    pub fn left_of_host(&self, host: &Host) -> Option<u64> {
+        let of_host = self.settings.scopes.iter().filter(|scope| scope.reach == Reach::Host);
+        let bounds =
+            of_host.filter_map(|scope| Some((scope.bounds.as_ref()?, scope.memory.unwrap_or(host.total))));
+        let all =
+            bounds.flat_map(|(bounds, memory)| [bounds.lower, bounds.upper].map(|bound| bound.of(memory)));
+        all.filter_map(|bound| bound.checked_sub(host.used()).filter(|left| *left > 0)).min()
+    }
+
     /// Uses of the host at which a bound of a scope or a limit of a pool is reached if whatever is taken is taken there.
     /// One that is passed already is none.
     pub fn bounds(&mut self, host: &Host, out: &mut Vec<u64>) {
@@ -256,6 +268,7 @@ impl Engine {
     /// Moves the cases on, asks every rule, and carries out what may be carried out.
     fn evaluate(&mut self, now_ns: u64, out: &mut Outbox) {
         self.advance(now_ns, out);
+        self.world.sample();
         let mut wishes = std::mem::take(&mut self.wishes);
         wishes.clear();
         self.world.cgroups.name(now_ns, &self.settings);
@@ -266,13 +279,14 @@ impl Engine {
         }
         self.rules = rules;
         self.world.cgroups.seen();
-        self.ask(now_ns, &mut wishes, out);
         self.spareable.clear();
         self.spareable.append(&mut wishes.spareable);
         out.commands.extend(wishes.warnings.drain(..).map(Command::Warn));
         for proposal in wishes.proposals.drain(..) {
             self.consider(now_ns, &proposal, out);
         }
+        // Last: commands are obeyed in order, and no question may hold up a signal.
+        self.ask(now_ns, &mut wishes, out);
         let due = self.cases.iter().map(|case| case.due_ns().saturating_sub(now_ns)).min();
         let within = [wishes.look_within_ns, due].into_iter().flatten().min().unwrap_or(REST_NS);
         out.commands.push(Command::LookWithin(within.clamp(HASTE_NS, REST_NS)));

@@ -205,6 +205,12 @@ pub struct PoolState {
     pub workers: usize,
     /// Those on their way out.
     pub leaving: usize,
+    /// Bytes of all workers, by the measure of the pool's limits where that is known of a worker, else RSS.
+    pub memory: u64,
+    /// The most resident bytes that a worker that is there ever had.
+    pub peak: u64,
+    /// Resident bytes a second by which the pool has grown over the last minute, or shrunk; `None`: it was not seen for long enough.
+    pub growth: Option<i64>,
     /// How many are left alone.
     pub min_alive: u32,
     /// What asks a worker to leave.

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+use indexmap::IndexMap;
 
 use super::audited::Cgroups;
+use super::course::Courses;
 use super::guard::{self, Guard, Own};
 use super::input::{Figures, Holding, Host, Strain, Table};
 use super::queue::{Known, Queue};
@@ -14,8 +16,7 @@ use super::settings::{Measure, Pool, ProcessLimit, Reach, Scope, Settings};
 use super::who::Who;
 use crate::core::fact::ProcessKey;
 
-/// Processes for which room is made at the start. Going through them takes time by the room, of which tests make tens of
-/// thousands.
+/// Processes for which room is made at the start. Making it takes time, and tests do so tens of thousands of times.
 pub(super) const ROOM: usize = if cfg!(test) { 64 } else { 16_384 };
 /// Age of figures from which on they are taken anew; growth of RSS since is added to them meanwhile.
 const STALE_NS: u64 = 5_000_000_000;
@@ -56,6 +57,8 @@ pub(super) struct Member {
     pub(super) table: Option<Table>,
     /// Resident bytes now.
     pub(super) resident: Option<u64>,
+    /// The most of them that was seen, or that the kernel has told.
+    pub(super) highest: u64,
     /// The last full look, and when it was.
     full: Option<(u64, Figures)>,
     /// Whether it waited for a client at the last glance.
@@ -119,6 +122,11 @@ impl Member {
         }
     }
 
+    /// The same, or what is resident where that is all that is known.
+    pub(super) fn held(&self, measure: Measure) -> Option<u64> {
+        self.measured(measure).or(self.resident)
+    }
+
     /// The limit that concerns it, and its number in the settings.
     pub(super) fn limit<'a>(&self, settings: &'a Settings) -> Option<(usize, &'a ProcessLimit)> {
         let entry = self.limit?;
@@ -147,13 +155,16 @@ pub(super) struct World {
     /// Time of the last input.
     pub(super) now_ns: u64,
     own: Own,
-    members: ById<ProcessKey, Member>,
+    /// Side by side: going through all of them, several times for a look, takes time by their number and not by the room.
+    members: IndexMap<ProcessKey, Member, FixedState>,
     /// Who holds a process id now.
     holders: ById<u32, ProcessKey>,
     /// Roots of trees, once they were seen, by id. A later process of the same id is another one, also for later settings.
     roots: BTreeMap<u32, ProcessKey>,
     /// Queues of pools, by the id of their master.
     queues: ById<u32, Known>,
+    /// How the memory of pools has changed.
+    courses: Courses,
 }
 
 impl World {
@@ -164,10 +175,11 @@ impl World {
             cgroups: Cgroups::default(),
             now_ns: 0,
             own,
-            members: ById::with_capacity_and_hasher(ROOM, FixedState::default()),
+            members: IndexMap::with_capacity_and_hasher(ROOM, FixedState::default()),
             holders: ById::with_capacity_and_hasher(ROOM, FixedState::default()),
             roots: BTreeMap::new(),
             queues: ById::default(),
+            courses: Courses::default(),
         }
     }
 
@@ -200,7 +212,7 @@ impl World {
         }
         let before = self.holders.insert(key.tgid, key).filter(|earlier| *earlier != key);
         if let Some(earlier) = before {
-            self.members.remove(&earlier);
+            self.members.swap_remove(&earlier);
         }
         let parent = who.parent.and_then(|tgid| self.holder(tgid));
         let inherited = self.members.get(&key).or(parent).map_or(0, |known| known.scopes);
@@ -233,6 +245,7 @@ impl World {
                     limit,
                     table: None,
                     resident: None,
+                    highest: 0,
                     full: None,
                     glance: None,
                     asked_ns: None,
@@ -274,13 +287,16 @@ impl World {
         if self.holders.get(&key.tgid) == Some(&key) {
             self.holders.remove(&key.tgid);
             self.queues.remove(&key.tgid);
+            self.courses.forget(key.tgid);
         }
-        self.members.remove(&key)
+        self.members.swap_remove(&key)
     }
 
     pub(super) fn figures(&mut self, key: ProcessKey, now_ns: u64, figures: Figures) {
         let Some(member) = self.members.get_mut(&key) else { return };
         member.resident = figures.resident.or(member.resident);
+        let seen = figures.resident.max(figures.peak).unwrap_or(0);
+        member.highest = member.highest.max(seen);
         if let Some(is_idle) = figures.idle {
             member.seen(now_ns, is_idle);
         }
@@ -312,6 +328,19 @@ impl World {
         }
     }
 
+    /// Takes a sample of what each pool holds, where it is time for one.
+    pub(super) fn sample(&mut self) {
+        if self.courses.are_due(self.now_ns) {
+            let workers = self.members.values().filter_map(|member| Some((member.pool?, member.resident?)));
+            self.courses.take(self.now_ns, workers);
+        }
+    }
+
+    /// Bytes a second by which the workers of a pool have grown over the last minute, or shrunk.
+    pub(super) fn growth(&self, pool: PoolId) -> Option<i64> {
+        self.courses.growth(pool)
+    }
+
     /// What is known of a pool's queue.
     pub(super) fn queue(&self, pool: PoolId) -> Option<&Known> {
         self.queues.get(&pool.master)
@@ -334,6 +363,8 @@ impl World {
         if settings.audit.is_none() {
             self.cgroups.forget();
         }
+        // Entries may have other numbers.
+        self.courses = Courses::default();
         for who in all {
             if let Some(parent) = who.parent.and_then(|tgid| self.holder(tgid)).map(|parent| parent.scopes)
                 && let Some(member) = self.members.get_mut(&who.key)

@@ -48,12 +48,12 @@ impl Families {
         &mut self,
         (name, help): (&str, &str),
         labels: &[&str],
-        rows: impl IntoIterator<Item = (&'r str, u64)>,
+        rows: impl IntoIterator<Item = (&'r str, impl TryInto<i64>)>,
     ) -> Result<()> {
         let gauge = IntGaugeVec::new(Opts::new(name, help), labels)?;
         for (label, value) in rows {
             let values: Vec<_> = labels.iter().map(|_| label).collect();
-            gauge.with_label_values(&values).add(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.with_label_values(&values).add(value.try_into().unwrap_or(i64::MAX));
         }
         self.0.extend(gauge.collect().into_iter().filter(|family| !family.get_metric().is_empty()));
         Ok(())
@@ -165,6 +165,11 @@ impl State {
         each("memwatch_pool_masters", "Masters whose workers are a pool of this name.", |_| Some(1))?;
         each("memwatch_pool_workers", "Workers of a pool.", |pool| Some(pool.workers as u64))?;
         each("memwatch_pool_leaving_workers", "Workers on their way out.", |pool| Some(pool.leaving as u64))?;
+        each(
+            "memwatch_pool_memory_bytes",
+            "Memory of a pool's workers, by the measure of its limits.",
+            |pool| Some(pool.memory),
+        )?;
         each("memwatch_pool_idle_workers", "Workers that wait for a client.", |pool| {
             pool.queue.map(|queue| queue.idle.into())
         })?;
@@ -181,6 +186,24 @@ impl State {
             "memwatch_pool_queue_bound_connections",
             "Connections that may wait at the sockets of a pool.",
             |pool| pool.queue.map(|QueueState { queue, .. }| queue.bound),
+        )?;
+        let mut peaks: BTreeMap<&str, u64> = BTreeMap::new();
+        for pool in pools {
+            let peak = peaks.entry(&pool.name).or_default();
+            *peak = (*peak).max(pool.peak);
+        }
+        to.gauge(
+            ("memwatch_pool_worker_peak_bytes", "The most that was ever resident in a worker that is there."),
+            &["pool"],
+            peaks,
+        )?;
+        to.gauge(
+            (
+                "memwatch_pool_growth_bytes_per_second",
+                "Change of what is resident in a pool's workers over the last minute.",
+            ),
+            &["pool"],
+            pools.iter().filter_map(|pool| Some((pool.name.as_str(), pool.growth?))),
         )
     }
 

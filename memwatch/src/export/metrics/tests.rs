@@ -25,7 +25,7 @@ listen = \"127.0.0.1:9836\"
 
 Nothing is gathered until it is asked for, and the daemon's loop is asked once a second at most, however often Prometheus asks. What is
 not known is left out: metrics of pools where there is no pool, of BPF programs where the kernel keeps no statistics of them. Pools of one
-name are added up. Labels are words of the configuration and of memwatch itself; of cgroups the `max_cgroups` that hold the most, or
+name are added up, but for the peak of a worker, of which the highest is shown. Labels are words of the configuration and of memwatch itself; of cgroups the `max_cgroups` that hold the most, or
 that came first in a counter, have their own, and all others are `other`.
 
 ";
@@ -79,6 +79,9 @@ fn state() -> State {
         master: 7,
         workers: 4,
         leaving: 0,
+        memory: 40,
+        peak: 15,
+        growth: Some(-3),
         min_alive: 1,
         signal: None,
         soft: None,
@@ -97,7 +100,7 @@ fn state() -> State {
             kills: 0,
             kill_budget: 20,
             scopes: vec![scope],
-            pools: vec![pool.clone(), PoolState { queue: None, ..pool }],
+            pools: vec![pool.clone(), PoolState { queue: None, peak: 20, growth: None, ..pool }],
         },
         holdings: vec![
             ("/a".to_owned(), holding(10)),
@@ -153,6 +156,9 @@ fn figures_are_added_up_and_bounded() {
         "memwatch_forecasts_total{outcome=\"not_reached\"} 1",
         "memwatch_forecast_error_seconds_bucket{le=\"3\"} 1",
         "memwatch_forecast_error_seconds_sum 2",
+        "memwatch_pool_memory_bytes{pool=\"web\"} 80",
+        "memwatch_pool_worker_peak_bytes{pool=\"web\"} 20",
+        "memwatch_pool_growth_bytes_per_second{pool=\"web\"} -3",
         "memwatch_cgroup_true_use_bytes{cgroup=\"/b\"} 30",
         "memwatch_cgroup_true_use_bytes{cgroup=\"other\"} 30",
         "memwatch_export_queued_events{exporter=\"stdout\"} 1",

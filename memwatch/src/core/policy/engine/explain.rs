@@ -11,6 +11,7 @@ use crate::core::policy::guard::Guard;
 use crate::core::policy::guard_names::guarded_program;
 use crate::core::policy::rule::{self, Among, Proposal, View};
 use crate::core::policy::server::Server;
+use crate::core::policy::settings::Measure;
 use crate::core::policy::world::{ById, Member, PoolId, bit, pool_settings};
 
 impl Engine {
@@ -206,6 +207,15 @@ impl Engine {
             }
             Query::Pool(name) => self.pool_name(pool) == *name,
         };
+        // Bytes of all workers, and the most that one ever had.
+        let mut held: ById<PoolId, (u64, u64)> = ById::default();
+        for (_, member) in self.world.members() {
+            let Some(pool) = member.pool else { continue };
+            let measure = pool_settings(&self.settings, pool).map_or(Measure::Resident, |pool| pool.measure);
+            let (bytes, peak) = held.entry(pool).or_default();
+            *bytes += member.held(measure).unwrap_or(0);
+            *peak = (*peak).max(member.highest);
+        }
         let asked = alive.iter().filter(|(pool, _)| is_asked(**pool));
         let mut states: Vec<PoolState> = asked
             .map(|(pool, workers)| {
@@ -215,6 +225,9 @@ impl Engine {
                     master: pool.master,
                     workers: *workers,
                     leaving: self.cases.iter().filter(|case| case.pool == Some(*pool)).count(),
+                    memory: held.get(pool).map_or(0, |(bytes, _)| *bytes),
+                    peak: held.get(pool).map_or(0, |(_, peak)| *peak),
+                    growth: self.world.growth(*pool),
                     min_alive: settings.map_or(0, |pool| pool.min_alive),
                     signal: self.pool_signal(*pool),
                     soft: settings.and_then(|pool| pool.soft),

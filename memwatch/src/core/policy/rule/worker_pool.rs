@@ -134,7 +134,7 @@ pub(in crate::core::policy) fn left(settings: &Settings, world: &World, totals: 
     for (_, member) in world.members() {
         let Some(id) = member.pool.filter(|_| member.is_free()) else { continue };
         let Some(pool) = pool_settings(settings, id).filter(|pool| has_limits(pool)) else { continue };
-        let bytes = member.measured(pool.measure).or(member.resident).unwrap_or(0);
+        let bytes = member.held(pool.measure).unwrap_or(0);
         totals.add(id, bytes);
         until(pool.soft, bytes);
         until(pool.hard, bytes);

@@ -4,8 +4,8 @@ use super::host::{Fake, MIB, SECOND, Sim, matching, pool, settings, who};
 use crate::core::fact::ProcessKey;
 use crate::core::policy::world::PoolId;
 use crate::core::policy::{
-    Amount, Bounds, Budget, Cause, Command, Ending, FdTableRule, Grows, Growth, Input, Mode, Pressure,
-    ProcessLimit, Protect, Reach, Scope, Signal, Strain, Table, TableAction, TableState, Then, Thrash,
+    Amount, Bounds, Budget, Cause, Command, Ending, FdTableRule, Grows, Growth, Host, Input, Mode, Pressure,
+    ProcessLimit, Protect, Reach, Scope, Settings, Signal, Strain, Table, TableAction, TableState, Then, Thrash,
     Warning,
 };
 
@@ -54,6 +54,58 @@ fn at_the_upper_bound_one_after_the_other_is_killed_until_use_is_below() {
     let sent = sim.sent();
     let killed: Vec<_> = sent.iter().filter(|(_, signal)| *signal == Signal::KILL).collect();
     assert_eq!(killed, [&(11, Signal::KILL), &(12, Signal::KILL)], "no more than was needed");
+}
+
+#[test]
+fn a_signal_goes_out_before_anything_is_asked() {
+    let mut settings = settings();
+    settings.scopes[0].any_process = true;
+    // Nobody was looked at closely when the bound is passed.
+    let mut sim = Sim::new(settings, 1000 * MIB).with_pool(8, 100 * MIB);
+    sim.other = 199 * MIB;
+    sim.tenth();
+    let place = |is_it: fn(&Command) -> bool| sim.said.iter().position(|(_, command)| is_it(command));
+    let first_send = place(|command| matches!(command, Command::Send { .. })).expect("a signal");
+    let first_question = place(|command| matches!(command, Command::Measure(_))).expect("a question");
+    assert!(first_send < first_question, "{:?}", sim.said);
+    assert_eq!(sim.said[first_send].0, sim.said[first_question].0, "both come of one look");
+}
+
+#[test]
+fn only_bounds_on_the_host_are_left_of_the_host() {
+    let mut settings = settings();
+    let host = |used: u64| Host { total: 1000 * MIB, available: (1000 - used) * MIB, ..Host::default() };
+    let left =
+        |settings: &Settings, used| Sim::new(settings.clone(), 1000 * MIB).engine.left_of_host(&host(used));
+    assert_eq!(left(&settings, 600), Some(100 * MIB));
+    assert_eq!(left(&settings, 700), Some(200 * MIB), "the upper bound");
+    assert_eq!(left(&settings, 900), None);
+    settings.scopes[0].reach = Reach::Cgroup("/web".into());
+    assert_eq!(left(&settings, 600), None, "what the cgroup has is not known by looking at the host");
+}
+
+#[test]
+fn the_memory_of_a_pool_is_told_with_its_peak_and_growth() {
+    let mut sim = Sim::new(settings(), 10_000 * MIB).with_pool(4, 100 * MIB);
+    sim.run(1);
+    sim.of(12).private = 300 * MIB;
+    sim.run(1);
+    for _ in 0..60 {
+        sim.of(11).private += MIB;
+        sim.of(12).private = 100 * MIB;
+        sim.run(1);
+    }
+    let gauges = sim.engine.gauges(sim.now_ns);
+    let pool = gauges.pools.first().expect("a pool");
+    assert_eq!((pool.workers, pool.memory, pool.peak), (4, 460 * MIB, 300 * MIB));
+    let growth = pool.growth.expect("it was seen for a minute");
+    assert!((growth - MIB as i64).abs() < MIB as i64 / 10, "{growth}");
+    for tgid in 10..15 {
+        let key = sim.of(tgid).who.key;
+        sim.end(key);
+    }
+    sim.run(6);
+    assert!(sim.engine.gauges(sim.now_ns).pools.is_empty());
 }
 
 #[test]
