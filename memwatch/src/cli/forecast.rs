@@ -199,7 +199,7 @@ fn watch(args: &Args) -> anyhow::Result<History> {
         pools.look_around(&mut inputs).context("cannot list the processes of /proc: mount proc there")?;
         feed(&mut history, &mut inputs, record.as_mut())?;
         pools.look_at(history.members().collect::<Vec<_>>().into_iter(), &mut inputs);
-        inputs.push(Input::Host(host.look().context("cannot read /proc/meminfo")?));
+        inputs.push(Input::Host(host.look(sys::boot_ns()).context("cannot read /proc/meminfo")?));
         feed(&mut history, &mut inputs, record.as_mut())?;
         let workers = |pool: &Pool| pool.workers.keys().map(|key| key.tgid).collect();
         let masters: Vec<(_, Vec<u32>)> =

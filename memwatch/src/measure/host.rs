@@ -1,7 +1,8 @@
 //! Memory of the host: `/proc/meminfo` and `/proc/pressure/memory`.
 //!
-//! Both files stay open and are read anew at each look. A kernel without pressure stall information, and one started with
-//! `psi=0`, gives looks without it.
+//! Both files stay open. What is available is read anew at each look; pressure, a mean of ten seconds that the kernel works out every
+//! two (`PSI_FREQ` of kernel/sched/psi.c, 6.18), a few times a second. A kernel without pressure stall information, and one started
+//! with `psi=0`, gives looks without it.
 
 use std::fs::File;
 use std::io;
@@ -13,12 +14,16 @@ use crate::enrich::proc::number::decimal;
 
 /// Bytes read of a file: meminfo of 6.18 has 1,600, and the lines of interest stand among its first.
 const ROOM: usize = 4096;
+/// Time for which a reading of the pressure does, in nanoseconds.
+const PRESSURE_NS: u64 = 250_000_000;
 
 /// Looks at the host's memory.
 #[derive(Debug)]
 pub struct HostMeter {
     meminfo: File,
     pressure: Option<File>,
+    /// The last reading of the pressure, and when it was.
+    read: Option<(u64, Option<u32>)>,
     room: Box<[u8; ROOM]>,
 }
 
@@ -31,21 +36,33 @@ impl HostMeter {
         Ok(Self {
             meminfo: File::open(root.join("meminfo"))?,
             pressure: File::open(root.join("pressure/memory")).ok(),
+            read: None,
             room: Box::new([0; ROOM]),
         })
     }
 
-    /// Looks once.
+    /// Looks once, at time `now_ns`.
     ///
     /// # Errors
     /// When meminfo cannot be read, or does not tell what is available (before Linux 3.14).
-    pub fn look(&mut self) -> io::Result<Host> {
+    pub fn look(&mut self, now_ns: u64) -> io::Result<Host> {
         let read = self.meminfo.read_at(self.room.as_mut(), 0)?;
         let mut host = parse_meminfo(self.room.get(..read).unwrap_or_default()).ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidData, "/proc/meminfo has no MemTotal or MemAvailable in kB")
         })?;
-        host.full_pressure = self.full_pressure();
+        let is_due = self
+            .read
+            .is_none_or(|(read_ns, _)| now_ns.saturating_sub(read_ns) >= PRESSURE_NS || now_ns < read_ns);
+        if is_due {
+            self.read = Some((now_ns, self.full_pressure()));
+        }
+        host.full_pressure = self.read.and_then(|(_, full)| full);
         Ok(host)
+    }
+
+    /// The next look reads the pressure: it has changed.
+    pub const fn pressed(&mut self) {
+        self.read = None;
     }
 
     fn full_pressure(&mut self) -> Option<u32> {
@@ -123,9 +140,43 @@ mod tests {
     }
 
     #[test]
+    fn pressure_is_read_a_few_times_a_second() {
+        let root = std::env::temp_dir().join(format!("memwatch-host-{}", std::process::id()));
+        std::fs::create_dir_all(root.join("pressure")).unwrap();
+        let write = |file: &str, text: &str| std::fs::write(root.join(file), text).unwrap();
+        let meminfo = |kib: u64| write("meminfo", &format!("MemTotal: 9 kB\nMemAvailable: {kib} kB\n"));
+        let full = |mean: &str| write("pressure/memory", &format!("full avg10={mean} avg60=0.00 total=0\n"));
+        meminfo(8);
+        full("1.00");
+        let mut meter = HostMeter::open(&root).unwrap();
+        let mut seen = |now_ns, is_pressed: bool| {
+            if is_pressed {
+                meter.pressed();
+            }
+            let host = meter.look(now_ns).unwrap();
+            (host.available, host.full_pressure)
+        };
+        assert_eq!(seen(0, false), (8 << 10, Some(100)));
+        meminfo(7);
+        full("2.00");
+        assert_eq!(
+            seen(PRESSURE_NS - 1, false),
+            (7 << 10, Some(100)),
+            "available memory is read at each look"
+        );
+        assert_eq!(seen(PRESSURE_NS, false), (7 << 10, Some(200)));
+        full("3.00");
+        assert_eq!(seen(PRESSURE_NS + 1, false).1, Some(200));
+        assert_eq!(seen(PRESSURE_NS + 2, true).1, Some(300), "the kernel told of pressure");
+        full("4.00");
+        assert_eq!(seen(1, false).1, Some(400), "a clock that steps back does not freeze it");
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
     fn this_host_is_seen_again_and_again() {
         let mut meter = HostMeter::open(Path::new("/proc")).unwrap();
-        let (first, second) = (meter.look().unwrap(), meter.look().unwrap());
+        let (first, second) = (meter.look(0).unwrap(), meter.look(1).unwrap());
         assert!(first.total > 0 && first.available <= first.total);
         assert_eq!(first.total, second.total);
         assert_eq!(first.full_pressure.is_some(), Path::new("/proc/pressure/memory").exists());

@@ -30,7 +30,9 @@ use crate::act::{Actuator, Hooks};
 use crate::config::Configuration;
 use crate::core::detect::fd_table::FdTables;
 use crate::core::fact::ProcessKey;
-use crate::core::policy::{Command, Engine, Figures, Holding, Input, Mode, Outbox, Settings, TableAction};
+use crate::core::policy::{
+    Command, Engine, Figures, Holding, Host, Input, Mode, Outbox, Settings, TableAction,
+};
 use crate::core::quantity::{Bytes, Counted};
 use crate::enrich::ledger::Ledger;
 use crate::enrich::proc::ProcFs;
@@ -39,7 +41,7 @@ use crate::export::clock::Clock;
 use crate::export::decision::Decisions;
 use crate::export::route::Form;
 use crate::measure::{
-    Found, HoldingMeter, HostMeter, Pace, PressureTrigger, ProcessMeter, StrainMeter, Survey,
+    Found, HoldingMeter, HostMeter, Pace, PressureTrigger, ProcessMeter, StrainMeter, Survey, headroom,
 };
 use crate::probe::attach::{HookStatus, Options, Probe};
 use crate::source::Source;
@@ -176,7 +178,10 @@ pub async fn run(start: Start) -> anyhow::Result<Option<Tally>> {
             (key, figures) = daemon.survey.seen() => daemon.seen(key, figures),
             found = daemon.holdings.found() => daemon.found(&found),
             inputs = daemon.pools.seen() => daemon.queued(inputs),
-            () = pressed(&mut daemon.pressure) => daemon.look_ns = 0,
+            () = pressed(&mut daemon.pressure) => {
+                daemon.host.pressed();
+                daemon.look_ns = 0;
+            }
             _ = housekeeping.tick() => daemon.keep_house()?,
             (query, answer) = Desk::asked(&mut daemon.desk) => {
                 // Who asked may have gone.
@@ -382,7 +387,7 @@ impl Daemon {
     }
 
     fn obey_all(&mut self, now_ns: u64, outbox: &Outbox, waiting: &mut Vec<Input>) {
-        // Signals first: no line about one may hold it up.
+        // In order, signals before questions; and no line about a signal may hold it up.
         for command in &outbox.commands {
             if let Some(answer) = self.obey(now_ns, *command) {
                 waiting.push(answer);
@@ -412,22 +417,39 @@ impl Daemon {
         }
     }
 
-    /// Looks at the host, and at who is followed where that is due.
+    /// Looks at the host and acts on what was seen; pools and who is followed come after that, where they are due, unless too
+    /// little is known to choose by.
     fn look(&mut self) -> anyhow::Result<()> {
-        let host = self.host.look().context("cannot read /proc/meminfo")?;
+        let host = self.host.look(boot_ns()).context("cannot read /proc/meminfo")?;
         let now_ns = boot_ns();
-        self.engine.bounds(&host, &mut self.bounds);
-        if self.sweeps.are_due(now_ns, &host, &self.bounds) {
+        self.look_ns = u64::MAX;
+        if !self.sweeps.know_enough(now_ns, &host) {
             self.sweep(now_ns, &host);
-            self.engine.bounds(&host, &mut self.bounds);
-        }
-        self.look_ns = now_ns + self.pace.next_look(now_ns, &host, &self.bounds);
-        self.pools.look_when_due(now_ns, &self.engine);
-        for strain in self.strain.look_when_due(now_ns, self.engine.settings()) {
-            self.feed(strain);
         }
         self.feed(Input::Host(host));
+        self.pace.take(now_ns, &host);
+        self.pools.look_when_due(now_ns, &self.engine);
+        let strains = self.strain.look_when_due(now_ns, self.engine.settings());
+        let mut is_more_known = !strains.is_empty();
+        strains.into_iter().for_each(|strain| self.feed(strain));
+        self.engine.bounds(&host, &mut self.bounds);
+        if self.sweeps.are_due(now_ns, &host, &self.bounds, self.until_bound(&host)) {
+            self.sweep(now_ns, &host);
+            self.engine.bounds(&host, &mut self.bounds);
+            is_more_known = true;
+        }
+        if is_more_known {
+            self.feed(Input::Tick);
+        }
+        let due_ns = self.pace.due(headroom(&host, &self.bounds));
+        self.look_ns = self.look_ns.min(now_ns + due_ns);
         Ok(())
+    }
+
+    /// Time to the next bound at the present rate, in nanoseconds, where that is one on the host's own use.
+    fn until_bound(&self, host: &Host) -> Option<u64> {
+        let left = self.engine.left_of_host(host)?;
+        (left <= headroom(host, &self.bounds)).then(|| self.pace.until(left))
     }
 
     fn keep_house(&mut self) -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::setup::{self, actuator, is_empty, knobs, load, modified, pressure};
+use super::sweeps::Sweeps;
 use super::{Daemon, rules};
 use crate::config::Configuration;
 use crate::sys::boot_ns;
@@ -53,6 +54,8 @@ impl Daemon {
         }
         self.decisions = self.decisions.with_arguments(self.exporters.wants_arguments());
         (self.actuator, self.rules, self.pressure) = (actuator, rules, pressure(&settings));
+        // Others may be followed from now on.
+        self.sweeps = Sweeps::default();
         let mut outbox = std::mem::take(&mut self.outbox);
         outbox.clear();
         self.engine.change(settings, &mut outbox);

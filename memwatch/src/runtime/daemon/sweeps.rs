@@ -20,6 +20,12 @@ const SWEEP_SHARE: u64 = 256;
 const SWEEP_STEPS: u64 = 8;
 /// Time that passes after a look at them, in lengths of that look: the share of a processor that this may take.
 const SWEEP_REST: u64 = 50;
+/// They are not looked at when a bound on the host's own use will be reached within so many lengths of that look and this time, in
+/// nanoseconds: it would be passed meanwhile.
+const BOUND_LENGTHS: u64 = 2;
+const BOUND_NS: u64 = 8_000_000;
+/// Share of the host's memory that may have moved without its being known whose it is when somebody is chosen.
+const UNKNOWN_SHARE: u64 = 64;
 
 /// Resident bytes from which on a recording has more of a process than that, the time for which this does, in nanoseconds, and how
 /// many are looked at closely in one round.
@@ -42,11 +48,23 @@ pub(super) struct Sweeps {
 }
 
 impl Sweeps {
+    /// Whether enough is known of who holds what to choose by it; if not, they are looked at before anything is decided.
+    pub(super) fn know_enough(&self, now_ns: u64, host: &Host) -> bool {
+        let since_ns = now_ns.saturating_sub(self.last_ns);
+        let moved = host.available.abs_diff(self.available);
+        self.last_ns > 0 && (moved <= host.total / UNKNOWN_SHARE || since_ns < self.took_ns * SWEEP_REST)
+    }
+
     /// Whether it is time for another, by the memory that moved since. `bounds`: use of the host at which something is to be done.
-    pub(super) fn are_due(&self, now_ns: u64, host: &Host, bounds: &[u64]) -> bool {
+    /// `until_ns`: time to one that nothing but the host's use decides about.
+    pub(super) fn are_due(&self, now_ns: u64, host: &Host, bounds: &[u64], until_ns: Option<u64>) -> bool {
         let enough = (headroom(host, bounds) / SWEEP_STEPS).min(host.total / SWEEP_SHARE);
         let moved = host.available.abs_diff(self.available) > enough;
         let since_ns = now_ns.saturating_sub(self.last_ns);
+        let too_late_ns = BOUND_NS + self.took_ns * BOUND_LENGTHS;
+        if until_ns.is_some_and(|until_ns| until_ns < too_late_ns) {
+            return false;
+        }
         let idle_ns = (self.took_ns * SWEEP_IDLE).clamp(*SWEEP_NS.start(), *SWEEP_NS.end());
         since_ns >= idle_ns || (moved && since_ns >= self.took_ns * SWEEP_REST)
     }
@@ -85,5 +103,42 @@ impl Daemon {
                 self.sweeps.looked_at.insert(key, now_ns);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+    const MS: u64 = 1_000_000;
+
+    fn swept() -> Sweeps {
+        Sweeps { last_ns: 1_000 * MS, available: 8 * GIB, took_ns: 10 * MS, ..Sweeps::default() }
+    }
+
+    fn host(available: u64) -> Host {
+        Host { total: 16 * GIB, available, ..Host::default() }
+    }
+
+    #[test]
+    fn a_bound_that_is_near_is_not_passed_meanwhile() {
+        let are_due = |now_ms: u64, until_ms: Option<u64>| {
+            swept().are_due(now_ms * MS, &host(6 * GIB), &[12 * GIB], until_ms.map(|ms| ms * MS))
+        };
+        assert!(are_due(1_600, None), "memory moved, and the last look is long enough ago");
+        assert!(!are_due(1_400, None), "it is not");
+        assert!(are_due(1_600, Some(28)), "there is time");
+        assert!(!are_due(1_600, Some(27)), "8 ms and two looks of 10 ms");
+    }
+
+    #[test]
+    fn nobody_is_chosen_by_old_figures() {
+        let know_enough = |now_ms: u64, available: u64| swept().know_enough(now_ms * MS, &host(available));
+        assert!(know_enough(60_000, 8 * GIB - GIB / 4), "little has moved since");
+        assert!(!know_enough(60_000, 8 * GIB - GIB / 4 - 1), "whoever took that may be unknown");
+        assert!(know_enough(1_499, GIB), "another look so soon would cost too much");
+        assert!(!know_enough(1_500, GIB));
+        assert!(!Sweeps::default().know_enough(1, &host(16 * GIB)), "they were never looked at");
     }
 }
