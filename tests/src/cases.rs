@@ -15,6 +15,7 @@ mod faults;
 mod filter;
 mod forecast;
 mod hostile;
+mod kernels;
 mod kubepods;
 mod life;
 mod limits;
@@ -88,6 +89,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         lookalikes::CASES,
         units::CASES,
         kubepods::CASES,
+        kernels::CASES,
         verifier::CASES,
         ways::CASES,
         same::CASES,

@@ -145,8 +145,15 @@ fn hooks(answer: &Value) -> impl Iterator<Item = &Value> {
     answer.get("hooks").and_then(Value::as_array).into_iter().flatten()
 }
 
-/// Not every hook has every way.
-fn attaches(answer: &Value, way: &str) -> bool {
+/// The way by which a hook is attached, in an answer of the doctor's.
+#[must_use]
+pub fn way_of<'a>(answer: &'a Value, hook: &str) -> Option<&'a str> {
+    hooks(answer).find(|it| it.get("name").and_then(Value::as_str) == Some(hook))?.get("attached")?.as_str()
+}
+
+/// Whether any hook is attached by a way, in an answer of the doctor's: not every hook has every way.
+#[must_use]
+pub fn attaches(answer: &Value, way: &str) -> bool {
     hooks(answer).any(|hook| hook.get("attached").and_then(Value::as_str) == Some(way))
 }
 

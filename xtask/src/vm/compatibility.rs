@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn the_document_tells_what_a_kernel_lacks() {
         let text = text(&Results::default());
-        assert!(text.contains("| lsm | no | yes | yes | yes |\n"), "{text}");
+        assert!(text.contains("| cgroup_kill | no | yes | yes | yes |\n"), "{text}");
         assert!(text.contains("| kprobe | yes | yes | yes | yes |\n"), "{text}");
     }
 

@@ -23,7 +23,8 @@ use super::{
 use crate::{report, rootfs};
 
 /// The tests of the smoke part, by parts of their names: every hook attaches by every way and yields its event.
-pub(super) const SMOKE: [&str; 9] = [
+pub(super) const SMOKE: [&str; 12] = [
+    "kernels::",
     "verifier::",
     "ways::",
     "memory::major_faults",
@@ -32,7 +33,9 @@ pub(super) const SMOKE: [&str; 9] = [
     "oom::",
     "table::after_getrlimit",
     "action::signal_before",
+    "action::signal_at_the_touched_bound",
     "action::refusal",
+    "kubepods::attributed_after_death",
 ];
 
 /// The files that the test program and one of its tests write, in the folder that is brought back.
