@@ -5,6 +5,7 @@
 
 pub mod attach;
 pub mod btf;
+mod code;
 mod instructions;
 pub mod marks;
 mod modify_return;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use aya::maps::{Array, HashMap, MapError, PerCpuArray, RingBuf};
 use aya::{Ebpf, EbpfLoader};
@@ -14,6 +15,7 @@ use rustix::process::{Resource, getrlimit};
 use zerocopy::IntoBytes;
 
 use super::btf::{self, Btf, BtfError};
+use super::instructions::Again;
 use super::on_demand::{OnDemand, RSS, TOUCH};
 use super::ways::{Attacher, chain};
 use super::{HOOKS, Hook, REFUSE, Way, WayKind, offsets};
@@ -166,6 +168,8 @@ pub struct Probe {
 
 impl std::fmt::Debug for Probe {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    /// Made when it is asked for: where the kernel does not tell how long programs are.
+    pub(super) again: OnceLock<Option<Again>>,
         f.debug_struct("Probe").field("hooks", &self.hooks).finish_non_exhaustive()
     }
 }
@@ -222,6 +226,7 @@ impl Probe {
                 |status: &HookStatus| status.attached.is_some_and(|way| way.program() == hook.program);
             hook.loaded = probe.hooks.iter().any(is_loaded);
         }
+            again: OnceLock::new(),
         if options.watch_rss
             && let Err(reason) = probe.watch_rss(true)
         {

@@ -1,19 +1,60 @@
 //! How long programs are and run, as the kernel that took them tells.
 
 use std::os::fd::AsFd as _;
+use std::path::Path;
 
 use aya_obj::generated::bpf_prog_info;
 
-use super::attach::Probe;
+use super::Way;
+use super::attach::{OBJECT, Probe};
+use super::btf::{self, Btf};
+use super::code::Code;
+use crate::sys::{self, ProgramType, Trampoline};
+
+/// What it takes to have the verifier walk through programs once more.
+pub(super) struct Again {
+    code: Code,
+    types: Btf,
+}
+
+impl Again {
+    /// The number of instructions walked through on one way.
+    fn verified(&self, way: &Way) -> Option<u32> {
+        let function = |function| self.types.function(function);
+        let kind = match *way {
+            Way::Fentry { function: name, .. } => ProgramType::Tracing(Trampoline::Entry, function(name)?),
+            Way::Fexit { function: name, .. } => ProgramType::Tracing(Trampoline::Exit, function(name)?),
+            Way::ModifyReturn { function: name, .. } => {
+                ProgramType::Tracing(Trampoline::ModifyReturn, function(name)?)
+            }
+            Way::Raw { .. } => ProgramType::RawTracepoint,
+            Way::Tracepoint { .. } => ProgramType::Tracepoint,
+            Way::Kretprobe { .. } => ProgramType::Kprobe,
+            Way::Perf { .. } => ProgramType::PerfEvent,
+        };
+        let code = self.code.program(way.program()).ok()?;
+        sys::verified_instructions(way.program(), &code, kind)
+            .inspect_err(|error| tracing::warn!("instructions of {} are not known: {error}", way.program()))
+            .ok()
+    }
+}
 
 impl Probe {
-    /// Instructions that the verifier walked through for a program, where the kernel tells (5.16).
+    /// Instructions that the verifier walked through for the program of a way: from 5.16 on the kernel tells, before the
+    /// program is loaded once more, with the verifier's own account.
     #[must_use]
-    pub fn verified_instructions(&self, program: &str) -> Option<u32> {
-        match self.loaded_by_hand(program) {
+    pub fn verified_instructions(&self, way: &Way) -> Option<u32> {
+        let told = match self.loaded_by_hand(way.program()) {
             Some(info) => (info.verified_insns > 0).then_some(info.verified_insns),
-            None => self.ebpf.program(program)?.info().ok()?.verified_instruction_count(),
-        }
+            None => self.ebpf.program(way.program())?.info().ok()?.verified_instruction_count(),
+        };
+        told.or_else(|| {
+            let again = self.again.get_or_init(|| {
+                let types = Btf::read(Path::new(btf::VMLINUX)).ok()?;
+                Some(Again { code: Code::of(OBJECT, &self.ebpf).ok()?, types })
+            });
+            again.as_ref()?.verified(way)
+        })
     }
 
     /// Instructions that a program has after the verifier rewrote it.
@@ -32,10 +73,10 @@ impl Probe {
     /// `kernel.bpf_stats_enabled` is set.
     pub fn run_times(&self) -> impl Iterator<Item = (String, u64, u64)> {
         let by_aya = self.ebpf.programs().filter_map(|(name, program)| {
-            Some((name.to_owned(), crate::sys::program_info(program.fd().ok()?.as_fd()).ok()?))
+            Some((name.to_owned(), sys::program_info(program.fd().ok()?.as_fd()).ok()?))
         });
         let by_hand = self.by_hand.iter().filter_map(|(name, program)| {
-            Some(((*name).to_owned(), crate::sys::program_info(program.as_fd()).ok()?))
+            Some(((*name).to_owned(), sys::program_info(program.as_fd()).ok()?))
         });
         let ran = by_aya.chain(by_hand).filter(|(_, info)| info.run_cnt > 0);
         ran.map(|(name, info)| (name, info.run_cnt, info.run_time_ns))
@@ -44,6 +85,6 @@ impl Probe {
     /// What the kernel tells of a program that was loaded without aya.
     fn loaded_by_hand(&self, program: &str) -> Option<bpf_prog_info> {
         let (_, loaded) = self.by_hand.iter().find(|(name, _)| *name == program)?;
-        crate::sys::program_info(loaded.as_fd()).ok()
+        sys::program_info(loaded.as_fd()).ok()
     }
 }

@@ -76,9 +76,7 @@ impl HookReport {
             name: status.hook.name,
             attached: status.attached.map(|way| way.kind().name()),
             program: status.attached.map(|way| way.program()),
-            verified_instructions: status
-                .attached
-                .and_then(|way| probe?.verified_instructions(way.program())),
+            verified_instructions: status.attached.and_then(|way| probe?.verified_instructions(&way)),
             translated_instructions: status
                 .attached
                 .and_then(|way| probe?.translated_instructions(way.program())),
