@@ -78,13 +78,14 @@ fn is_program(line: &Line, name: &str) -> bool {
     line.text("process.executable.path").is_ok_and(|path| path.rsplit('/').next() == Some(name))
 }
 
-/// The first finding about a program that fits.
+/// The first finding about a program that fits. It names where the limit is from: the tracer has it, as from the shell that
+/// it is started by, and hands it on.
 fn finding<'a>(run: &'a Run, name: &str, fits: impl Fn(&Line) -> bool) -> anyhow::Result<&'a Line> {
     let found = run
         .of("fd_table")
         .into_iter()
         .find(|line| is_program(line, name) && line.is("limit", limit::table()) && fits(line));
-    found.with_context(|| {
+    let found = found.with_context(|| {
         let others: Vec<String> = run.of("fd_table").iter().map(ToString::to_string).collect();
         let programs: Vec<&str> =
             run.of("exec").iter().filter_map(|line| line.text("process.executable.path").ok()).collect();
@@ -93,7 +94,9 @@ fn finding<'a>(run: &'a Run, name: &str, fits: impl Fn(&Line) -> bool) -> anyhow
             run.errors,
             others.join("\n")
         )
-    })
+    })?;
+    found.expect(&[("limit_origin", "inherited".into()), ("limit_origin_comm", "memwatch".into())])?;
+    Ok(found)
 }
 
 fn uwsgi(router: &str) -> anyhow::Result<()> {
