@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use libtest_mimic::{Completion, Failed, Trial};
 
+use crate::limit;
 use crate::need::Need;
 use crate::report::{Outcome, Report};
 
@@ -13,7 +14,8 @@ use crate::report::{Outcome, Report};
 pub struct Case {
     /// Unique name, `family::what_is_claimed`.
     pub name: &'static str,
-    /// What the machine must have; something missing skips the test with a reason.
+    /// What the machine must have; something missing skips the test with a reason, and fails it in a guest that was made to
+    /// have it.
     pub needs: &'static [Need],
     /// Whether no other test may run at the same time: it measures the machine or loads all of it.
     pub alone: bool,
@@ -38,9 +40,15 @@ impl Case {
     #[must_use]
     pub fn trial(self, report: Arc<Report>) -> Trial {
         Trial::ignorable_test(self.name, move || {
-            if let Some(reason) = self.needs.iter().find_map(|need| need.missing()) {
-                report.add(self.name, Outcome::Skipped(reason.clone()));
-                return Ok(Completion::ignored_with(reason));
+            if let Some((need, reason)) = self.needs.iter().find_map(|need| Some((need, need.missing()?))) {
+                return if limit::in_guest() && !need.may_lack_in_guest() {
+                    let message = format!("a guest must not lack this: {reason}");
+                    report.add(self.name, Outcome::Failed(message.clone()));
+                    Err(Failed::from(message))
+                } else {
+                    report.add(self.name, Outcome::Skipped(reason.clone()));
+                    Ok(Completion::ignored_with(reason))
+                };
             }
             let start = Instant::now();
             match self.run_in_turn() {

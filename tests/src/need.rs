@@ -91,7 +91,7 @@ impl Need {
                 "the memory controller is not on the unified hierarchy".to_owned(),
             ),
             Self::FreeMemory(bytes) => {
-                let available = available();
+                let available = memory("MemAvailable:");
                 lacks(available >= bytes, format!("{available} bytes of memory are available, below {bytes}"))
             }
             Self::Descriptors(number) => {
@@ -121,6 +121,30 @@ impl Need {
                 let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
                 lacks(link == Path::new("pid:[4026531836]"), "not in the initial pid name space".to_owned())
             }
+        }
+    }
+}
+
+impl Need {
+    /// Whether a guest of the matrix may lack it: what the table of kernels takes away, a version, more memory than all of the
+    /// guest's, and a package that the host could not build. All else it was made to have, and a skip would hide a fault.
+    #[must_use]
+    pub fn may_lack_in_guest(self) -> bool {
+        match self {
+            Self::Way(_) | Self::Feature(_) | Self::Kernel(..) | Self::Package => true,
+            Self::FreeMemory(bytes) => memory("MemTotal:") < bytes,
+            Self::Root
+            | Self::Tracing
+            | Self::Capability(..)
+            | Self::Unified
+            | Self::Pressure
+            | Self::Memory
+            | Self::UnifiedMemory
+            | Self::Descriptors(_)
+            | Self::Program(_)
+            | Self::OwnMachine
+            | Self::Systemd
+            | Self::InitialPids => false,
         }
     }
 }
@@ -195,10 +219,10 @@ fn pressure_trigger() -> Result<(), String> {
     set.map_err(|error| error.to_string())
 }
 
-/// `MemAvailable`, in bytes.
-fn available() -> u64 {
+/// A line of `/proc/meminfo`, in bytes.
+fn memory(name: &str) -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|kib| kib.trim().parse().ok());
     kib.unwrap_or(0_u64) << 10
 }
@@ -216,4 +240,21 @@ fn has_capability(number: u32) -> bool {
 fn status_field(name: &str) -> Option<String> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     status.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_may_lack_what_nothing_could_give_it() {
+        for need in [Need::Way("lsm"), Need::Kernel(6, 16), Need::FreeMemory(u64::MAX)] {
+            assert!(need.may_lack_in_guest(), "{need:?}");
+        }
+        for need in
+            [Need::Program("usr/bin/erl"), Need::Memory, Need::FreeMemory(1), Need::Descriptors(1 << 30)]
+        {
+            assert!(!need.may_lack_in_guest(), "{need:?}");
+        }
+    }
 }
