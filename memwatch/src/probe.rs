@@ -156,6 +156,17 @@ pub struct Hook {
 }
 
 impl Hook {
+    /// The ways to try where only these kinds are wanted: a hook that has none of them keeps its own.
+    pub(crate) fn ways_among<'a>(&'a self, wanted: &'a [WayKind]) -> impl Iterator<Item = &'a Way> {
+        let keeps_own = self.keeps_own(wanted);
+        self.ways.iter().filter(move |way| wanted.is_empty() || keeps_own || wanted.contains(&way.kind()))
+    }
+
+    /// Whether it has none of the kinds that are wanted.
+    pub(crate) fn keeps_own(&self, wanted: &[WayKind]) -> bool {
+        !wanted.is_empty() && !self.ways.iter().any(|way| wanted.contains(&way.kind()))
+    }
+
     /// Whether fd tables go unnoticed without it.
     #[must_use]
     pub fn finds_tables(&self) -> bool {
@@ -326,6 +337,18 @@ mod tests {
         let covered: BTreeSet<_> = HOOKS.iter().flat_map(|hook| hook.events.iter().copied()).collect();
         let missing: Vec<_> = Kind::ALL.iter().filter(|kind| !covered.contains(kind)).collect();
         assert_eq!(missing, [&Kind::Action], "acts come from rules, not from a hook");
+    }
+
+    #[test]
+    fn a_wanted_way_leaves_no_hook_without_one() {
+        let wanted = [WayKind::Kprobe];
+        let by_kprobe: Vec<_> = HOOKS.iter().filter(|hook| !hook.keeps_own(&wanted)).collect();
+        assert!(by_kprobe.len() > 10 && by_kprobe.len() < HOOKS.len());
+        for hook in HOOKS {
+            let ways: Vec<_> = hook.ways_among(&wanted).map(Way::kind).collect();
+            assert!(if hook.keeps_own(&wanted) { ways.len() == hook.ways.len() } else { ways == wanted });
+            assert_eq!(hook.ways_among(&[]).count(), hook.ways.len());
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ thread_local! {
     static FORCED_WAYS: Cell<Option<&'static str>> = const { Cell::new(None) };
 }
 
-/// Runs a test with every tracer that its thread starts allowed these ways to attach only.
+/// Runs a test with every tracer that its thread starts asked for these ways to attach.
 ///
 /// # Errors
 /// What the test says.

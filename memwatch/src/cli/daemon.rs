@@ -40,7 +40,7 @@ pub struct Args {
     /// End after this time
     #[arg(long, value_parser = parse_time_to_end, allow_hyphen_values = true, value_name = "TIME")]
     duration: Option<Duration>,
-    /// Use only these ways to attach
+    /// Use only these ways to attach; a hook that has none of them keeps its own
     #[arg(long, value_delimiter = ',', value_name = "WAY")]
     attach: Vec<WayKind>,
 }

@@ -29,7 +29,7 @@ pub struct Args {
     /// When to use colours
     #[arg(long, default_value = "auto", value_name = "WHEN")]
     color: Color,
-    /// Use only these ways to attach
+    /// Use only these ways to attach; a hook that has none of them keeps its own
     #[arg(long, value_delimiter = ',', value_name = "WAY")]
     attach: Vec<WayKind>,
 }

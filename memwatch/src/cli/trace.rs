@@ -11,6 +11,7 @@ use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::builder::PossibleValuesParser;
 use memwatch_ebpf::abi::event::Kind;
 
 use super::values::{
@@ -21,7 +22,7 @@ use crate::export::Exporter;
 use crate::export::json::Json;
 use crate::export::table::Table;
 use crate::export::wrap::wrap;
-use crate::probe::WayKind;
+use crate::probe::{HOOKS, WayKind};
 use crate::runtime::{self, Ended, Ends, Outcome, Stop};
 pub(super) use setup::NotStarted;
 
@@ -123,9 +124,12 @@ struct EndArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Tuning")]
 struct Tuning {
-    /// Use only these ways to attach
+    /// Use only these ways to attach; a hook that has none of them keeps its own
     #[arg(long, value_delimiter = ',', value_name = "WAY")]
     attach: Vec<WayKind>,
+    /// Do not attach these hooks, which spares what they cost; `memwatch doctor` tells what that loses
+    #[arg(long, value_delimiter = ',', value_name = "HOOK", value_parser = PossibleValuesParser::new(HOOKS.iter().map(|hook| hook.name)), hide_possible_values = true)]
+    without: Vec<String>,
     /// Size of the ring buffer: a power of two
     #[arg(long, default_value = "4MiB", value_parser = parse_ring_size, allow_hyphen_values = true, value_name = "SIZE")]
     ring_size: u32,

@@ -29,14 +29,19 @@ pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_
 const KERNEL_LOG_ALL: u8 = 0xff;
 const KERNEL_LOG_NONE: u8 = 0;
 
+/// Why a hook is not attached that somebody does not want.
+pub(crate) const LEFT_OUT: &str = "left out by --without";
+
 /// Twice what a trace of the whole host has open.
 const DESCRIPTORS: u64 = 128;
 
 /// How to load.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Ways that may be used; empty: all.
+    /// Ways that may be used where a hook has one of them; empty: all.
     pub ways: Vec<WayKind>,
+    /// Names of hooks that are not to be attached.
+    pub without: Vec<String>,
     /// Bytes of the ring buffer: a power of two and a multiple of the page size.
     pub ring_bytes: u32,
     /// Processes followed at once.
@@ -57,6 +62,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             ways: Vec::new(),
+            without: Vec::new(),
             ring_bytes: 4 << 20,
             processes: 32_768,
             sample_hz: 100,
@@ -90,7 +96,7 @@ pub enum ProbeError {
     #[error("cannot load the BPF object: {0}")]
     Load(String),
     /// Not one hook could be attached.
-    #[error("no hook could be attached; the first reason: {} (`memwatch doctor` lists all)", first_reason(.0))]
+    #[error("no hook could be attached; the first reason: {} (`memwatch doctor` lists all)", .0.first().map_or("", HookStatus::first_reason))]
     NothingAttached(Vec<HookStatus>),
     /// A map could not be used.
     #[error("cannot use the BPF map {name}: {source}")]
@@ -120,11 +126,21 @@ pub struct HookStatus {
     pub attached: Option<Way>,
     /// Whether it is loaded only, and attached later where it is needed.
     pub waits: bool,
+    /// Whether it has none of the ways that [`Options::ways`] asks for, and was tried by its own.
+    pub keeps_own: bool,
+    /// Whether it is one of [`Options::without`].
+    pub left_out: bool,
     /// The ways tried before.
     pub refused: Vec<Refusal>,
 }
 
 impl HookStatus {
+    /// Why the first way did not attach, in one line.
+    pub(crate) fn first_reason(&self) -> &str {
+        let refused = self.refused.first().and_then(|refused| refused.reason.lines().next());
+        refused.unwrap_or(if self.left_out { LEFT_OUT } else { "" })
+    }
+
     /// How many hooks are attached, of how many, and which are when they are needed: `20 of 22 hooks; attached when needed: …`.
     #[must_use]
     pub fn tally(hooks: &[Self]) -> String {
@@ -141,14 +157,6 @@ impl HookStatus {
     }
 }
 
-fn first_reason(hooks: &[HookStatus]) -> &str {
-    hooks
-        .iter()
-        .flat_map(|hook| &hook.refused)
-        .next()
-        .map_or("no way allowed by --attach", |first| &first.reason)
-}
-
 /// Loaded and attached programs. Dropping it detaches all of them.
 pub struct Probe {
     pub(super) ebpf: Ebpf,
@@ -159,6 +167,8 @@ pub struct Probe {
     pub(super) by_hand: Vec<(&'static str, OwnedFd)>,
     rss: OnDemand,
     touch: OnDemand,
+    /// Made when it is asked for: where the kernel does not tell how long programs are.
+    pub(super) again: OnceLock<Option<Again>>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     /// One entry per row of the hook table, and one for the refusing hook when it was asked for.
     pub hooks: Vec<HookStatus>,
@@ -168,8 +178,6 @@ pub struct Probe {
 
 impl std::fmt::Debug for Probe {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-    /// Made when it is asked for: where the kernel does not tell how long programs are.
-    pub(super) again: OnceLock<Option<Again>>,
         f.debug_struct("Probe").field("hooks", &self.hooks).finish_non_exhaustive()
     }
 }
@@ -217,6 +225,7 @@ impl Probe {
             by_hand,
             rss: RSS,
             touch: TOUCH,
+            again: OnceLock::new(),
             logger,
             hooks,
             missing_fields,
@@ -226,7 +235,6 @@ impl Probe {
                 |status: &HookStatus| status.attached.is_some_and(|way| way.program() == hook.program);
             hook.loaded = probe.hooks.iter().any(is_loaded);
         }
-            again: OnceLock::new(),
         if options.watch_rss
             && let Err(reason) = probe.watch_rss(true)
         {

@@ -31,11 +31,19 @@ pub(super) struct Attacher<'a> {
 impl Attacher<'_> {
     /// Attaches a hook by the first way that is allowed and taken.
     pub(super) fn attach(&mut self, ebpf: &mut Ebpf, hook: &'static Hook) -> HookStatus {
-        let mut status = HookStatus { hook, attached: None, waits: false, refused: Vec::new() };
-        for way in hook.ways {
-            if !self.options.ways.is_empty() && !self.options.ways.contains(&way.kind()) {
-                continue;
-            }
+        let keeps_own = hook.keeps_own(&self.options.ways);
+        let mut status = HookStatus {
+            hook,
+            attached: None,
+            waits: false,
+            keeps_own,
+            left_out: false,
+            refused: Vec::new(),
+        };
+        if self.options.without.iter().any(|name| name == hook.name) {
+            return HookStatus { keeps_own: false, left_out: true, ..status };
+        }
+        for way in hook.ways_among(&self.options.ways) {
             match self.attach_way(ebpf, way) {
                 Ok(()) => {
                     status.attached = Some(*way);

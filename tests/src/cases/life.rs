@@ -133,7 +133,7 @@ fn by_name() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn fork() -> anyhow::Result<()> {
+pub(super) fn fork() -> anyhow::Result<()> {
     let run = Tracer::new(&[])?.trigger(&["table", "--forks", "1"])?.succeeded()?;
     let child = run.pid()?;
     let line = run.one("fork", |line| line.is("child_pid", child))?;
@@ -141,7 +141,7 @@ fn fork() -> anyhow::Result<()> {
     exit.expect(&[("process.parent_pid", line.pid().into())])
 }
 
-fn exit_code() -> anyhow::Result<()> {
+pub(super) fn exit_code() -> anyhow::Result<()> {
     let run = Tracer::new(&[])?.trigger(&["end", "--code", "41"])?;
     let pid = run.pid()?;
     run.one("exit", |line| line.pid() == pid)?.expect(&[("process.exit.code", 41.into())])

@@ -32,7 +32,7 @@ pub(super) struct HookReport {
     pub(super) attached: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) program: Option<&'static str>,
-    /// Instructions that the verifier walked through (5.16 and later).
+    /// Instructions that the verifier walked through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) verified_instructions: Option<u32>,
     /// Instructions that it has as the kernel runs it.
@@ -70,8 +70,7 @@ impl HookReport {
             })
             .collect();
         // The last way asks least of a kernel, so its remedy is the nearest.
-        let remedy =
-            refused.last().map_or_else(|| "allow more ways with --attach".into(), |way| way.remedy.clone());
+        let remedy = refused.last().map(|way| way.remedy.clone());
         Self {
             name: status.hook.name,
             attached: status.attached.map(|way| way.kind().name()),
@@ -82,7 +81,7 @@ impl HookReport {
                 .and_then(|way| probe?.translated_instructions(way.program())),
             lost: missing.then_some(status.hook.lost),
             on_demand: status.hook.on_demand,
-            remedy: missing.then_some(remedy),
+            remedy: remedy.filter(|_| missing),
             refused,
         }
     }

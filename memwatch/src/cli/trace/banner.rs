@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::core::quantity::Nanos;
-use crate::probe::attach::HookStatus;
+use crate::probe::attach::{HookStatus, LEFT_OUT};
 
 /// The line that says so, and one for each reason for which hooks are not attached.
 pub(super) fn text(hooks: &[HookStatus], took: Duration, ends_with_summary: bool) -> String {
@@ -24,6 +24,10 @@ pub(super) fn text(hooks: &[HookStatus], took: Duration, ends_with_summary: bool
             Some((_, alike)) => alike.push(hook),
             None => groups.push((reason, vec![hook])),
         }
+    }
+    let own: Vec<_> = hooks.iter().filter(|hook| hook.keeps_own).map(|hook| hook.hook.name).collect();
+    if !own.is_empty() {
+        let _ = write!(text, "\nmemwatch: no way of --attach fits {}: attached by their own", own.join(", "));
     }
     for (reason, alike) in groups {
         // Writing to a String cannot fail.
@@ -46,8 +50,8 @@ pub(super) fn text(hooks: &[HookStatus], took: Duration, ends_with_summary: bool
 
 /// Why each way did not attach: any of them may be the one that can be mended.
 fn reason(hook: &HookStatus) -> String {
-    if hook.refused.is_empty() {
-        return "no way allowed by --attach".to_owned();
+    if hook.left_out {
+        return LEFT_OUT.to_owned();
     }
     let reasons = hook.refused.iter().map(|refused| format!("{}: {}", refused.way.name(), refused.reason));
     reasons.collect::<Vec<_>>().join("; ")
@@ -63,7 +67,14 @@ mod tests {
         let hook = &HOOKS[index];
         let refusal = |reason: &str| Refusal { way: WayKind::Fentry, reason: reason.into() };
         let attached = if reason.is_none() { hook.ways.first().copied() } else { None };
-        HookStatus { hook, attached, waits: false, refused: reason.map(refusal).into_iter().collect() }
+        HookStatus {
+            hook,
+            attached,
+            waits: false,
+            keeps_own: false,
+            left_out: false,
+            refused: reason.map(refusal).into_iter().collect(),
+        }
     }
 
     #[test]
@@ -81,6 +92,19 @@ mod tests {
         assert_eq!(
             text(&waiting, Duration::from_secs(1), false),
             "memwatch: tracing with 1 of 3 hooks; attached when needed: rss, refuse; ready after 1.0 s"
+        );
+        let left_out = HookStatus { attached: None, left_out: true, ..status(2, None) };
+        assert_eq!(
+            text(&[status(0, None), left_out], Duration::from_secs(1), false),
+            "memwatch: tracing with 1 of 3 hooks; attached when needed: refuse; ready after 1.0 s; `memwatch doctor` tells what \
+             that loses\n\
+             memwatch: hook exit is not attached (processes are forgotten late, their end is not told): left out by --without"
+        );
+        let own = [0, 2].map(|index| HookStatus { keeps_own: true, ..status(index, None) });
+        assert_eq!(
+            text(&own, Duration::from_secs(1), false),
+            "memwatch: tracing with 2 of 3 hooks; attached when needed: refuse; ready after 1.0 s\n\
+             memwatch: no way of --attach fits fork, exit: attached by their own"
         );
     }
 }

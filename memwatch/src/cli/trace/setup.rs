@@ -79,6 +79,7 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
     }
     let options = Options {
         ways: args.tuning.attach.clone(),
+        without: args.tuning.without.clone(),
         ring_bytes: args.tuning.ring_size,
         processes: u32::try_from(args.tuning.max_processes)?,
         sample_hz: args.tuning.sample_hz,
@@ -98,11 +99,7 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
             hook.attached.is_some() || !is_needed(hook.hook.name),
             "--act cannot work: hook {} is not attached ({}); `memwatch doctor` tells the remedy",
             hook.hook.name,
-            hook.refused.first().map_or("no way allowed by --attach", |refused| refused
-                .reason
-                .lines()
-                .next()
-                .unwrap_or_default())
+            hook.first_reason()
         );
     }
     tell(&probe, &rules, members);
