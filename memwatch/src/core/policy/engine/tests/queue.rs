@@ -276,7 +276,7 @@ fn whom_its_master_would_choose_goes_by_it_and_is_not_replaced_while_others_are_
         decided.is_unreplaced() && decided.key.tgid == 11 && decided.rule == "worker_pool",
         "{decided:?}"
     );
-    seconds(&mut sim, 4, 5, 0);
+    seconds(&mut sim, 3, 5, 0);
     assert_eq!(told(&sim), [TTOU], "what led to it has to last anew for the next step");
 }
 
