@@ -6,7 +6,7 @@ use aya_ebpf::helpers::generated::{
 use memwatch_ebpf::abi::event::{CloseSweep, Kind, Resident, SWEEP_END};
 use memwatch_ebpf::abi::fault::FaultCode;
 use memwatch_ebpf::abi::state::{
-    Counters, KnownLimits, LEARNED_MAX, Learned, LimitPair, Process, RESOURCES, Sweep, Tables,
+    Counters, KnownLimits, LEARNED_MAX, Learned, LimitPair, Process, RESOURCES, Sweep, Tables, ThreadFaults,
 };
 use zerocopy::FromZeros;
 
@@ -91,6 +91,13 @@ pub(crate) fn insert(tgid: u32) -> Option<&'static mut Process> {
 /// Adds what is new in the process's sums to those of its cgroup.
 #[inline(always)]
 pub(crate) fn fold(process: &mut Process) {
+    let faults = ThreadFaults { minor: process.counters.minor_faults, major: process.counters.major_faults };
+    fold_with(process, faults);
+}
+
+/// The same where the faults are known better than from its sums.
+#[inline(always)]
+pub(crate) fn fold_with(process: &mut Process, faults: ThreadFaults) {
     let sums = match CGROUPS.get_ptr_mut(process.cgroup_id) {
         Some(sums) => sums,
         None => {
@@ -103,17 +110,25 @@ pub(crate) fn fold(process: &mut Process) {
         }
     };
     macro_rules! fold {
-        ($($field:ident)*) => {$(
-            let now = process.counters.$field;
-            let new = now.wrapping_sub(process.folded.$field);
+        ($($field:ident: $now:expr,)*) => {$(
+            let now = $now;
+            let new = now.saturating_sub(process.folded.$field);
             if new != 0 {
                 add(unsafe { &raw mut (*sums).$field }, new);
                 process.folded.$field = now;
             }
         )*};
     }
-    fold!(mmap_bytes munmap_bytes mremap_grown_bytes mremap_shrunk_bytes brk_grown_bytes brk_shrunk_bytes
-          minor_faults major_faults);
+    fold! {
+        mmap_bytes: process.counters.mmap_bytes,
+        munmap_bytes: process.counters.munmap_bytes,
+        mremap_grown_bytes: process.counters.mremap_grown_bytes,
+        mremap_shrunk_bytes: process.counters.mremap_shrunk_bytes,
+        brk_grown_bytes: process.counters.brk_grown_bytes,
+        brk_shrunk_bytes: process.counters.brk_shrunk_bytes,
+        minor_faults: faults.minor,
+        major_faults: faults.major,
+    }
 }
 
 /// Remembers a value of RLIMIT_NOFILE that the process came to know now.

@@ -20,11 +20,13 @@ pub enum FaultCode {
     Signal = 6,
     /// The map of marked processes was full: a descendant is missing from a tree filter or rule.
     MarkMapFull = 7,
+    /// A process ended with too many threads on their way out to add all of them up: its faults are incomplete.
+    Threads = 8,
 }
 
 impl FaultCode {
     /// Every code, in the order of its number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::RingFull,
         Self::ProcessMapFull,
         Self::CgroupMapFull,
@@ -33,6 +35,7 @@ impl FaultCode {
         Self::Registers,
         Self::Signal,
         Self::MarkMapFull,
+        Self::Threads,
     ];
 
     /// The name used in reports and metrics.
@@ -47,6 +50,7 @@ impl FaultCode {
             Self::Registers => "registers",
             Self::Signal => "signal",
             Self::MarkMapFull => "mark_map_full",
+            Self::Threads => "threads",
         }
     }
 }

@@ -89,6 +89,8 @@ offsets! {
     task_cred: "task_struct" "real_cred",
     /// `task_struct.flags`.
     task_flags: "task_struct" "flags",
+    /// `task_struct.thread_node`, the task's place in the list of its process's threads.
+    task_thread_node: "task_struct" "thread_node",
     /// `task_struct.min_flt`.
     task_minor: "task_struct" "min_flt",
     /// `task_struct.maj_flt`.
@@ -121,6 +123,14 @@ offsets! {
     percpu_parts: "percpu_counter" "counters",
     /// `signal_struct.rlim`, an array of `struct rlimit`.
     signal_rlim: "signal_struct" "rlim",
+    /// `signal_struct.thread_head`, the list of the threads that are not gone.
+    signal_threads: "signal_struct" "thread_head",
+    /// `signal_struct.stats_lock`, which begins with its sequence number.
+    signal_stats_lock: "signal_struct" "stats_lock",
+    /// `signal_struct.min_flt`: of threads that are gone.
+    signal_minor: "signal_struct" "min_flt",
+    /// `signal_struct.maj_flt`.
+    signal_major: "signal_struct" "maj_flt",
     /// `signal_struct.live`.
     signal_live: "signal_struct" "live",
     /// `signal_struct.maxrss`.

@@ -1,7 +1,9 @@
 //! Page faults, and the sample that keeps RSS without polling.
 //!
 //! The kernel counts the faults of each thread anyway (`task_struct.{min,maj}_flt`); they are added to their process when the
-//! thread is looked at: at a sample of the CPU clock, at a major fault, and at its exit, where the sums are exact. A
+//! thread is looked at: at a sample of the CPU clock, at a major fault, and at its exit, where the sums are exact. Threads that
+//! end together all leave the kernel's count of the living before the first of them comes to the program at the exit, which
+//! reports their process: there the kernel's own sum over all threads is taken. A
 //! perf event on minor faults would cost 70 ns at each of them however rarely it samples; this costs them nothing.
 //!
 //! Ways: perf software events `cpu-clock`, 100 times a second of each running CPU, and `page-faults-maj`, each. Lane: counters in maps;
@@ -13,11 +15,13 @@ use aya_ebpf::bindings::bpf_perf_event_data;
 use aya_ebpf::macros::perf_event;
 use aya_ebpf::programs::PerfEventContext;
 use memwatch_ebpf::abi::event::{Fault, Kind};
+use memwatch_ebpf::abi::fault::FaultCode;
+use memwatch_ebpf::abi::offsets::ABSENT;
 use memwatch_ebpf::abi::state::{Process, ThreadFaults};
 
 use super::fdtable;
 use crate::emit::{armed_ns, emit, knobs, wanted};
-use crate::maps::{THREADS, add, offset};
+use crate::maps::{THREADS, add, count, offset};
 use crate::task::{self, Kptr};
 use crate::{process, resident};
 
@@ -64,27 +68,114 @@ pub(super) fn account(process: &mut Process) {
     let _ = THREADS.insert(task.0, &now, 0);
 }
 
-/// Adds the last faults of the current thread, which ends.
+/// Adds the last faults of the current thread, which ends, and forgets them.
 #[inline(always)]
 pub(super) fn close_account(process: &mut Process) {
+    add_new(process, task::current());
+    drop_account(process);
+}
+
+/// Forgets the faults of the current thread, which ends: the next task in its place begins anew.
+#[inline(always)]
+pub(super) fn drop_account(process: &Process) {
     let task = task::current();
-    add_new(process, task);
     if process.is_sampled != 0 && unsafe { THREADS.get(task.0) }.is_some() {
         let _ = THREADS.remove(task.0);
     }
 }
 
+/// What was added so far.
+#[inline(always)]
+pub(super) fn counted(process: &Process) -> ThreadFaults {
+    ThreadFaults { minor: process.counters.minor_faults, major: process.counters.major_faults }
+}
+
+/// Steps of a walk over the threads that a process still has at its end, the last of which leave it one after the other.
+const STEPS: u32 = 256;
+
+/// What [`faults_of_all`] gives when it came to no end.
+const UNKNOWN: u64 = u64::MAX;
+
+/// Faults of all threads of a process, the current one of which ends: as the kernel has them, or (with a count) what was added so
+/// far, when they cannot be told. Not as options: the compiler would keep what it wrote on one branch only, which verifiers refuse.
+#[inline(always)]
+pub(super) fn close_accounts(process: &mut Process, signal: Kptr) -> ThreadFaults {
+    let (minor, major) = (faults_of_all(signal.0, 0), faults_of_all(signal.0, 1));
+    if minor == UNKNOWN || major == UNKNOWN {
+        count(FaultCode::Threads);
+        close_account(process);
+        return counted(process);
+    }
+    drop_account(process);
+    ThreadFaults { minor, major }
+}
+
+/// Minor or major faults of all threads that a process had: `signal_struct` has the sum of those that are gone (kernel/exit.c,
+/// __exit_signal), and the others their own. A thread goes from one to the other under a lock that counts, so that it is seen
+/// in one of them. [`UNKNOWN`] when there are too many, or the lock is not left alone. A global function: the verifier walks
+/// through it once, however many ways lead to it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn faults_of_all(signal: u64, is_major: u32) -> u64 {
+    if offset!(signal_threads) == ABSENT || offset!(signal_stats_lock) == ABSENT {
+        return UNKNOWN;
+    }
+    // Without a branch: the verifier would walk through the loop for each.
+    let choose = |minor: u32, major: u32| {
+        u64::from(minor).wrapping_add(u64::from(is_major).wrapping_mul(u64::from(major.wrapping_sub(minor))))
+    };
+    let gone = signal.wrapping_add(choose(offset!(signal_minor), offset!(signal_major)));
+    let own =
+        choose(offset!(task_minor), offset!(task_major)).wrapping_sub(u64::from(offset!(task_thread_node)));
+    let head = signal.wrapping_add(u64::from(offset!(signal_threads)));
+    // Odd, as while somebody has the lock: the first comparison fails, and begins the walk.
+    let mut sequence = 1;
+    let mut sum: u64 = 0;
+    let mut node = head;
+    for _ in 0..STEPS {
+        if node == head {
+            let now = Kptr(signal).peek::<u32>(offset!(signal_stats_lock));
+            if now == sequence && now & 1 == 0 {
+                return sum;
+            }
+            sequence = now;
+            sum = Kptr(gone).peek(0);
+        } else {
+            sum = sum.wrapping_add(Kptr(node.wrapping_add(own)).peek(0));
+        }
+        node = Kptr(node).peek(0);
+    }
+    UNKNOWN
+}
+
 /// Adds the faults of a thread since it was last looked at, and returns all it had.
 #[inline(always)]
 fn add_new(process: &mut Process, task: Kptr) -> ThreadFaults {
-    let now = ThreadFaults { minor: task.peek(offset!(task_minor)), major: task.peek(offset!(task_major)) };
+    let now = of_thread(task);
     let known = if process.is_sampled != 0 { unsafe { THREADS.get(task.0) } } else { None };
     let before = match known {
         Some(known) => *known,
-        None if task.peek::<u64>(offset!(task_start)) >= armed_ns() => ThreadFaults { minor: 0, major: 0 },
+        None if began_armed(process, task) => ThreadFaults { minor: 0, major: 0 },
         None => now,
     };
     add(&raw mut process.counters.minor_faults, now.minor.saturating_sub(before.minor));
     add(&raw mut process.counters.major_faults, now.major.saturating_sub(before.major));
     now
+}
+
+/// Faults of a thread so far.
+#[inline(always)]
+fn of_thread(task: Kptr) -> ThreadFaults {
+    // Neighbours in all kernels so far. Offsets are constants to the verifier: it leaves one of both ways.
+    if offset!(task_major) == offset!(task_minor).wrapping_add(size_of::<u64>() as u32) {
+        return task.peek(offset!(task_minor));
+    }
+    ThreadFaults { minor: task.peek(offset!(task_minor)), major: task.peek(offset!(task_major)) }
+}
+
+/// Whether a thread began when everything was attached already. Where it is the only one so far, its process tells.
+#[inline(always)]
+fn began_armed(process: &Process, task: Kptr) -> bool {
+    let start_ns = if process.is_threaded == 0 { process.start_ns } else { task.peek(offset!(task_start)) };
+    start_ns >= armed_ns()
 }

@@ -10,10 +10,10 @@ use aya_ebpf::programs::RawTracePointContext;
 use memwatch_ebpf::abi::event::{ARGS_LEN, Exec, Exit, FILENAME_LEN, Fork, Kind};
 use memwatch_ebpf::abi::fault::FaultCode;
 use memwatch_ebpf::abi::knobs::MARK_INHERITED;
-use memwatch_ebpf::abi::state::Process;
+use memwatch_ebpf::abi::state::{Counters, Process};
 
 use super::fault;
-use crate::emit::{emit, knobs, wanted};
+use crate::emit::{armed_ns, emit, knobs, wanted};
 use crate::maps::{ENDED, LIMITS, MARKS, PROCESSES, count, offset};
 use crate::task::{self, Kptr};
 use crate::{limits, process, resident, touched};
@@ -115,16 +115,20 @@ pub(crate) fn exec_raw(ctx: RawTracePointContext) -> i32 {
 pub(crate) fn exit_raw(_ctx: RawTracePointContext) -> i32 {
     let task = task::current();
     let tgid = process::current_tgid();
-    let mut known = PROCESSES.get_ptr_mut(tgid).map(|process| unsafe { &mut *process });
-    if let Some(process) = known.as_deref_mut() {
-        fault::close_account(process);
-    }
     let Some(signal) = task.follow(offset!(task_signal)) else { return 0 };
+    let known = PROCESSES.get_ptr_mut(tgid).map(|process| unsafe { &mut *process });
     if signal.read::<u32>(offset!(signal_live)) != Some(0) {
+        if let Some(process) = known {
+            fault::close_account(process);
+        }
         return 0; // other threads live on
     }
-    if let Some(process) = known.or_else(process::current) {
-        end(process, task, signal);
+    let is_known = known.is_some();
+    if let Some(process) = known.or_else(process::current)
+        && !end(process, task, signal)
+        && is_known
+    {
+        return 0; // another has it, and gives it back
     }
     let _ = PROCESSES.remove(tgid);
     let Some(knobs) = knobs() else { return 0 };
@@ -138,12 +142,28 @@ pub(crate) fn exit_raw(_ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// Adds up and reports a process that has ended.
+/// Adds up and reports a process that has ended: once, though threads that end together all find it without any. Gives whether
+/// this thread was the first to say so.
 #[inline(always)]
-fn end(process: &mut Process, task: Kptr, signal: Kptr) {
-    process::end_sweep(process);
-    process::fold(process);
+fn end(process: &mut Process, task: Kptr, signal: Kptr) -> bool {
+    // Before anybody says so: who is first takes away the mark that this goes by.
     let reports = knobs().is_some_and(|knobs| wanted(knobs, Kind::Exit));
+    // The kernel's sum has all threads in it, as no user code of the process runs any more.
+    let is_summed = process.is_threaded != 0 && process.start_ns >= armed_ns();
+    if !is_summed {
+        fault::close_account(process);
+    }
+    let key = [process.start_ns, u64::from(process::current_tgid())];
+    let is_first = process.is_threaded == 0 || ENDED.insert(&key, &1, NO_EXIST) != Err(EXISTS);
+    if !is_first {
+        if is_summed {
+            fault::drop_account(process);
+        }
+        return false;
+    }
+    let faults = if is_summed { fault::close_accounts(process, signal) } else { fault::counted(process) };
+    process::end_sweep(process);
+    process::fold_with(process, faults);
     let group = signal.read::<u32>(offset!(signal_exit_code)).unwrap_or(0);
     let status = if group != 0 { group } else { task.read::<u32>(offset!(task_exit_code)).unwrap_or(0) };
     // Since 6.16 the address space is still there. Before, what is left is `ru_maxrss`, which an exec takes over from
@@ -156,11 +176,14 @@ fn end(process: &mut Process, task: Kptr, signal: Kptr) {
         let high = mm.peek::<u64>(offset!(mm_high_water)) * u64::from(offset!(page_size));
         if high > now { high } else { now }
     };
-    let key = [process.start_ns, u64::from(process::current_tgid())];
-    if reports && (process.is_threaded == 0 || ENDED.insert(&key, &1, NO_EXIST) != Err(EXISTS)) {
+    if reports {
         emit::<Exit>(Kind::Exit, process, |body| {
             *body = Exit {
-                counters: process.counters,
+                counters: Counters {
+                    minor_faults: faults.minor,
+                    major_faults: faults.major,
+                    ..process.counters
+                },
                 max_rss,
                 table_total: process.tables.total,
                 table_touched: touched::so_far(&process.tables),
@@ -169,4 +192,5 @@ fn end(process: &mut Process, task: Kptr, signal: Kptr) {
             };
         });
     }
+    true
 }

@@ -45,6 +45,11 @@ pub const ALL: &[LostKind] = &[
     kind("signal", "signals of a rule that the kernel would not send", "see `memwatch.action.error`"),
     kind("mark_map_full", "descendants missing from a tree or a rule", "raise --max-processes"),
     kind(
+        "threads",
+        "ends of processes with so many threads that faults of the last to end are left out",
+        "none: what was added until then is told",
+    ),
+    kind(
         "attribution_failed",
         "processes that were gone, or whose pid had another holder, before /proc could be read",
         "none: their events carry name, user and cgroup, but no executable and arguments",

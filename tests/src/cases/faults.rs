@@ -11,6 +11,9 @@ pub(super) const CASES: &[Case] = &[
     Case::new("faults::of_threads_that_come_and_go", TRACING, threads),
     Case::new("faults::of_a_reused_id_begin_anew", &[Need::Root, Need::Tracing, Need::InitialPids], reused),
     Case::new("faults::of_an_exec_by_another_thread_count_once", TRACING, exec_in_thread),
+    Case::new("faults::of_threads_that_end_together", TRACING, end_together),
+    Case::new("faults::of_threads_that_are_ended_together", TRACING, ended_together),
+    Case::new("faults::of_too_many_threads_are_told_as_lost", TRACING, too_many),
 ];
 
 const PAGE: u64 = 4096;
@@ -49,5 +52,41 @@ fn exec_in_thread() -> anyhow::Result<()> {
     ensure!(kernel >= 15_000, "the kernel itself counted {kernel} faults only");
     // After its count the program writes its report and ends.
     ensure!((kernel..kernel + 300).contains(counted), "{counted} faults, the kernel counted {kernel}");
+    Ok(())
+}
+
+/// Threads that end at the same moment each find the process without threads: whichever speaks for it counts them all.
+fn end_together() -> anyhow::Result<()> {
+    are_counted(300, &["--processes", "300", "--bytes", "81920"])
+}
+
+/// The same of more threads than there are processors, ended by one of them.
+fn ended_together() -> anyhow::Result<()> {
+    are_counted(20, &["--processes", "20", "--threads", "60", "--bytes", "20480", "--at-once"])
+}
+
+fn are_counted(processes: usize, how: &[&str]) -> anyhow::Result<()> {
+    let run = traced(&[], &[&["end-together"], how].concat())?;
+    let own = run.pid()?;
+    let ends: Vec<_> = run.of("exit").into_iter().filter(|line| line.pid() != own).collect();
+    ensure!(ends.len() == processes, "{} ends of {processes}", ends.len());
+    let counted: u64 = ends.iter().map(|line| line.number("minor_faults")).sum::<anyhow::Result<u64>>()?;
+    let kernel = run.reported("minor")?;
+    ensure!(run.lost("threads") == 0, "threads were left out: {counted} faults, the kernel counted {kernel}");
+    ensure!(counted == kernel, "{counted} faults, the kernel counted {kernel}");
+    Ok(())
+}
+
+/// More threads are left at the end than the kernel side looks at, as a tracer holds on to them.
+fn too_many() -> anyhow::Result<()> {
+    let run = traced(
+        &[],
+        &["end-together", "--processes", "1", "--threads", "300", "--bytes", "8192", "--linger"],
+    )?;
+    let own = run.pid()?;
+    let end = run.one("exit", |line| line.pid() != own)?;
+    let (counted, kernel) = (end.number("minor_faults")?, run.reported("minor")?);
+    ensure!(run.lost("threads") == 1, "{} ends are told as lost", run.lost("threads"));
+    ensure!(counted > 0 && counted <= kernel, "{counted} faults, the kernel counted {kernel}");
     Ok(())
 }

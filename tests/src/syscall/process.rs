@@ -79,7 +79,7 @@ fn fork_with(request: &libc::clone_args) -> io::Result<Forked> {
     }
 }
 
-/// Waits for a child and returns its wait status.
+/// Waits for a child, or a thread that was [`seize`]d, and returns its wait status.
 ///
 /// # Errors
 /// The kernel's errno.
@@ -87,7 +87,7 @@ pub fn wait(pid: i32) -> io::Result<i32> {
     let mut status = 0;
     loop {
         // SAFETY: the kernel writes one int, to which the pointer is valid.
-        if unsafe { libc::waitpid(pid, &raw mut status, 0) } >= 0 {
+        if unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) } >= 0 {
             return Ok(status);
         }
         let error = io::Error::last_os_error();
@@ -95,6 +95,27 @@ pub fn wait(pid: i32) -> io::Result<i32> {
             return Err(error);
         }
     }
+}
+
+/// Becomes the tracer of a thread of a child: it is not gone at its end before it was waited for.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn seize(tid: i32) -> io::Result<()> {
+    // SAFETY: the call takes numbers only; nothing stops the thread.
+    checked(unsafe { libc::ptrace(libc::PTRACE_SEIZE, tid, 0, 0) }).map(drop)
+}
+
+/// Minor page faults of the children that were waited for, and theirs, by the kernel's count.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn faults_of_children() -> io::Result<u64> {
+    // SAFETY: numbers only, for which zeroes are valid.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one `rusage`, to which the pointer is valid.
+    checked(i64::from(unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) }))?;
+    Ok(u64::try_from(usage.ru_minflt).unwrap_or(0))
 }
 
 /// Reaps one ended child, any, without waiting.

@@ -95,6 +95,8 @@ enum What {
     ForkAs(life::ForkAs),
     /// Execute this program anew in another thread than the first.
     ExecInThread(faults::ExecInThread),
+    /// Make processes whose threads end at the same moment.
+    EndTogether(faults::EndTogether),
     /// Report the page faults so far.
     CountFaults,
     /// Map under a name of any bytes.
@@ -156,6 +158,7 @@ fn act(what: What, report: &mut Report) -> anyhow::Result<ExitCode> {
         What::ChurnGroups(churn) => churn.run()?,
         What::ForkAs(fork) => fork.run()?,
         What::ExecInThread(exec) => exec.run()?,
+        What::EndTogether(end) => end.run(report)?,
         What::CountFaults => faults::count(report)?,
         What::Named(named) => named.run()?,
         What::ExecNamed(exec) => exec.run()?,

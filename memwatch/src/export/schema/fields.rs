@@ -220,7 +220,7 @@ fields! {
     EXIT_MREMAP_SHRUNK: "memwatch.exit.mremap_shrunk_bytes" Integer "bytes" only(Kind::Exit) => "Given back by `mremap`.";
     EXIT_BRK_GROWN: "memwatch.exit.brk_grown_bytes" Integer "bytes" only(Kind::Exit) => "Growth of the heap.";
     EXIT_BRK_SHRUNK: "memwatch.exit.brk_shrunk_bytes" Integer "bytes" only(Kind::Exit) => "Given back by the heap.";
-    EXIT_MINOR: "memwatch.exit.minor_faults" Integer "" only(Kind::Exit) => "Minor page faults while it was seen: each thread's own count is read at its end, so they are exact for a process whose start was seen, but where its last threads end at the same moment, of which those after the first are left out. Of a process that ran before, faults count from the first look at its threads: at a sample, or not before its end.";
+    EXIT_MINOR: "memwatch.exit.minor_faults" Integer "" only(Kind::Exit) => "Minor page faults while it was seen: exact for a process whose start was seen, by each thread's own count at its end and the kernel's sum of them at the end of the last, but where `memwatch.lost` tells of `threads`. Of a process that ran before, faults count from the first look at its threads: at a sample, or not before its end; where its last threads end at the same moment those after the first are left out.";
     EXIT_MAJOR: "memwatch.exit.major_faults" Integer "" only(Kind::Exit) => "Major page faults while it was seen: exact, as the minor ones.";
     EXIT_TABLES: "memwatch.exit.fd_table_bytes" Integer "bytes" only(Kind::Exit) => "Fd tables it had at its end.";
     EXIT_TOUCHED: "memwatch.exit.fd_table_touched_bytes" Integer "bytes" only(Kind::Exit) => "Part of them that was touched.";
