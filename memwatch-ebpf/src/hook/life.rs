@@ -12,7 +12,7 @@ use memwatch_ebpf::abi::fault::FaultCode;
 use memwatch_ebpf::abi::knobs::MARK_INHERITED;
 use memwatch_ebpf::abi::state::{Counters, Process};
 
-use super::fault;
+use super::{fault, fdtable};
 use crate::emit::{armed_ns, emit, knobs, wanted};
 use crate::maps::{ENDED, LIMITS, MARKS, PROCESSES, count, offset};
 use crate::task::{self, Kptr};
@@ -164,6 +164,8 @@ fn end(process: &mut Process, task: Kptr, signal: Kptr) -> bool {
     let faults = if is_summed { fault::close_accounts(process, signal) } else { fault::counted(process) };
     process::end_sweep(process);
     process::fold_with(process, faults);
+    // Growth by calls that have no hook; the descriptors are given back after this.
+    fdtable::look(process);
     let group = signal.read::<u32>(offset!(signal_exit_code)).unwrap_or(0);
     let status = if group != 0 { group } else { task.read::<u32>(offset!(task_exit_code)).unwrap_or(0) };
     // Since 6.16 the address space is still there. Before, what is left is `ru_maxrss`, which an exec takes over from

@@ -9,6 +9,7 @@ use crate::tracer::{Run, Tracer};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("descriptors::table_growth", TRACING, growth),
+    Case::new("descriptors::growth_by_open", TRACING, growth_by_open),
     Case::new("descriptors::close_sweep", TRACING, sweep),
     Case::new("descriptors::close_sweep_downwards", TRACING, || is_swept("down")),
     Case::new("descriptors::close_sweep_past_open_ones", TRACING, || is_swept("interrupted")),
@@ -29,6 +30,18 @@ pub(super) fn growth() -> anyhow::Result<()> {
         line.expect(&[("new_slots", 4096.into()), ("bytes", (4096 * 8 + 4096 / 4 + 4096 / 512).into())])?;
         ensure!(line.number("old_slots")? < 4096, "the table was as large before {by}: {line}");
     }
+    Ok(())
+}
+
+/// Calls that open have no hook, and the process ends before any sample is due.
+fn growth_by_open() -> anyhow::Result<()> {
+    let run = Tracer::new(&[])?.descriptors(4567).trigger(&["open-many", "--count", "300"])?.succeeded()?;
+    let pid = run.pid()?;
+    let grown: Vec<_> = run.of("fdtable_growth").into_iter().filter(|line| line.pid() == pid).collect();
+    // A sample may have come in between after all.
+    let last = grown.last().context("no growth is told")?;
+    last.expect(&[("new_slots", 512.into()), ("bytes", (512 * 8 + 512 / 4 + 512 / 512).into())])?;
+    ensure!(last.number("old_slots")? < 512, "the table was as large before: {last}");
     Ok(())
 }
 

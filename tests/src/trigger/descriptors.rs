@@ -1,5 +1,8 @@
 //! Close sweeps and the kernel's descriptor table.
 
+use std::fs::File;
+use std::os::fd::IntoRawFd as _;
+
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use memwatch_tests::syscall::file::{self, Duplicate};
@@ -87,5 +90,21 @@ impl DupHigh {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         file::duplicate_to(self.fd, self.by)
             .with_context(|| format!("copy standard error to descriptor {}", self.fd))
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct OpenMany {
+    #[arg(long)]
+    count: u32,
+}
+
+impl OpenMany {
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        for _ in 0..self.count {
+            // Never closed: the process ends with it open.
+            let _ = File::open("/dev/null").context("open /dev/null")?.into_raw_fd();
+        }
+        Ok(())
     }
 }

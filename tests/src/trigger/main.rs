@@ -77,6 +77,8 @@ enum What {
     LimitChild(limits::LimitChild),
     /// Learn the limit, then close descriptors that are not open.
     Sweep(descriptors::Sweep),
+    /// Open files, and end with them open.
+    OpenMany(descriptors::OpenMany),
     /// Copy a descriptor to a high number.
     DupHigh(descriptors::DupHigh),
     /// Make short-lived children.
@@ -149,6 +151,7 @@ fn act(what: What, report: &mut Report) -> anyhow::Result<ExitCode> {
         What::SetLimit(set) => set.run()?,
         What::LimitChild(limit) => limit.run(report)?,
         What::Sweep(sweep) => sweep.run(report)?,
+        What::OpenMany(open) => open.run()?,
         What::DupHigh(dup) => dup.run()?,
         What::Burst(burst) => burst.run()?,
         What::Threads(threads) => threads.run(report)?,
