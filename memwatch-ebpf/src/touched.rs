@@ -3,7 +3,8 @@
 //! A fault is told before it is handled (`hook/touch.rs`), so its page is counted at the next look of its thread: one page, if RSS
 //! grew where that is seen exactly (`resident.rs`); a huge page, if RSS grew by one and the page tables have it
 //! (`paging.rs`). Where they cannot be read, the growth has to do, once for each huge page, and is taken back when the next fault
-//! disproves it. Memory that the kernel itself fills (a read into a table) is not counted. Until the first fault is seen (the
+//! disproves it. What the kernel writes for the process (a read
+//! into a table) faults as well; pages that it looks up without a fault (`mlock`, direct I/O) are not counted. Until the first fault is seen (the
 //! program that sees them is attached once a table was found) any growth since the table counts, for reports only: a
 //! signal needs faults. Pages given back by `madvise` and touched again are counted again, but never more than the
 //! process has of anonymous memory.

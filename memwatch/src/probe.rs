@@ -223,6 +223,10 @@ macro_rules! perf {
     };
 }
 
+/// When the hooks that see which pages are touched are attached.
+const WHILE_WATCHED: &str =
+    "while a process with an fd table lives, and from the start with --pid, --tree, a command or a rule";
+
 const RLIMIT: &[Kind] = &[Kind::RlimitRead, Kind::RlimitSet];
 
 /// Every hook that observes. The life of processes comes first: whatever follows is attributed with it.
@@ -277,9 +281,17 @@ pub const HOOKS: &[Hook] = &[
         ..raw!("rss", "rss_raw", "rss_stat", &[Kind::Rss], "a passed RSS limit is seen at samples only")
     },
     Hook {
-        on_demand: Some(
-            "while a process with an fd table lives, and from the start with --pid, --tree, a command or a rule",
-        ),
+        on_demand: Some(WHILE_WATCHED),
+        ..raw!(
+            "touch_kernel",
+            "touch_kernel_raw",
+            "page_fault_kernel",
+            &[Kind::FdTable],
+            "what the kernel writes to an fd table (a read into it) is not counted as touched"
+        )
+    },
+    Hook {
+        on_demand: Some(WHILE_WATCHED),
         ..raw!(
             "touch",
             "touch_raw",

@@ -16,7 +16,7 @@ use zerocopy::IntoBytes;
 
 use super::btf::{self, Btf, BtfError};
 use super::instructions::Again;
-use super::on_demand::{OnDemand, RSS, TOUCH};
+use super::on_demand::{OnDemand, RSS, TOUCH, TOUCH_KERNEL};
 use super::ways::{Attacher, chain};
 use super::{HOOKS, Hook, REFUSE, Way, WayKind, offsets};
 use crate::rights::{self, Missing};
@@ -167,6 +167,7 @@ pub struct Probe {
     pub(super) by_hand: Vec<(&'static str, OwnedFd)>,
     rss: OnDemand,
     touch: OnDemand,
+    touch_kernel: OnDemand,
     /// Made when it is asked for: where the kernel does not tell how long programs are.
     pub(super) again: OnceLock<Option<Again>>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
@@ -225,12 +226,13 @@ impl Probe {
             by_hand,
             rss: RSS,
             touch: TOUCH,
+            touch_kernel: TOUCH_KERNEL,
             again: OnceLock::new(),
             logger,
             hooks,
             missing_fields,
         };
-        for hook in [&mut probe.rss, &mut probe.touch] {
+        for hook in [&mut probe.rss, &mut probe.touch, &mut probe.touch_kernel] {
             let is_loaded =
                 |status: &HookStatus| status.attached.is_some_and(|way| way.program() == hook.program);
             hook.loaded = probe.hooks.iter().any(is_loaded);
@@ -241,13 +243,17 @@ impl Probe {
             probe.rss.loaded = false;
             probe.give_up(RSS.program, reason);
         }
-        if options.watch_touch
-            && let Err(reason) = probe.watch_touch(true)
-        {
-            probe.touch.loaded = false;
-            probe.give_up(TOUCH.program, reason);
+        if options.watch_touch {
+            if let Err(reason) = probe.touch.attach(&mut probe.ebpf, true) {
+                probe.touch.loaded = false;
+                probe.give_up(TOUCH.program, reason);
+            }
+            if let Err(reason) = probe.touch_kernel.attach(&mut probe.ebpf, true) {
+                probe.touch_kernel.loaded = false;
+                probe.give_up(TOUCH_KERNEL.program, reason);
+            }
         }
-        for hook in [&probe.rss, &probe.touch] {
+        for hook in [&probe.rss, &probe.touch, &probe.touch_kernel] {
             let is_it = |way: Way| way.program() == hook.program;
             let status = probe.hooks.iter_mut().find(|status| status.attached.is_some_and(is_it));
             if let Some(status) = status {
@@ -283,7 +289,8 @@ impl Probe {
     /// # Errors
     /// When the kernel refuses to attach.
     pub fn watch_touch(&mut self, on: bool) -> Result<(), String> {
-        self.touch.attach(&mut self.ebpf, on)
+        self.touch.attach(&mut self.ebpf, on)?;
+        self.touch_kernel.attach(&mut self.ebpf, on)
     }
 
     /// Takes the ring buffer; it can be taken once.

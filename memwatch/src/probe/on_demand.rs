@@ -23,10 +23,13 @@ pub(super) const RSS: OnDemand =
 /// Every fault of user code.
 pub(super) const TOUCH: OnDemand =
     OnDemand { program: "touch_raw", event: "page_fault_user", loaded: false, link: None };
+/// Every fault of the kernel, of which some are for user code.
+pub(super) const TOUCH_KERNEL: OnDemand =
+    OnDemand { program: "touch_kernel_raw", event: "page_fault_kernel", loaded: false, link: None };
 
 /// Whether the programs of an event are attached later than loaded.
 pub(super) fn is_on_demand(event: &str) -> bool {
-    event == RSS.event || event == TOUCH.event
+    [RSS, TOUCH, TOUCH_KERNEL].iter().any(|hook| hook.event == event)
 }
 
 impl OnDemand {

@@ -13,6 +13,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("action::signal_before_the_first_touch", TRACING, before_touch),
     Case::new("action::signal_of_choice", TRACING, signal_of_choice),
     Case::new("action::signal_at_the_touched_bound", TRACING, at_bound),
+    Case::new("action::signal_at_the_bound_of_what_is_read_into_it", TRACING, at_bound_of_reads),
     Case::new("action::untouched_table_is_left_alone", TRACING, untouched),
     Case::new("action::growth_elsewhere_is_left_alone", TRACING, elsewhere),
     Case::new("action::memory_that_the_kernel_fills_is_left_alone", TRACING, filled_elsewhere),
@@ -72,6 +73,16 @@ fn at_bound() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The same where a system call writes to the table.
+fn at_bound_of_reads() -> anyhow::Result<()> {
+    const BOUND: u64 = 4 << 20;
+    let bytes = TOUCH.to_string();
+    let rule = ["--act", "signal-touched", "--act-touched", &BOUND.to_string()];
+    let touched = touched_at_death(&acted(&rule, &["--read-into", &bytes])?, libc::SIGKILL)?;
+    ensure!((BOUND..BOUND + (2 << 20)).contains(&touched), "{touched} bytes touched at a bound of {BOUND}");
+    Ok(())
+}
+
 /// Nobody was signalled, and the child came to its own end.
 fn left_alone(run: Run) -> anyhow::Result<()> {
     run.succeeded()?.none("action", |_| true)
@@ -91,7 +102,7 @@ fn elsewhere() -> anyhow::Result<()> {
     )?)
 }
 
-/// A few pages of the table, and as much memory as the table has besides, which no page fault brings.
+/// A few pages of the table, and as much memory as the table has besides, which the kernel fills.
 fn filled_elsewhere() -> anyhow::Result<()> {
     left_alone(acted(
         &["--act", "signal-touched", "--act-touched", "4194304"],

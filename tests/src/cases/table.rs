@@ -28,6 +28,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("table::touched_before_does_not_count", TRACING, touched_before),
     Case::new("table::touched_elsewhere_does_not_count", TRACING, touched_elsewhere),
     Case::new("table::filled_by_the_kernel_is_touched", TRACING, populated),
+    Case::new("table::read_into_is_touched", TRACING, read_into),
     Case::new("table::locked_as_it_is_mapped_is_touched", TRACING, locked),
     Case::new("table::filled_elsewhere_by_the_kernel_does_not_count", TRACING, filled_elsewhere),
     Case::new("table::huge_pages_elsewhere_do_not_count", TRACING, huge_elsewhere),
@@ -231,6 +232,14 @@ fn filled_elsewhere() -> anyhow::Result<()> {
         let (end, _) = touched_at_exit(&["--touch", "45056", "--read-between", bytes])?;
         ensure!(end <= 64 << 10, "{end} bytes touched at exit, 44 KiB were, with {bytes} filled in between");
     }
+    Ok(())
+}
+
+/// What a system call writes to it counts as well.
+fn read_into() -> anyhow::Result<()> {
+    const READ: u64 = 3 << 20;
+    let (end, _) = touched_at_exit(&["--read-into", &READ.to_string()])?;
+    ensure!(end.abs_diff(READ) <= 64 << 10, "{end} bytes touched at exit, {READ} were read into it");
     Ok(())
 }
 

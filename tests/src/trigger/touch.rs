@@ -33,6 +33,9 @@ pub(crate) struct Touch {
     /// Meanwhile another thread gets so many huge pages elsewhere, one a millisecond, as this one gets pages.
     #[arg(long, default_value_t = 0)]
     huge_beside: u64,
+    /// Have the kernel fill so many bytes of the table.
+    #[arg(long, default_value_t = 0)]
+    read_into: u64,
     /// Write to the table by two threads at once.
     #[arg(long)]
     by_two: bool,
@@ -46,6 +49,10 @@ impl Touch {
         } else if self.touch > 0 {
             // All of it: advice about a part would cut the region in two, which mremap(2) refuses.
             memory::forbid_huge_pages(address.next_multiple_of(PAGE), length)?;
+        }
+        if self.read_into > 0 {
+            memory::forbid_huge_pages(address.next_multiple_of(PAGE), length)?;
+            return memory::fill(&File::open("/dev/zero")?, address, self.read_into);
         }
         if self.read_between > 0 {
             return self.with_reads(address);
