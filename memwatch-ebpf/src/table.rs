@@ -190,6 +190,13 @@ pub const fn kernel_bytes(slots: u64) -> u64 {
     slots * 8 + slots / 4 + slots / 512
 }
 
+/// What passes for all of a process's tables when it is touched: RSS may lag behind by some pages.
+#[must_use]
+#[inline(always)]
+pub const fn whole(total: u64) -> u64 {
+    total - total / 64
+}
+
 #[inline(always)]
 fn multiple(count: u64, length: u64, slack: u64, fit: Fit) -> Option<Match> {
     let element = length.checked_div(count)? & !(ELEMENT_MIN - 1);

@@ -12,6 +12,7 @@
 use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id};
 use memwatch_ebpf::abi::event::{ACTION_SIGNAL_TOUCHED, FdTable, Kind, TABLE_TOUCHED};
 use memwatch_ebpf::abi::state::{FAULT_NONE, FAULT_WRITE, FAULTS_MAX, Process, Progress, TableFault, Tables};
+use memwatch_ebpf::table::whole;
 
 use crate::emit::{emit, knobs, wanted};
 use crate::maps::{RULES, add, offset};
@@ -232,7 +233,7 @@ fn tell(process: &mut Process) {
 #[inline(always)]
 fn next_step(process: &Process, touched: u64) -> u64 {
     let double = touched * 2;
-    let whole = process.tables.total - process.tables.total / 64;
+    let whole = whole(process.tables.total);
     if double < whole || touched >= whole { double } else { whole }
 }
 

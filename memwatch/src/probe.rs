@@ -225,7 +225,7 @@ macro_rules! perf {
 
 /// When the hooks that see which pages are touched are attached.
 const WHILE_WATCHED: &str =
-    "while a process with an fd table lives, and from the start with --pid, --tree, a command or a rule";
+    "while an fd table can still be touched, and from the start with --pid, --tree, a command or a rule";
 
 const RLIMIT: &[Kind] = &[Kind::RlimitRead, Kind::RlimitSet];
 

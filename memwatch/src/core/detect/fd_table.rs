@@ -75,10 +75,10 @@ impl FdTables {
         self.min_table
     }
 
-    /// Whether a process lives that was granted a table.
+    /// Whether a process lives that was granted a table of which more can still be touched.
     #[must_use]
     pub fn is_watching(&self) -> bool {
-        self.processes.values().any(|process| process.has_table)
+        self.processes.values().any(|process| process.can_touch)
     }
 
     /// Whether something is kept of the process that a fact's header names.

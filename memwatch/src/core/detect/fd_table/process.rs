@@ -1,6 +1,7 @@
 //! What is kept of one process between its first table and its end.
 
 use memwatch_ebpf::abi::event::{CloseSweep, Exit, FdTable, TABLE_FAILED, TABLE_TOUCHED};
+use memwatch_ebpf::table::whole;
 
 use super::finding::{Finding, State};
 use super::signs;
@@ -39,8 +40,8 @@ pub(super) struct Process {
     pub(super) origin: Option<Option<Origin>>,
     /// Whether the kernel chose it as an OOM victim.
     pub(super) oom_killed: bool,
-    /// Whether it was granted a table.
-    pub(super) has_table: bool,
+    /// Whether it was granted a table of which more can be touched than was told.
+    pub(super) can_touch: bool,
     regions: Vec<Region>,
     chief: Option<Finding>,
 }
@@ -48,7 +49,9 @@ pub(super) struct Process {
 impl Process {
     /// Remembers a region when it is asked for, and finds it again when it is touched.
     pub(super) fn note(&mut self, time_ns: u64, tid: u32, table: &FdTable) -> Region {
-        self.has_table |= table.state != TABLE_FAILED;
+        if table.state != TABLE_FAILED {
+            self.can_touch = table.touched < whole(table.total);
+        }
         let known = self.regions.iter().find(|region| region.ordinal == table.ordinal);
         if let Some(known) = known.filter(|_| table.state == TABLE_TOUCHED) {
             return *known;

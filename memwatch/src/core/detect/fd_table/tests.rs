@@ -293,6 +293,24 @@ fn only_a_table_that_was_granted_is_watched() {
 }
 
 #[test]
+fn a_table_that_is_touched_is_watched_no_longer() {
+    let case = pointers(HUGE, 1);
+    let Some(mapped) = case.records().first().cloned() else { panic!("no record") };
+    let Body::FdTable(table) = mapped.event.body else { panic!("no table") };
+    let total = table.total;
+    let touched = |touched| case.fact(LOOK_UP_NS, FdTable { state: TABLE_TOUCHED, touched, ..table });
+    let another = FdTable { ordinal: 2, total: 2 * total, touched: total, ..table };
+    let another = case.fact(LOOK_UP_NS, another);
+    let mut detector = FdTables::new(0);
+    for (fact, is_watching) in
+        [(mapped, true), (touched(total / 2), true), (touched(total - total / 64), false), (another, true)]
+    {
+        detector.take(&fact, &mut Vec::new());
+        assert_eq!(detector.is_watching(), is_watching, "{:?}", fact.event.body);
+    }
+}
+
+#[test]
 fn an_aligned_table_is_medium_at_most() {
     let length = (1_000_003 * 8 + 65_536 + 56_u64).next_multiple_of(4096);
     let case = Case { lengths: vec![length], ..pointers(1_000_003, 1) };
