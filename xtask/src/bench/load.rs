@@ -123,6 +123,14 @@ impl Load {
         }
     }
 
+    /// Reads the descriptor limit and asks for a table of that many pointers, of which nothing is touched; held until the next command.
+    ///
+    /// # Errors
+    /// The load failed; its own message is on standard error.
+    pub(super) fn table(&mut self) -> Result<()> {
+        self.ask("table").map(drop)
+    }
+
     /// Ends what the last command started.
     ///
     /// # Errors

@@ -4,7 +4,8 @@
 //! (0: as fast as it goes) answers `CALLS SECONDS`; `crowd PROCESSES AREAS BYTES` answers `STARTED ASKED`. What a flood or
 //! a crowd started waits until the next command, so that its end is no part of what is measured. `index BYTES RESIDENT
 //! TIMES` holds a file in memory and answers `PAGES 0`; `rates` answers `PAGEMAP KPAGECGROUP` (entries per second that the
-//! kernel gives of it). `hog BYTES WAIT_MS` touches memory at full speed and answers as is said in `hog.rs`.
+//! kernel gives of it). `hog BYTES WAIT_MS` touches memory at full speed and answers as is said in `hog.rs`. `table` holds one slot per
+//! possible descriptor without touching any, and answers `BYTES LIMIT`.
 
 use std::io::{BufRead as _, Write as _};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::crowd::Crowd;
 use crate::flood::Flood;
 use crate::hog::Hog;
 use crate::index::Index;
+use crate::kernel::{self, Region};
 
 /// Serves until standard input ends.
 ///
@@ -26,9 +28,10 @@ pub(crate) fn run() -> Result<()> {
     let mut index: Option<Index> = None;
     let mut crowd = None;
     let mut hog = None;
+    let mut table = None;
     for line in std::io::stdin().lock().lines() {
         let line = line.context("cannot read a command")?;
-        drop((flood.take(), crowd.take(), hog.take()));
+        drop((flood.take(), crowd.take(), hog.take(), table.take()));
         let words: Vec<_> = line.split(' ').collect();
         let answer = match *words.as_slice() {
             ["measure", load, milliseconds] => {
@@ -64,6 +67,13 @@ pub(crate) fn run() -> Result<()> {
                 let answer = started.wait()?;
                 hog = Some(started);
                 answer
+            }
+            ["table"] => {
+                const POINTER: usize = 8;
+                let limit = usize::try_from(kernel::read_nofile()?)?;
+                let bytes = limit.checked_mul(POINTER).context("no descriptor limit is set")?;
+                table = Some(Region::map(bytes)?);
+                format!("{bytes} {limit}")
             }
             _ => bail!("`{line}` is no command: see serve.rs for those that are"),
         };
