@@ -64,7 +64,13 @@ fn shown(knobs: &Knobs, kind: Kind) -> bool {
             return false;
         }
     }
-    knobs.cgroup_id == 0 || in_cgroup(knobs.cgroup_id, knobs.cgroup_level)
+    kind.is_of_life() || outside(knobs) == 0
+}
+
+/// 1 when a filter by cgroup is set and the current task is not in that cgroup.
+#[inline(always)]
+pub(crate) fn outside(knobs: &Knobs) -> u32 {
+    (knobs.cgroup_id != 0 && !in_cgroup(knobs.cgroup_id, knobs.cgroup_level)).into()
 }
 
 /// Whether the current task's cgroup is `id`, at `level`, or below it.

@@ -92,6 +92,13 @@ impl Kind {
         matches!(self, Self::Exec | Self::Fork | Self::Exit | Self::FdTable | Self::CloseSweep)
     }
 
+    /// Whether identities follow from records of this kind: they are told whatever cgroup a filter names, and say whether they
+    /// are of another one.
+    #[must_use]
+    pub const fn is_of_life(self) -> bool {
+        matches!(self, Self::Exec | Self::Fork | Self::Exit)
+    }
+
     /// The bit of this kind in [`super::knobs::Knobs::kinds`]: bits follow the order of [`Kind::ALL`].
     #[must_use]
     pub const fn bit(self) -> u64 {
@@ -369,6 +376,10 @@ pub struct Exec {
     pub args_len: u32,
     /// Bytes of the whole argument vector.
     pub args_total: u32,
+    /// 1 when the process is outside the cgroup of the filter.
+    pub outside: u32,
+    /// Explicit padding.
+    pub _pad: u32,
     /// Name of the file as it was passed, ended by a zero.
     pub filename: [u8; FILENAME_LEN],
     /// The first bytes of the argument vector, each argument ended by a zero.
@@ -383,8 +394,8 @@ pub struct Fork {
     pub start_ns: u64,
     /// The child's process id.
     pub tgid: u32,
-    /// Explicit padding.
-    pub _pad: u32,
+    /// 1 when the parent is outside the cgroup of the filter.
+    pub outside: u32,
 }
 
 /// The last thread of a process ended.
@@ -401,6 +412,6 @@ pub struct Exit {
     pub table_touched: u64,
     /// Wait status as in `wait(2)`: signal in the low 7 bits, exit code above bit 8.
     pub status: u32,
-    /// Explicit padding.
-    pub _pad: u32,
+    /// 1 when the process is outside the cgroup of the filter.
+    pub outside: u32,
 }

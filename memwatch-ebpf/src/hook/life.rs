@@ -13,7 +13,7 @@ use memwatch_ebpf::abi::knobs::MARK_INHERITED;
 use memwatch_ebpf::abi::state::{Counters, Process};
 
 use super::{fault, fdtable};
-use crate::emit::{armed_ns, emit, knobs, wanted};
+use crate::emit::{armed_ns, emit, knobs, outside, wanted};
 use crate::maps::{ENDED, LIMITS, MARKS, PROCESSES, count, offset};
 use crate::task::{self, Kptr};
 use crate::{limits, process, resident, touched};
@@ -49,7 +49,7 @@ pub(crate) fn fork_raw(ctx: RawTracePointContext) -> i32 {
         hand_marks_down(parent_tgid, tgid);
     }
     if wanted(knobs, Kind::Fork) {
-        emit::<Fork>(Kind::Fork, parent, |body| *body = Fork { start_ns, tgid, _pad: 0 });
+        emit::<Fork>(Kind::Fork, parent, |body| *body = Fork { start_ns, tgid, outside: outside(knobs) });
     }
     0
 }
@@ -91,6 +91,7 @@ pub(crate) fn exec_raw(ctx: RawTracePointContext) -> i32 {
         body.inode = number;
         body.device = device;
         body.generation = generation;
+        body.outside = outside(knobs);
         body.filename[0] = 0;
         let _ = unsafe {
             bpf_probe_read_kernel_str(
@@ -147,7 +148,8 @@ pub(crate) fn exit_raw(_ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn end(process: &mut Process, task: Kptr, signal: Kptr) -> bool {
     // Before anybody says so: who is first takes away the mark that this goes by.
-    let reports = knobs().is_some_and(|knobs| wanted(knobs, Kind::Exit));
+    let knobs = knobs();
+    let reports = knobs.is_some_and(|knobs| wanted(knobs, Kind::Exit));
     // The kernel's sum has all threads in it, as no user code of the process runs any more.
     let is_summed = process.is_threaded != 0 && process.start_ns >= armed_ns();
     if !is_summed {
@@ -190,7 +192,7 @@ fn end(process: &mut Process, task: Kptr, signal: Kptr) -> bool {
                 table_total: process.tables.total,
                 table_touched: touched::so_far(&process.tables),
                 status,
-                _pad: 0,
+                outside: knobs.map_or(0, outside),
             };
         });
     }

@@ -143,22 +143,24 @@ pub(super) fn body(kind: Kind) -> Body {
             generation: 0,
             args_len: 6,
             args_total: 17,
+            outside: 0,
+            _pad: 0,
             filename: name(b"/usr/bin/uwsgi"),
             args: name(b"uwsgi\0"),
         })),
-        Kind::Fork => Body::Fork(Fork { start_ns: 5_000_000_000, tgid: 44, _pad: 0 }),
+        Kind::Fork => Body::Fork(Fork { start_ns: 5_000_000_000, tgid: 44, outside: 0 }),
         Kind::Exit => Body::Exit(Exit {
             counters: Counters { mmap_bytes: 1, munmap_bytes: 2, minor_faults: 7, ..Counters::default() },
             max_rss: 64 << 20,
             table_total: 8 << 30,
             table_touched: 4096,
             status: 11 | 0x80,
-            _pad: 0,
+            outside: 0,
         }),
     }
 }
 
-pub(super) fn fact(kind: Kind) -> Fact {
+pub(crate) fn fact(kind: Kind) -> Fact {
     Fact {
         event: Event { header: header(kind), body: body(kind) },
         process: Arc::new(identity()),

@@ -1,5 +1,5 @@
-//! The part of the filters that the kernel side cannot apply: patterns, what concerns the victim of an OOM kill, and names
-//! and users where it tells of everybody, as identities and findings follow from that.
+//! The part of the filters that the kernel side cannot apply: patterns, what concerns the victim of an OOM kill, and names,
+//! users and cgroups where it tells of everybody, as identities and findings follow from that.
 
 use std::collections::HashSet;
 
@@ -54,9 +54,12 @@ impl Filter {
         self.admits_actor(fact)
     }
 
-    /// Whether who a fact speaks of passes: the thread by its own name and user, its process by the executable. The kernel side
-    /// leaves both to this where identities follow from a record.
+    /// Whether who a fact speaks of passes: the thread by its own name and user, its process by the executable and, where the
+    /// kernel side says so, the cgroup it was in. The kernel side leaves these to this where identities follow from a record.
     pub(super) fn admits_actor(&self, fact: &Fact) -> bool {
+        if is_outside(&fact.event.body) {
+            return false;
+        }
         let header = &fact.event.header;
         let name = header.comm.split(|byte| *byte == 0).next().unwrap_or_default();
         // Whichever thread is the last to end, the end is that of the whole process.
@@ -122,6 +125,17 @@ impl Filter {
     }
 }
 
+/// Whether a record of a process's life was told of one outside the cgroup of the filter.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others are told of those in the cgroup only")]
+fn is_outside(body: &Body) -> bool {
+    match body {
+        Body::Exec(exec) => exec.outside != 0,
+        Body::Fork(fork) => fork.outside != 0,
+        Body::Exit(exit) => exit.outside != 0,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +157,22 @@ mod tests {
                 shown,
                 "{cgroup}"
             );
+        }
+    }
+
+    #[test]
+    fn lives_outside_the_cgroup_are_learned_and_not_shown() {
+        let filter = Filter { kinds: u64::MAX, ..Filter::default() };
+        for kind in [Kind::Exec, Kind::Fork, Kind::Exit] {
+            let mut fact = samples::fact(kind);
+            assert!(filter.admits(&fact, kind));
+            match &mut fact.event.body {
+                Body::Exec(exec) => exec.outside = 1,
+                Body::Fork(fork) => fork.outside = 1,
+                Body::Exit(exit) => exit.outside = 1,
+                other => panic!("{other:?}"),
+            }
+            assert!(!filter.admits(&fact, kind));
         }
     }
 

@@ -266,8 +266,8 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Forgets tables of processes that have ended without a record of it, because it was lost or they had left the cgroup of the
-    /// filter: nobody is watched for them any more.
+    /// Forgets tables of processes that have ended without a record of it, because it was lost or they were no longer among those
+    /// of `--pid`: nobody is watched for them any more.
     pub(super) fn look_for_ended(&mut self) {
         let ledger = &self.ledger;
         self.detector.forget_ended(|key| ledger.has_ended(key));

@@ -10,7 +10,8 @@ use crate::case::Case;
 use crate::cgroup::Group;
 use crate::child::{PATIENCE, Running};
 use crate::need::Need;
-use crate::tracer::{Run, Tracer};
+use crate::syscall::process;
+use crate::tracer::{Run, Tracer, eventually};
 use crate::trigger::Trigger;
 
 pub(super) const CASES: &[Case] = &[
@@ -27,6 +28,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("filter::comm_of_what_runs_another_program", TRACING, another_program),
     Case::new("filter::a_table_s_end_under_another_name", TRACING, table_under_two_names),
     Case::new("filter::a_table_s_end_in_another_cgroup", GROUPS, table_in_two_groups),
+    Case::new("filter::who_joins_a_cgroup_is_known", GROUPS, joined),
     Case::new("filter::exe_pattern", TRACING, exe_pattern),
     Case::new("filter::uid", TRACING, uid),
     Case::new("filter::cgroup_and_below", &[Need::Root, Need::Tracing, Need::Unified], cgroup),
@@ -168,7 +170,7 @@ fn table_under_two_names() -> anyhow::Result<()> {
     tracer.wait_for_error_line("page_fault_user is not watched any more", PATIENCE)
 }
 
-/// Its end is no record of the cgroup that is traced.
+/// Its end is told of another cgroup than the one that is traced.
 fn table_in_two_groups() -> anyhow::Result<()> {
     let (first, second) = (Group::new("first")?, Group::new("second")?);
     let mut trigger = Trigger::ready_with_descriptors(&["table"], crate::limit::table())?;
@@ -179,6 +181,33 @@ fn table_in_two_groups() -> anyhow::Result<()> {
     second.take(trigger.pid())?;
     trigger.finish()?;
     tracer.wait_for_error_line("page_fault_user is not watched any more", PATIENCE)
+}
+
+/// It was started outside, and runs another program by the time that what it did in the cgroup is read.
+fn joined() -> anyhow::Result<()> {
+    let group = Group::new("joined")?;
+    let path = group.path().to_str().context("a path that is text")?;
+    let mut tracer = Tracer::new(&["--cgroup", path, "--event", "rlimit_read,exec,fork,exit"])?.attach()?;
+    process::signal(tracer.pid(), libc::SIGSTOP)?;
+    let trigger = crate::locate::trigger()?;
+    let script = "echo $$ > \"$1/cgroup.procs\"; ulimit -n > /dev/null; exec \"$0\" map --bytes 4096 --hold";
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", script]).arg(&trigger).arg(path);
+    let mut shell = Running::start(shell.stdin(Stdio::piped()))?;
+    let pid = u64::from(shell.pid());
+    let runs = || std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == trigger);
+    eventually(PATIENCE, "the shell has become the trigger", runs)?;
+    process::signal(tracer.pid(), libc::SIGCONT)?;
+    let trigger = trigger.to_string_lossy().into_owned();
+    let read = tracer.wait_for("rlimit_read", |line| line.pid() == pid)?;
+    ensure!(!read.is("process.executable.path", trigger.as_str()), "not the shell: {read}");
+    ensure!(read.is("memwatch.process.comm", "sh"), "not the shell: {read}");
+    drop(shell.take_input());
+    tracer.wait_for("exit", |line| line.pid() == pid)?;
+    let run = tracer.interrupt()?.succeeded()?;
+    // The shell's own start is outside.
+    run.one("exec", |_| true)?.expect(&[("process.executable.path", trigger.into())])?;
+    run.none("fork", |_| true)
 }
 
 fn exe_pattern() -> anyhow::Result<()> {

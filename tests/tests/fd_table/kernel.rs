@@ -99,6 +99,8 @@ impl Kernel {
                 device: 0,
                 args_len: 0,
                 args_total: 0,
+                outside: 0,
+                _pad: 0,
                 filename: [0; 256],
                 args: [0; 512],
                 generation: 0,

@@ -34,7 +34,7 @@ pub(super) fn write(line: &mut Line<'_>, fact: &Fact) {
         Body::Action(body) => action(line, body),
         Body::OomKill(body) => oom_kill(line, body, &fact.event.header, fact.domain.as_deref()),
         Body::Exec(body) => exec(line, body),
-        Body::Fork(Fork { start_ns, tgid, _pad: _ }) => {
+        Body::Fork(Fork { start_ns, tgid, outside: _ }) => {
             line.number(&fields::FORK_CHILD, *tgid);
             line.maybe(&fields::FORK_CHILD_START, known(*start_ns, 0));
         }

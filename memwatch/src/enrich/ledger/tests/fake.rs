@@ -101,7 +101,7 @@ pub(super) fn exit(header: Header) -> Event {
 }
 
 pub(super) fn fork(header: Header, tgid: u32, start_ns: u64) -> Event {
-    Event { header, body: Body::Fork(event::Fork { start_ns, tgid, _pad: 0 }) }
+    Event { header, body: Body::Fork(event::Fork { start_ns, tgid, outside: 0 }) }
 }
 
 pub(super) fn exec(header: Header, filename: &str, args: &[u8], args_total: usize) -> Event {
@@ -111,6 +111,8 @@ pub(super) fn exec(header: Header, filename: &str, args: &[u8], args_total: usiz
         generation: 0,
         args_len: u32::try_from(args.len()).unwrap(),
         args_total: u32::try_from(args_total).unwrap(),
+        outside: 0,
+        _pad: 0,
         filename: [0; event::FILENAME_LEN],
         args: [0; event::ARGS_LEN],
     };
