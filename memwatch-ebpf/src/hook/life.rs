@@ -33,6 +33,11 @@ pub(crate) fn fork_raw(ctx: RawTracePointContext) -> i32 {
         }
         return 0;
     }
+    let Some(knobs) = knobs() else { return 0 };
+    // Whether or not there is room for the processes themselves.
+    if knobs.has_marks != 0 {
+        hand_marks_down(parent_tgid, tgid);
+    }
     let Some(parent) = process::current() else { return 0 };
     let start_ns = child.process_start();
     if let Some(state) = process::insert(tgid) {
@@ -43,10 +48,6 @@ pub(crate) fn fork_raw(ctx: RawTracePointContext) -> i32 {
         state.uid = parent.uid;
         process::inherit(parent, state);
         limits::note(state, child);
-    }
-    let Some(knobs) = knobs() else { return 0 };
-    if knobs.has_marks != 0 {
-        hand_marks_down(parent_tgid, tgid);
     }
     if wanted(knobs, Kind::Fork) {
         emit::<Fork>(Kind::Fork, parent, |body| *body = Fork { start_ns, tgid, outside: outside(knobs) });

@@ -17,6 +17,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("limits::prlimit_sets", TRACING, || set("prlimit")),
     Case::new("limits::prlimit_sets_by_one_buffer", TRACING, || set("prlimit-one-buffer")),
     Case::new("limits::set_refused", TRACING, set_refused),
+    Case::new("limits::what_cannot_be_read_is_counted", TRACING, unreadable),
     Case::new("limits::set_of_another_process", TRACING, set_of_child),
     Case::new("limits::set_blindly_of_another_process", TRACING, blindly_of_child),
     Case::new("limits::old_value_of_any_resource", TRACING, old_value_of_any),
@@ -79,6 +80,26 @@ pub(super) fn set(by: &str) -> anyhow::Result<()> {
         ("new_soft", 1111.into()),
         ("new_hard", 2222.into()),
     ])
+}
+
+fn unreadable() -> anyhow::Result<()> {
+    const TIMES: usize = 200;
+    let resource = CORE.to_string();
+    let times = TIMES.to_string();
+    let trigger =
+        ["set-limit", "--resource", &resource, "--soft", "0", "--hard", "0", "--from-nowhere", &times];
+    let run = traced(&[], &trigger)?.succeeded()?;
+    let pid = run.pid()?;
+    let refused =
+        run.of("rlimit_set").into_iter().filter(|line| line.pid() == pid && line.is("error", "EFAULT"));
+    let refused: Vec<&Line> = refused.collect();
+    ensure!(refused.len() == TIMES, "{} calls were told of {TIMES}", refused.len());
+    let made_up = refused.iter().find(|line| line.get("memwatch.rlimit_set.new_soft").is_some());
+    ensure!(made_up.is_none(), "a limit that nobody could read: {made_up:?}");
+    let lost = run.lost("user_read");
+    // Arguments of a program that is executed may not be there to read either.
+    ensure!((TIMES as u64..TIMES as u64 + 20).contains(&lost), "{lost} were counted of {TIMES}");
+    Ok(())
 }
 
 fn set_refused() -> anyhow::Result<()> {

@@ -16,6 +16,7 @@ pub(super) const CASES: &[Case] = &[
     Case::alone("load::tiny_ring_counts_exactly", TRACING, tiny_ring),
     Case::alone("load::groups_that_come_and_go", &[Need::Root, Need::Tracing, Need::Unified], groups),
     Case::alone("load::ends_that_no_program_saw", TRACING, unseen_ends),
+    Case::alone("load::descendants_beyond_the_map_are_counted", TRACING, unmarked),
 ];
 
 /// Resident memory of a tracer under a flood, rings included, in KiB.
@@ -119,4 +120,29 @@ fn unseen_ends() -> anyhow::Result<()> {
     trigger.run()?;
     tracer.wait_for("mmap", |line| line.pid() == pid && line.is("bytes", BYTES))?;
     tracer.interrupt().map(drop)
+}
+
+/// More descendants at once than there is room for: each that is missing from the filter is counted, also where others have left
+/// no room for what is kept of the processes themselves.
+fn unmarked() -> anyhow::Result<()> {
+    const ROOM: u64 = 64;
+    const CHILDREN: u64 = 100;
+    let count = CHILDREN.to_string();
+    let mut others = Trigger::ready(&["burst", "--count", &count, "--alive", &count, "--for-ms", "8000"])?;
+    let mut trigger = Trigger::ready(&["burst", "--count", &count, "--alive", &count, "--for-ms", "5000"])?;
+    let (pid, room) = (trigger.pid().to_string(), ROOM.to_string());
+    let options = ["--tree", &pid, "--max-processes", &room, "--event", "fork,exit"];
+    let mut tracer = Tracer::new(&options)?.attach()?;
+    others.act()?;
+    tracer.wait_for("lost", |line| line.is("kind", "process_map_full"))?;
+    trigger.act()?;
+    tracer.wait_for("lost", |line| line.is("kind", "mark_map_full"))?;
+    let (status, _) = trigger.finish()?;
+    ensure!(status.success(), "the burst ended with {status}");
+    others.finish()?;
+    let run = tracer.interrupt()?.succeeded()?;
+    // One place is the root's.
+    let (lost, expected) = (run.lost("mark_map_full"), CHILDREN + 1 - ROOM);
+    ensure!(lost == expected, "{lost} descendants were counted as missing, {expected} were");
+    Ok(())
 }

@@ -43,6 +43,17 @@ pub fn set(resource: u32, limit: Limit) -> io::Result<()> {
     checked(unsafe { libc::syscall(libc::SYS_setrlimit, resource, &raw const limit) }).map(drop)
 }
 
+/// Asks to set a limit to what stands at an address where nothing is, by `setrlimit(2)`.
+///
+/// # Errors
+/// The kernel's errno: it always refuses.
+pub fn set_from_nowhere(resource: u32) -> io::Result<()> {
+    // In the first page, which nobody has.
+    let nowhere = std::ptr::without_provenance::<libc::rlimit>(16);
+    // SAFETY: the kernel checks the address before it reads there, and this program reads nothing.
+    checked(unsafe { libc::syscall(libc::SYS_setrlimit, resource, nowhere) }).map(drop)
+}
+
 /// Reads, and sets when `new` is given, a limit of a process (0: the caller) by `prlimit64(2)`.
 ///
 /// # Errors

@@ -26,6 +26,9 @@ pub(crate) struct Burst {
     /// Wait between children.
     #[arg(long, default_value_t = 0)]
     every_ms: u64,
+    /// Have each that executes nothing live for a while.
+    #[arg(long, default_value_t = 0)]
+    for_ms: u64,
 }
 
 impl Burst {
@@ -44,7 +47,10 @@ impl Burst {
                     let error = Command::new(&own).args(["end", "--code", "0"]).env_clear().exec();
                     return Err(error.into());
                 }
-                Forked::Child => process::exit_now(0),
+                Forked::Child => {
+                    thread::sleep(Duration::from_millis(self.for_ms));
+                    process::exit_now(0)
+                }
                 Forked::Parent(child) => alive.push_back(child),
             }
             if self.every_ms > 0 {

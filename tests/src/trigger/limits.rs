@@ -81,6 +81,9 @@ pub(crate) struct SetLimit {
     /// The kernel is expected to refuse it.
     #[arg(long)]
     refused: bool,
+    /// Pass an address where nothing is before, so many times.
+    #[arg(long, default_value_t = 0)]
+    from_nowhere: u32,
     /// Whose limit is set before, by its id.
     #[arg(long, value_enum)]
     after: Option<Other>,
@@ -97,6 +100,10 @@ enum Other {
 
 impl SetLimit {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
+        for _ in 0..self.from_nowhere {
+            let done = limit::set_from_nowhere(self.resource);
+            anyhow::ensure!(done.is_err(), "the kernel read a limit where nothing is");
+        }
         let new = Limit { soft: self.soft, hard: self.hard };
         match self.after {
             Some(Other::Child) => drop(set_of_child(self.resource, new, false)?),
