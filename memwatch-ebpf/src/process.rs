@@ -35,7 +35,7 @@ static EMPTY: Process = Process {
     learned: [Learned { limit: 0, time_ns: 0, tgid: 0, tid: 0, how: 0, forks: 0 }; LEARNED_MAX],
     folded: NOTHING,
     limits: KnownLimits { epoch: 0, pairs: [LimitPair { soft: 0, hard: 0 }; RESOURCES] },
-    _fill: 0,
+    swept: 0,
 };
 
 const NOTHING: Counters = Counters {
@@ -191,9 +191,16 @@ pub(crate) fn inherit(parent: &Process, child: &mut Process) {
 #[inline(always)]
 pub(crate) fn end_sweep(process: &mut Process) {
     if process.sweep.next != 0 {
+        process.swept = process.sweep.count;
         report_sweep(process, SWEEP_END);
     }
     process.sweep = Sweep::new_zeroed();
+}
+
+/// Closes of the long close sweep that the process makes, or made last; 0: none.
+#[inline(always)]
+pub(crate) fn swept(process: &Process) -> u64 {
+    if process.sweep.next != 0 { process.sweep.count } else { process.swept }
 }
 
 /// Writes a record about the close sweep.
@@ -225,6 +232,7 @@ pub(crate) fn forget_program(process: &mut Process) {
     if process.tables.count != 0 {
         process.tables = Tables::NONE;
     }
+    process.swept = 0;
     process.refused = 0;
     process.failed = 0;
     process.brk = 0;

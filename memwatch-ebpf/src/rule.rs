@@ -10,9 +10,16 @@ use crate::emit::{emit, in_cgroup, knobs, same_comm, wanted};
 use crate::maps::{MARKS, RULES, count};
 use crate::process::current_tgid;
 
-/// The first rule with this action that concerns the current process and a table of `length` bytes.
+/// The first rule with this action that concerns the current process and a table of `length` bytes. `certainty` says for a
+/// rule how sure the length makes ([`Certainty`](memwatch_ebpf::table::Certainty)), 0 when it is no table; it is asked of rules
+/// that concern the process, and of no others.
 #[inline(always)]
-pub(crate) fn find(knobs: &Knobs, action: u32, length: u64) -> Option<(u32, &'static Rule)> {
+pub(crate) fn find(
+    knobs: &Knobs,
+    action: u32,
+    length: u64,
+    certainty: impl Fn(&Rule) -> u32,
+) -> Option<(u32, &'static Rule)> {
     let rules = knobs.rules;
     if rules == 0 {
         return None;
@@ -23,7 +30,10 @@ pub(crate) fn find(knobs: &Knobs, action: u32, length: u64) -> Option<(u32, &'st
         }
         let rule = RULES.get(index)?;
         if rule.action == action && length >= rule.min_table && concerns(rule) {
-            return Some((index, rule));
+            let certainty = certainty(rule);
+            if certainty != 0 && certainty >= rule.certainty {
+                return Some((index, rule));
+            }
         }
     }
     None

@@ -4,6 +4,10 @@
 //! allocation-free, so that the kernel side decides with the same code that user space explains with and that a
 //! scan of a running host uses.
 
+mod chance;
+
+pub use chance::{Certainty, Chance, Shape};
+
 /// Smallest element size considered, in bytes.
 pub const ELEMENT_MIN: u64 = 4;
 /// Largest element size considered, in bytes.
@@ -251,8 +255,8 @@ fn size_class(limit: u64, length: u64) -> Option<Match> {
 
 /// The power of two at or above `limit`; `limit` itself when there is none in 63 bits.
 #[inline(always)]
-fn power_of_two_above(limit: u64) -> u64 {
-    if !(2..=1 << 62).contains(&limit) {
+const fn power_of_two_above(limit: u64) -> u64 {
+    if limit < 2 || limit > 1 << 62 {
         return limit;
     }
     1 << ((64 - (limit - 1).leading_zeros()) & 63)

@@ -5,13 +5,14 @@ use memwatch_ebpf::abi::event::{
     ACTION_SIGNAL_MAPPED, ACTION_SIGNAL_TOUCHED, FdTable, Kind, SOURCE_BRK, SOURCE_MMAP, SOURCE_MREMAP,
     TABLE_FAILED, TABLE_MAPPED,
 };
+use memwatch_ebpf::abi::knobs::Rule;
 use memwatch_ebpf::abi::offsets::ABSENT;
-use memwatch_ebpf::abi::state::{LEARNED_MAX, Process, REGIONS_MAX, Region, Tables};
-use memwatch_ebpf::table::{Match, explain_heap, explain_mapping, is_asked_again};
+use memwatch_ebpf::abi::state::{LEARNED_MAX, Learned, Process, REGIONS_MAX, Region, Tables};
+use memwatch_ebpf::table::{Match, Shape, explain_heap, explain_mapping, is_asked_again};
 
 use crate::emit::{emit, knobs, wanted};
 use crate::maps::{PROCESSES, offset};
-use crate::process::{current_tgid, end_sweep};
+use crate::process::{current_tgid, end_sweep, swept};
 use crate::task::Kptr;
 use crate::{resident, rule, touched};
 
@@ -20,6 +21,10 @@ pub(crate) const ENOMEM: i64 = 12;
 
 /// An allocator that is refused asks in other ways within this time, and nobody else did.
 const ASKED_AGAIN_NS: u64 = 10_000_000;
+
+/// A table of at least so many bytes that is asked for within this time of the look-up is hardly an accident.
+const LARGE: u64 = 1 << 30;
+const AT_ONCE_NS: u64 = 10_000_000;
 
 /// `MAP_POPULATE | MAP_LOCKED`: the kernel fills the region before the call returns.
 const POPULATED: u32 = 0xa000;
@@ -73,6 +78,30 @@ extern "C" fn fd_table_fit(limit: u64, length: u64, source: u32) -> u32 {
         if source == SOURCE_BRK { explain_heap(limit, length) } else { explain_mapping(limit, length) };
     match found {
         Some(found) => found.pack(),
+        None => 0,
+    }
+}
+
+/// How sure the length of a table makes, for a rule; `learned` and `found` are what [`explain`] gave. A rule acts at once: it cannot
+/// wait for signs that come later, or that user space alone can weigh.
+#[inline(always)]
+pub(crate) fn certainty(process: &Process, rule: &Rule, learned: &Learned, found: u32, length: u64) -> u32 {
+    let limit = learned.limit;
+    let lag = unsafe { bpf_ktime_get_boot_ns() }.wrapping_sub(learned.time_ns);
+    let closes = swept(process);
+    let mut is_backed = (length >= LARGE && lag < AT_ONCE_NS) || (closes >= limit / 2 && closes <= limit * 2);
+    for element in &rule.elements {
+        is_backed |= *element == found & 0xffff;
+    }
+    fd_table_certainty(limit, length, found, is_backed.into())
+}
+
+/// A global function as [`fd_table_fit`] is: inlined it would be walked through for each rule.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn fd_table_certainty(limit: u64, length: u64, found: u32, is_backed: u32) -> u32 {
+    match Shape::of_packed(limit, length, found) {
+        Some(shape) => shape.certainty(is_backed != 0) as u32,
         None => 0,
     }
 }
@@ -144,10 +173,11 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
     if failed {
         return;
     }
-    if let Some((_, rule)) = rule::find(knobs, ACTION_SIGNAL_MAPPED, length) {
+    let certainty = |rule: &Rule| certainty(process, rule, unsafe { &*learned }, found, length);
+    if let Some((_, rule)) = rule::find(knobs, ACTION_SIGNAL_MAPPED, length, certainty) {
         rule::signal(process, rule, length, rule.min_table);
     }
-    if let Some((index, rule)) = rule::find(knobs, ACTION_SIGNAL_TOUCHED, length) {
+    if let Some((index, rule)) = rule::find(knobs, ACTION_SIGNAL_TOUCHED, length, certainty) {
         process.tables.bound = rule.touched;
         process.tables.rule = index;
     }

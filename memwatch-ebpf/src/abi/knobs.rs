@@ -92,11 +92,16 @@ pub struct Rule {
     pub comm_on: u32,
     /// The mark of scope [`SCOPE_MARKED`]: [`MARK_RULED`] or a higher bit.
     pub mark: u32,
-    /// Explicit padding.
-    pub _pad: u32,
+    /// How sure the table's length has to make at least: a [`crate::table::Certainty`] as a number.
+    pub certainty: u32,
     /// That name.
     pub comm: [u8; COMM_LEN],
+    /// Bytes per descriptor in tables of the programs that it names, where they are known; 0 in an unused place.
+    pub elements: [u32; ELEMENTS_MAX],
 }
+
+/// Sizes of elements that a rule knows.
+pub const ELEMENTS_MAX: usize = 8;
 
 /// A process's own RSS limit: value of the map `LIMITS`, by process id.
 #[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]

@@ -272,8 +272,8 @@ pub struct Process {
     pub folded: Counters,
     /// Its resource limits.
     pub limits: KnownLimits,
-    #[doc(hidden)]
-    pub _fill: u64,
+    /// Closes of its last long close sweep that has ended; 0: none.
+    pub swept: u64,
 }
 
 /// Cache line.

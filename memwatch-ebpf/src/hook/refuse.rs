@@ -12,7 +12,8 @@
 use aya_ebpf::cty::c_void;
 use aya_ebpf::programs::FEntryContext;
 use memwatch_ebpf::abi::event::{ACTION_REFUSE, SOURCE_BRK, SOURCE_MMAP};
-use memwatch_ebpf::table::{is_asked_again, is_candidate};
+use memwatch_ebpf::abi::knobs::Rule;
+use memwatch_ebpf::table::{Certainty, is_asked_again, is_candidate};
 
 use super::mmap::pages;
 use crate::emit::knobs;
@@ -50,18 +51,28 @@ fn handle(ctx: &FEntryContext) -> i32 {
         MREMAP => pages(regs.dx()),
         _ => return 0,
     };
-    let Some((_, rule)) = rule::find(knobs, ACTION_REFUSE, length) else { return 0 };
     let Some(process) = PROCESSES.get_ptr_mut(process::current_tgid()) else { return 0 };
     let process = unsafe { &mut *process };
-    // Memory charged to another address space is not this process's request.
-    if ctx.arg::<u64>(0) != resident::current_mm() {
+    // Memory charged to another address space is not this process's request, and who learned no limit asks for no table.
+    if process.learned[0].limit == 0 || ctx.arg::<u64>(0) != resident::current_mm() {
         return 0;
     }
-    if !is_asked_again(process.refused, length) {
-        let is_heap = || call != MREMAP && tables::explain(SOURCE_BRK, length).is_some();
-        if tables::explain(SOURCE_MMAP, length).is_none() && !is_heap() {
-            return 0;
+    let is_again = is_asked_again(process.refused, length);
+    let certainty = |rule: &Rule| {
+        if is_again {
+            return Certainty::High as u32;
         }
+        let found = match tables::explain(SOURCE_MMAP, length) {
+            None if call != MREMAP => tables::explain(SOURCE_BRK, length),
+            found => found,
+        };
+        let Some((place, found)) = found else { return 0 };
+        // Checked by `explain`: the place exists.
+        let learned = unsafe { &*process.learned.as_ptr().add(place) };
+        tables::certainty(process, rule, learned, found, length)
+    };
+    let Some((_, rule)) = rule::find(knobs, ACTION_REFUSE, length, certainty) else { return 0 };
+    if !is_again {
         process.refused = length;
     }
     rule::report(process, rule.id, ACTION_REFUSE, 0, length, rule.min_table, 0);

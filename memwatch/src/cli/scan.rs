@@ -11,10 +11,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context;
-use clap::ValueEnum;
 
-use super::values::{Color, Output, parse_size};
-use crate::core::detect::fd_table::Confidence;
+use super::values::{Color, Level, Output, parse_size};
 use crate::export::scan::{Report, Unread};
 use walk::Walked;
 
@@ -63,27 +61,6 @@ struct Filters {
     /// Least confidence that is a finding
     #[arg(long, default_value = "medium", value_name = "LEVEL")]
     min_confidence: Level,
-}
-
-/// A confidence as the command line names it.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Level {
-    /// The length fits, as lengths do by accident
-    Low,
-    /// More speaks for it than against it
-    Medium,
-    /// An accident is far-fetched
-    High,
-}
-
-impl From<Level> for Confidence {
-    fn from(level: Level) -> Self {
-        match level {
-            Level::Low => Self::Low,
-            Level::Medium => Self::Medium,
-            Level::High => Self::High,
-        }
-    }
 }
 
 /// Something is at or above the floor.

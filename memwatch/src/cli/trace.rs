@@ -156,7 +156,16 @@ impl Args {
         if shows(Kind::Action) && !self.act.is_set() {
             return Err("--event action never happens without a rule: add --act ACT, or leave action out");
         }
-        Ok(())
+        self.act.check(self.programs())
+    }
+
+    /// The programs that are named.
+    fn programs(&self) -> act::Programs<'_> {
+        act::Programs {
+            command: self.command.first().map(AsRef::as_ref),
+            comm: &self.filters.comm,
+            exe: &self.filters.exe,
+        }
     }
 }
 

@@ -12,7 +12,29 @@ use clap::ValueEnum;
 use memwatch_ebpf::abi::COMM_LEN;
 use memwatch_ebpf::abi::event::Kind;
 
+use crate::core::detect::fd_table::Confidence;
 pub use crate::core::pattern::Pattern;
+
+/// A confidence as the command line names it.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Level {
+    /// The length fits, as lengths do by accident
+    Low,
+    /// More speaks for it than against it
+    Medium,
+    /// An accident is far-fetched
+    High,
+}
+
+impl From<Level> for Confidence {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Low => Self::Low,
+            Level::Medium => Self::Medium,
+            Level::High => Self::High,
+        }
+    }
+}
 
 /// Parses a size such as `64MiB`, `1.5GB` or `4096`.
 ///

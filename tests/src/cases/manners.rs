@@ -66,8 +66,8 @@ fn not_looked_for() -> anyhow::Result<()> {
     let run = traced(&["--event", "exit"], &["map", "--bytes", "4096"])?;
     ensure!(run.errors.contains("fd tables were not looked for"), "{}", run.errors);
     ensure!(!run.errors.contains("no fd table"), "{}", run.errors);
-    let acts = ["--event", "action", "--min-table", "0", "--act", "signal-mapped"];
-    let run = table(&acts, &["--elements", &large_element().to_string()])?;
+    let run =
+        table(&[GUARD, &["--event", "action"]].concat(), &["--elements", &large_element().to_string()])?;
     run.one("action", |_| true)?;
     ensure!(!run.errors.contains("were not looked for"), "{}", run.errors);
     ensure!(run.errors.contains("only acted on"), "{}", run.errors);
@@ -125,6 +125,10 @@ fn wrong_arguments() -> anyhow::Result<()> {
         (&["--act-signal", "SIGTERM", "--", "true"], "--act <ACT>"),
         (&["--act-min", "1MiB", "--", "true"], "--act <ACT>"),
         (&["--act", "refuse"], "COMMAND"),
+        (&["--act", "refuse", "--cgroup", "/a"], "add --comm NAME"),
+        (&["--act", "signal-mapped", "--cgroup", "/a", "--comm", "uwsgi*"], "add --comm NAME"),
+        (&["--act", "signal-mapped", "--cgroup", "/a", "--comm", "a", "--comm", "b"], "add --comm NAME"),
+        (&["--act-confidence", "low", "--", "true"], "--act <ACT>"),
         (&["--event", "fd_tables"], "'fd_table'"),
         (&["--event", "mmap,rss"], "--rss-limit SIZE"),
         (&["--event", "action"], "--act ACT"),
@@ -169,7 +173,7 @@ fn late_table() -> [String; 5] {
     ["table".to_owned(), "--elements".to_owned(), element, "--delay-ms".to_owned(), "2000".to_owned()]
 }
 
-const GUARD: &[&str] = &["--min-table", "0", "--act", "signal-mapped"];
+const GUARD: &[&str] = &["--min-table", "0", "--act", "signal-mapped", "--act-confidence", "low"];
 
 fn guard_after_count() -> anyhow::Result<()> {
     let [_, arguments @ ..] = late_table();

@@ -69,7 +69,7 @@ fn script(options: &[&str], script: &str, seconds: u64) -> anyhow::Result<Run> {
 fn sized(text: &str, seconds: u64) -> anyhow::Result<Run> {
     const OPTIONS: &[&str] =
         &["--min-table", "0", "--event", "fd_table,close_sweep,rlimit_read,rlimit_set,exec,exit"];
-    const BOUND: &[&str] = &["--act", "signal-touched", "--act-touched", "1GiB"];
+    const BOUND: &[&str] = &["--act", "signal-touched", "--act-touched", "1GiB", "--act-confidence", "low"];
     let bound = if limit::in_guest() { BOUND } else { &[] };
     script(&[OPTIONS, bound].concat(), text, seconds)
 }

@@ -60,6 +60,8 @@ struct Program {
     script: &'static str,
     /// What stands at the end of its path.
     executable: &'static str,
+    /// What it is called when it asks for its table.
+    comm: &'static str,
     /// Bytes of its first table for each descriptor.
     element: u64,
     /// Script and limit of its neighbour in a unit that no rule names: what that touches is more than any bound, and fits a
@@ -71,17 +73,31 @@ const OF_UWSGI: Program = Program {
     name: "uwsgi",
     script: UWSGI,
     executable: "uwsgi-core",
+    comm: "uwsgi-core",
     element: 8,
     neighbour: (UWSGI, 16_000_003),
 };
-const OF_SLAPD: Program =
-    Program { name: "slapd", script: SLAPD, executable: "slapd", element: 56, neighbour: (SLAPD, 200_003) };
-const OF_SQUID: Program =
-    Program { name: "squid", script: SQUID, executable: "squid", element: 432, neighbour: (SQUID, 700_003) };
+const OF_SLAPD: Program = Program {
+    name: "slapd",
+    script: SLAPD,
+    executable: "slapd",
+    comm: "slapd",
+    element: 56,
+    neighbour: (SLAPD, 200_003),
+};
+const OF_SQUID: Program = Program {
+    name: "squid",
+    script: SQUID,
+    executable: "squid",
+    comm: "squid",
+    element: 432,
+    neighbour: (SQUID, 700_003),
+};
 const OF_HAPROXY: Program = Program {
     name: "haproxy",
     script: HAPROXY,
     executable: "haproxy",
+    comm: "haproxy",
     element: 128,
     neighbour: (HAPROXY, 2_000_003),
 };
@@ -89,6 +105,7 @@ const OF_ERLANG: Program = Program {
     name: "erlang",
     script: ERLANG,
     executable: "beam.smp",
+    comm: "beam.smp",
     element: 16,
     neighbour: (ERLANG, 8_000_003),
 };
@@ -96,6 +113,7 @@ const OF_PYTHON: Program = Program {
     name: "python",
     script: PYTHON,
     executable: "python3.11",
+    comm: "python3",
     element: 8,
     neighbour: (PYTHON, 16_000_003),
 };
@@ -104,6 +122,7 @@ const OF_RPCBIND: Program = Program {
     name: "rpcbind",
     script: RPCBIND,
     executable: "rpcbind",
+    comm: "rpcbind",
     element: 8,
     neighbour: (PYTHON, 16_000_003),
 };
@@ -112,6 +131,7 @@ const OF_CUPSD: Program = Program {
     name: "cupsd",
     script: CUPSD,
     executable: "cupsd",
+    comm: "cupsd",
     element: 12,
     neighbour: (PYTHON, 16_000_003),
 };
@@ -233,7 +253,7 @@ fn under(program: &Program, rule: &[&str]) -> anyhow::Result<Acted> {
 }
 
 fn mapped(program: &Program) -> anyhow::Result<()> {
-    let touched = under(program, &["--act", "signal-mapped"])?.at_death()?;
+    let touched = under(program, &["--act", "signal-mapped", "--comm", program.comm])?.at_death()?;
     report::record(format!("{}, killed before the first touch", program.name), touched);
     ensure!(touched == 0, "{touched} bytes were touched before the signal");
     Ok(())
@@ -260,7 +280,7 @@ fn origin(line: &Line, program: &Program) -> anyhow::Result<()> {
 }
 
 fn refused(program: &Program) -> anyhow::Result<()> {
-    let acted = under(program, &["--act", "refuse"])?;
+    let acted = under(program, &["--act", "refuse", "--comm", program.comm])?;
     acted.finding()?.expect(&[("state", "failed".into()), ("error", "ENOMEM".into())])?;
     let exit = acted.exit()?;
     report::record(format!("{}, refused", program.name), exit.number("fd_table_touched_bytes")?);
@@ -293,7 +313,8 @@ fn left_alone(program: &Program, descriptors: u64) -> anyhow::Result<()> {
 fn no_scope() -> anyhow::Result<()> {
     // The second holds the tests, and memwatch with them.
     for (group, reason) in [("/", "the whole host"), ("/system.slice", "memwatch itself")] {
-        let mut running = Tracer::new(&["--cgroup", group, "--act", "signal-mapped"])?.start()?;
+        let rule = ["--cgroup", group, "--act", "signal-mapped", "--comm", "python3"];
+        let mut running = Tracer::new(&rule)?.start()?;
         let status = running.wait(PATIENCE)?;
         let errors = running.errors();
         ensure!(!status.success() && errors.contains(reason), "{group}: {status}: {errors}");

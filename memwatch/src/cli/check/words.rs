@@ -125,11 +125,21 @@ fn fd_table(rule: &FdTableRule) -> Paragraph {
         1 => "medium or high",
         _ => "high",
     };
-    let mut says = vec![format!(
-        "concerns fd tables of {} or more, found with {confidence} confidence, of {}",
-        Bytes(rule.min_bytes),
-        processes(&rule.matching)
-    )];
+    let (bytes, who) = (Bytes(rule.min_bytes), processes(&rule.matching));
+    // What a rule of the kernel side goes by.
+    let by_length = match rule.confidence {
+        0 => "fits the limit",
+        1 => "fits the limit as few do",
+        _ => "is hardly an accident",
+    };
+    let mut says = vec![match rule.action {
+        TableAction::Refuse => {
+            format!("concerns single fd tables of {bytes} or more whose length {by_length}, of {who}")
+        }
+        TableAction::Report | TableAction::Touched(_) | TableAction::Mapped => {
+            format!("concerns fd tables of {bytes} or more, found with {confidence} confidence, of {who}")
+        }
+    }];
     says.push(match rule.action {
         TableAction::Report => "they are reported, and nothing is done".to_owned(),
         TableAction::Touched(bytes) => format!(
@@ -138,12 +148,11 @@ fn fd_table(rule: &FdTableRule) -> Paragraph {
             Bytes(bytes),
             duration(rule.deadline_ns)
         ),
-        TableAction::Mapped => {
-            format!(
-                "the process is sent {} as soon as it maps one, before the first page is touched",
-                rule.signal
-            )
-        }
+        TableAction::Mapped => format!(
+            "the process is sent {}: before the first page is touched where a single table is so large and its length {by_length}, \
+             else a moment later, when all tables and all signs are known",
+            rule.signal
+        ),
         TableAction::Refuse => "the mapping is refused with ENOMEM, where the kernel can".to_owned(),
     });
     if rule.action != TableAction::Report {

@@ -1,15 +1,20 @@
 //! Rules that act in the kernel on the traced command, or on the processes of one cgroup.
 //!
-//! Goes in: what to do and to whom. Comes out: rules of one scope, which is never the whole host.
+//! Goes in: what to do and to whom. Comes out: rules of one scope, which is never the whole host. One that acts before a page
+//! is touched names a program: the command, or the one name of a filter.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use anyhow::ensure;
+use memwatch_ebpf::abi::COMM_LEN;
 use memwatch_ebpf::abi::event::{ACTION_REFUSE, ACTION_SIGNAL_MAPPED, ACTION_SIGNAL_TOUCHED};
-use memwatch_ebpf::abi::knobs::{MARK_RULED, Rule, SCOPE_CGROUP, SCOPE_MARKED};
+use memwatch_ebpf::abi::knobs::{ELEMENTS_MAX, MARK_RULED, Rule, SCOPE_CGROUP, SCOPE_MARKED};
 
 use crate::cli::values::signal::SignalParser;
-use crate::cli::values::{parse_bound, parse_size};
+use crate::cli::values::{Level, Pattern, parse_bound, parse_size};
+use crate::core::detect::fd_table::{Confidence, known_elements};
 use crate::core::fact::Hierarchy;
 use crate::enrich::cgroup::{Cgroup, CgroupTree};
 use crate::enrich::proc::ProcFs;
@@ -42,7 +47,8 @@ pub(super) enum Scope {
 )]
 pub(super) struct Args {
     /// What to do about an fd table of the command or its descendants, until the command ends; without a command, of the
-    /// processes in --cgroup
+    /// processes in --cgroup, where signal-mapped and refuse need one name in --comm. Threads of other names than that one are
+    /// left alone
     #[arg(long, requires = "acted_on", value_name = "ACT")]
     act: Option<Act>,
     /// Signal to send, by name or number
@@ -54,6 +60,38 @@ pub(super) struct Args {
     /// Smallest single table to act on; the default is --min-table
     #[arg(long, requires = "act", value_parser = parse_size, allow_hyphen_values = true, value_name = "SIZE")]
     act_min: Option<u64>,
+    /// How sure the table's length has to make by itself: the rule acts at once, and weighs no other signs
+    #[arg(long, requires = "act", default_value = "high", value_name = "LEVEL")]
+    act_confidence: Level,
+}
+
+/// Programs that a rule is for, by what the arguments say.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Programs<'a> {
+    /// The command's first word.
+    pub(super) command: Option<&'a OsStr>,
+    /// Names of threads.
+    pub(super) comm: &'a [Pattern],
+    /// Executables.
+    pub(super) exe: &'a [Pattern],
+}
+
+impl Programs<'_> {
+    /// The one name of a thread, when it has no wildcard: who has another one is left alone.
+    pub(super) fn comm(&self) -> Option<[u8; COMM_LEN]> {
+        let [pattern] = self.comm else { return None };
+        let mut comm = [0; COMM_LEN];
+        for (to, from) in comm.iter_mut().zip(pattern.exact()?) {
+            *to = *from;
+        }
+        Some(comm)
+    }
+
+    /// The elements of their tables, where they are known.
+    fn elements(&self) -> [u32; ELEMENTS_MAX] {
+        let patterns = self.comm.iter().chain(self.exe).map(|pattern| pattern.text().as_bytes());
+        known_elements(self.command.map(OsStrExt::as_bytes).into_iter().chain(patterns))
+    }
 }
 
 impl Args {
@@ -62,9 +100,22 @@ impl Args {
         self.act.is_some()
     }
 
+    /// What speaks against a rule without a command, for those of one cgroup.
+    pub(super) fn check(&self, programs: Programs<'_>) -> Result<(), &'static str> {
+        let strikes = matches!(self.act, Some(Act::SignalMapped | Act::Refuse));
+        if strikes && programs.command.is_none() && programs.comm().is_none() {
+            return Err(
+                "--act signal-mapped and refuse strike before a page is touched, and are for a program that is named: \
+                 add --comm NAME, one without wildcards, or take --act signal-touched",
+            );
+        }
+        Ok(())
+    }
+
     /// The rules for the kernel side, for processes in `scope`.
-    pub(super) fn rules(&self, min_table: u64, scope: Scope) -> Vec<Rule> {
+    pub(super) fn rules(&self, min_table: u64, scope: Scope, programs: Programs<'_>) -> Vec<Rule> {
         let Some(act) = self.act else { return Vec::new() };
+        let comm = programs.comm();
         let action = match act {
             Act::SignalMapped => ACTION_SIGNAL_MAPPED,
             Act::SignalTouched => ACTION_SIGNAL_TOUCHED,
@@ -76,6 +127,10 @@ impl Args {
             action,
             signal: self.act_signal,
             id: 1,
+            certainty: Confidence::from(self.act_confidence).certainty() as u32,
+            comm_on: comm.is_some().into(),
+            comm: comm.unwrap_or_default(),
+            elements: programs.elements(),
             ..Rule::default()
         };
         vec![match scope {

@@ -53,7 +53,8 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
     let shown = filters.event.iter().fold(0, |bits, kind| bits | kind.0.bit());
     let shown = if filters.event.is_empty() { u64::MAX } else { shown };
     let scope = args.act.scope(has_command, cgroup.as_ref(), ledger.cgroups())?;
-    let rules = args.act.rules(filters.min_table, scope);
+    let programs = args.programs();
+    let rules = args.act.rules(filters.min_table, scope, programs);
     let mut knobs = Knobs {
         kinds: shown | needed(shown),
         min_bytes: filters.min_bytes,
@@ -69,13 +70,8 @@ pub(super) fn prepare(args: &Args, kernel_log: bool) -> anyhow::Result<Setup> {
     if let Some(cgroup) = &cgroup {
         (knobs.cgroup_id, knobs.cgroup_level) = (cgroup.id, cgroup.level);
     }
-    if let [pattern] = filters.comm.as_slice()
-        && let Some(name) = pattern.exact()
-    {
-        knobs.comm_on = 1;
-        for (to, from) in knobs.comm.iter_mut().zip(name) {
-            *to = *from;
-        }
+    if let Some(comm) = programs.comm() {
+        (knobs.comm_on, knobs.comm) = (1, comm);
     }
     let options = Options {
         ways: args.tuning.attach.clone(),

@@ -25,12 +25,14 @@ const ACTION: Key<WhatToDo> = Key::new(
 const MIN_BYTES: Key<Size> = Key::new(
     "min_bytes",
     Unwritten::Toml("\"64MiB\""),
-    "Size of all tables of the process from which on it holds.",
+    "Size of all tables of the process from which on it holds. Before a page is touched, where `signal-mapped` and `refuse` act, \
+     it is that of a single table.",
 );
 const CONFIDENCE: Key<Confidence> = Key::new(
     "confidence",
     Unwritten::Absent("`medium` to report, `high` to act"),
-    "How sure the detector has to be at least.",
+    "How sure the detector has to be at least. Where `signal-mapped` and `refuse` act there is the table's length alone to go by, \
+     and what [detection.md](detection.md#what-a-rule-in-the-kernel-goes-by) says.",
 );
 const TOUCHED: Key<Size> = Key::new(
     "touched",

@@ -26,6 +26,7 @@ use memwatch_ebpf::table::Fit;
 pub use finding::{Confidence, Finding, Reason, Source, State};
 use process::{Process, Region};
 use programs::Program;
+pub use programs::known_elements;
 
 use crate::core::fact::{Body, Fact, Identity, ProcessKey};
 use crate::core::origin::Origin;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use memwatch_ebpf::abi::event::{FdTable, SOURCE_BRK, SOURCE_MMAP, SOURCE_MREMAP};
 use memwatch_ebpf::abi::state::Learned;
-use memwatch_ebpf::table::Fit;
+use memwatch_ebpf::table::{Certainty, Fit};
 
 use super::advice;
 use super::programs::Program;
@@ -147,6 +147,16 @@ pub enum Confidence {
 }
 
 impl Confidence {
+    /// What a rule of the kernel side asks of a table's length for this confidence.
+    #[must_use]
+    pub const fn certainty(self) -> Certainty {
+        match self {
+            Self::Low => Certainty::Low,
+            Self::Medium => Certainty::Medium,
+            Self::High => Certainty::High,
+        }
+    }
+
     /// Its name in reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -2,8 +2,10 @@
 //!
 //! The facts stand in `data/programs.toml`, which is compiled in and parsed once.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use memwatch_ebpf::abi::knobs::ELEMENTS_MAX;
 use serde::Deserialize;
 
 use crate::core::fact::Identity;
@@ -64,7 +66,7 @@ pub(super) fn largest_element() -> u64 {
     PROGRAMS.iter().flat_map(|program| &program.element_bytes).copied().max().unwrap_or(0).into()
 }
 
-/// Tables that may lie side by side in one area: HAProxy has four./// Tables that may lie side by side in one area: HAProxy has four.
+/// Tables that may lie side by side in one area: HAProxy has four.
 const TABLES_MAX: u32 = 4;
 
 /// Whether `element` is the sum of a few known ones with a large one among them: small ones add up to nearly anything.
@@ -108,6 +110,22 @@ impl Program {
     }
 }
 
+/// Bytes per descriptor in tables of programs that go by these names: paths or file names of executables, with or without a
+/// wildcard at the end. Zeros fill what is left.
+#[must_use]
+pub fn known_elements<'a>(names: impl IntoIterator<Item = &'a [u8]>) -> [u32; ELEMENTS_MAX] {
+    let named = names.into_iter().filter_map(|name| {
+        let stem = name.strip_suffix(b"*").unwrap_or(name);
+        Program::named(Some(stem), &[])
+    });
+    let elements: BTreeSet<u32> = named.flat_map(|program| &program.element_bytes).copied().collect();
+    let mut known = [0; ELEMENTS_MAX];
+    for (place, element) in known.iter_mut().zip(elements) {
+        *place = element;
+    }
+    known
+}
+
 fn fits(pattern: &str, name: &[u8]) -> bool {
     match pattern.strip_suffix('*') {
         Some(start) => name.starts_with(start.as_bytes()),
@@ -121,8 +139,6 @@ fn parse(text: &str) -> Result<Vec<Program>, toml::de::Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]
@@ -167,5 +183,16 @@ mod tests {
     fn patterns() {
         assert!(fits("uwsgi*", b"uwsgi-core") && fits("uwsgi*", b"uwsgi"));
         assert!(fits("slapd", b"slapd") && !fits("slapd", b"slapd2"));
+    }
+
+    #[test]
+    fn elements_of_named_programs() {
+        let known = |names: &[&str]| known_elements(names.iter().map(|name| name.as_bytes()));
+        assert_eq!(known(&["uwsgi*"]), [8, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(known(&["/usr/sbin/haproxy", "*/squid"]), [4, 16, 128, 136, 432, 0, 0, 0]);
+        assert_eq!(known(&["*", "sh", ""]), [0; ELEMENTS_MAX]);
+        let all = parse(DATA).expect("data/programs.toml parses");
+        let most = all.iter().map(|program| program.element_bytes.len()).max();
+        assert!(most.is_some_and(|most| most <= ELEMENTS_MAX), "{most:?} elements of one program");
     }
 }
