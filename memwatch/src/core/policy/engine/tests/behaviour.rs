@@ -5,8 +5,8 @@ use crate::core::fact::ProcessKey;
 use crate::core::policy::world::PoolId;
 use crate::core::policy::{
     Amount, Bounds, Budget, Cause, Command, Ending, FdTableRule, Grows, Growth, Host, Input, Mode, Pressure,
-    ProcessLimit, Protect, Reach, Scope, Settings, Signal, Strain, Table, TableAction, TableState, Then, Thrash,
-    Warning,
+    ProcessLimit, Protect, Reach, Scope, Settings, Signal, Strain, Table, TableAction, TableState, Then,
+    Thrash, Warning,
 };
 
 const HUP: Signal = Signal(1);
