@@ -243,7 +243,7 @@ pub const HOOKS: &[Hook] = &[
         "exec_raw",
         "sched_process_exec",
         &[Kind::Exec],
-        "what an old program learned clings to the new one"
+        "what an old program learned, and what was ordered about it, clings to the new one"
     ),
     raw!(
         "exit",

@@ -254,7 +254,9 @@ impl Player {
                 None => waiting.push_back(Input::Outcome { decision, outcome: Outcome::WouldSend }),
             },
             Command::Limit(_)
+            | Command::Unlimit(_)
             | Command::Rule { .. }
+            | Command::Unrule(_)
             | Command::LookWithin(_)
             | Command::Decided(_)
             | Command::Closed(_)

@@ -5,6 +5,7 @@ mod audit;
 mod cleanup;
 mod command;
 mod daemon;
+mod daemon_orders;
 mod deploy;
 mod descriptors;
 mod ending;
@@ -78,6 +79,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         monitoring::CASES,
         scan::CASES,
         daemon::CASES,
+        daemon_orders::CASES,
         explain::CASES,
         service::CASES,
         deploy::CASES,

@@ -155,6 +155,12 @@ impl Running {
         self.errors_seen.clone()
     }
 
+    /// Whether a line with this text is among those that were waited through.
+    #[must_use]
+    pub fn has_said(&self, text: &str) -> bool {
+        self.errors_seen.contains(text)
+    }
+
     fn keep_error(&mut self, line: &str) {
         self.errors_seen.push_str(line);
         self.errors_seen.push('\n');

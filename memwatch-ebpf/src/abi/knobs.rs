@@ -43,8 +43,8 @@ pub struct Knobs {
     pub has_marks: u32,
     /// The same of the map `LIMITS`.
     pub has_limits: u32,
-    /// Explicit padding.
-    pub _pad: u32,
+    /// Bits of marks that a process loses when it executes a program: orders about the program before it.
+    pub lost_at_exec: u32,
 }
 
 /// `MARKS` value bit: the process is in the filter.
@@ -62,6 +62,10 @@ pub const TREES_MAX: usize = 8;
 
 /// Entries of the array `RULES`.
 pub const RULES_MAX: u32 = 16;
+
+/// The marks of all rules.
+pub const MARKS_RULED: u32 = MARK_TREE - MARK_RULED;
+const _: () = assert!(MARKS_RULED == ((1 << RULES_MAX) - 1) * MARK_RULED);
 
 /// [`Rule::scope`]: processes with the mark [`Rule::mark`].
 pub const SCOPE_MARKED: u32 = 1;

@@ -1,15 +1,15 @@
 //! exec, fork, exit: so that a process is always (process id, start time) and its identity survives its death.
 //!
 //! Ways: raw tracepoints `sched_process_{fork,exec,exit}`; raw, because the classic ones carry thread ids only. Lane: the ring.
-//! Without fork: children do not inherit what was learned. Without exec: what an old program learned clings to the
-//! new one. Without exit: processes are forgotten only when their id is used again.
+//! Without fork: children do not inherit what was learned. Without exec: what an old program learned, and what was ordered
+//! about it, clings to the new one. Without exit: processes are forgotten only when their id is used again.
 
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel_str, bpf_probe_read_user};
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use memwatch_ebpf::abi::event::{ARGS_LEN, Exec, Exit, FILENAME_LEN, Fork, Kind};
 use memwatch_ebpf::abi::fault::FaultCode;
-use memwatch_ebpf::abi::knobs::MARK_INHERITED;
+use memwatch_ebpf::abi::knobs::{Knobs, MARK_INHERITED};
 use memwatch_ebpf::abi::state::{Counters, Process};
 
 use super::{fault, fdtable};
@@ -75,6 +75,7 @@ pub(crate) fn exec_raw(ctx: RawTracePointContext) -> i32 {
     process::forget_program(process);
     process.fd_slots = task::current().fd_slots();
     let Some(knobs) = knobs() else { return 0 };
+    drop_orders(knobs);
     if !wanted(knobs, Kind::Exec) {
         return 0;
     }
@@ -111,6 +112,27 @@ pub(crate) fn exec_raw(ctx: RawTracePointContext) -> i32 {
         }
     });
     0
+}
+
+/// What was ordered about a program is not about the one that the process executes: user space, which hears of it, says
+/// what holds then.
+#[inline(always)]
+fn drop_orders(knobs: &Knobs) {
+    let tgid = process::current_tgid();
+    if knobs.has_marks != 0
+        && knobs.lost_at_exec != 0
+        && let Some(marks) = MARKS.get_ptr_mut(tgid)
+    {
+        let left = unsafe { *marks } & !knobs.lost_at_exec;
+        if left & !MARK_INHERITED != 0 {
+            unsafe { *marks = left };
+        } else {
+            let _ = MARKS.remove(tgid);
+        }
+    }
+    if knobs.has_limits != 0 && LIMITS.get_ptr(tgid).is_some() {
+        let _ = LIMITS.remove(tgid);
+    }
 }
 
 #[raw_tracepoint(tracepoint = "sched_process_exit")]

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use aya::maps::{Array, HashMap, MapError, PerCpuArray, RingBuf};
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
-use memwatch_ebpf::abi::knobs::{Knobs, RssLimit, Rule};
+use memwatch_ebpf::abi::knobs::{Knobs, Rule};
 use memwatch_ebpf::abi::offsets::Offsets;
 use memwatch_ebpf::abi::state::{Counters, Process, RingState};
 use rustix::process::{Resource, getrlimit};
@@ -98,6 +98,9 @@ pub enum ProbeError {
     /// Not one hook could be attached.
     #[error("no hook could be attached; the first reason: {} (`memwatch doctor` lists all)", .0.first().map_or("", HookStatus::first_reason))]
     NothingAttached(Vec<HookStatus>),
+    /// Marks went from parents to children faster than they could be taken away.
+    #[error("processes fork faster than their marks can be taken away; send SIGHUP again when that is over")]
+    Restless,
     /// A map could not be used.
     #[error("cannot use the BPF map {name}: {source}")]
     Map {
@@ -359,18 +362,6 @@ impl Probe {
         Ok(())
     }
 
-    /// Sets the RSS limit of a process.
-    ///
-    /// # Errors
-    /// When the map is full.
-    pub fn limit_rss(&mut self, tgid: u32, limit: RssLimit) -> Result<(), ProbeError> {
-        if self.knobs.has_limits == 0 {
-            self.set_knobs(&Knobs { has_limits: 1, ..self.knobs })?;
-        }
-        let mut map: HashMap<_, u32, Wire<RssLimit>> = typed(&mut self.ebpf, "LIMITS")?;
-        map.insert(tgid, Wire(limit), 0).map_err(|source| ProbeError::Map { name: "LIMITS", source })
-    }
-
     /// Losses and failures of the kernel side, indexed by [`memwatch_ebpf::abi::fault::FaultCode`], all CPUs summed.
     ///
     /// # Errors
@@ -419,7 +410,7 @@ impl Probe {
 /// Makes a wire type usable as a map value.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct Wire<T>(T);
+pub(super) struct Wire<T>(pub(super) T);
 
 #[expect(unsafe_code, reason = "aya asks for a promise that wire types keep by construction")]
 // SAFETY: wire types are `repr(C)`, hold integers only and have no padding (`IntoBytes` refuses it).

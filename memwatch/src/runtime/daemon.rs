@@ -52,7 +52,7 @@ use metrics::Metrics;
 use pools::Pools;
 use recorder::Recorder;
 pub use recorder::Tally;
-use setup::{actuator, desk, knobs, modified, own, pressure};
+use setup::{actuator, desk, floor, knobs, modified, own, pressure};
 use sweeps::Sweeps;
 use trees::Trees;
 
@@ -243,6 +243,7 @@ impl Daemon {
         options.refuse = settings.fd_tables.iter().any(|rule| rule.action == TableAction::Refuse);
         let mut probe = Probe::load(&options, &knobs(&settings, &rules))?;
         probe.set_rules(&rules)?;
+        setup::warn_of_refusals(&settings, &probe.hooks);
         let trees = Trees::new(&mut probe)?;
         if let Some(trees) = &trees {
             trees.name(&settings, &mut probe, &mut ledger);
@@ -251,12 +252,11 @@ impl Daemon {
             start.record.as_deref().map(|path| Recorder::start(path, start.record_cgroup.as_deref()));
         let exporters = Exporters::start(setup::routes(exports, start.form))
             .context("cannot start the threads of exporters")?;
-        let floor = settings.fd_tables.iter().map(|rule| rule.min_bytes).min().unwrap_or(u64::MAX);
         Ok(Self {
             probe,
             intake: Intake::new(
                 ledger,
-                FdTables::new(floor),
+                FdTables::new(floor(&settings)),
                 ProcessMeter::open(Path::new("/proc"))?,
                 trees.clone(),
             ),

@@ -100,9 +100,21 @@ impl<Pool> Stage<Pool> {
         }
     }
 
+    /// Whether it said this on the way to what was waited for last.
+    pub(super) fn has_said(&self, text: &str) -> bool {
+        self.daemon.has_said(text)
+    }
+
     /// The most that the daemon had resident, in KiB.
     pub(super) fn peak_kib(&self) -> anyhow::Result<u64> {
         super::load::peak_kib(self.daemon.pid())
+    }
+
+    /// Puts another policy in force. The daemon has to tell of that: `-v`.
+    pub(super) fn change(&mut self, policy: &str) -> anyhow::Result<()> {
+        std::fs::write(self.scratch.path().join("policy.toml"), policy).context("write the policy")?;
+        self.daemon.signal(libc::SIGHUP)?;
+        self.daemon.wait_for_another_error_line("in force", PATIENCE)
     }
 
     /// What `memwatch explain` says for people.

@@ -105,6 +105,8 @@ enum What {
     Named(names::Named),
     /// Execute a copy of this program under a path and with arguments of any bytes.
     ExecNamed(names::ExecNamed),
+    /// Execute a copy of this program elsewhere, with other arguments.
+    Become(names::Become),
     /// Be a master with workers that grow.
     Pool(pool::Pool),
     /// Run a program inside another root with mounts, process ids and a loopback network of its own.
@@ -165,6 +167,7 @@ fn act(what: What, report: &mut Report) -> anyhow::Result<ExitCode> {
         What::CountFaults => faults::count(report)?,
         What::Named(named) => named.run()?,
         What::ExecNamed(exec) => exec.run()?,
+        What::Become(other) => other.run()?,
         What::Pool(pool) => pool.run(report)?,
         What::Inside(inside) => return inside.run(),
     }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
@@ -67,7 +67,7 @@ pub(crate) struct ExecNamed {
 impl ExecNamed {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let path = self.folder.join(OsString::from_vec(self.name.0));
-        std::fs::copy("/proc/self/exe", &path).with_context(|| format!("copy this program to {path:?}"))?;
+        copy_to(&path)?;
         // `map` takes no argument like this; the one after `--` of `--bytes=` would be refused, so it is argument 0.
         let error = Command::new(&path)
             .arg0(OsString::from_vec(self.argument.0))
@@ -75,4 +75,29 @@ impl ExecNamed {
             .exec();
         Err(error).with_context(|| format!("execute {path:?}"))
     }
+}
+
+#[derive(Args)]
+pub(crate) struct Become {
+    /// Where the copy goes.
+    #[arg(long)]
+    path: PathBuf,
+    /// Its arguments.
+    #[arg(last = true, required = true)]
+    arguments: Vec<String>,
+}
+
+impl Become {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        copy_to(&self.path)?;
+        Err(Command::new(&self.path).args(self.arguments).exec())
+            .with_context(|| format!("execute {}", self.path.display()))
+    }
+}
+
+/// Copies this program.
+fn copy_to(path: &Path) -> anyhow::Result<()> {
+    std::fs::copy("/proc/self/exe", path)
+        .map(drop)
+        .with_context(|| format!("copy this program to {}", path.display()))
 }

@@ -76,6 +76,11 @@ impl FdTables {
         self.min_table
     }
 
+    /// Reports from this size on.
+    pub const fn change_min_table(&mut self, min_table: u64) {
+        self.min_table = min_table;
+    }
+
     /// Whether a process lives that was granted a table of which more can still be touched.
     #[must_use]
     pub fn is_watching(&self) -> bool {

@@ -48,6 +48,11 @@ impl Spent {
         Answer::Yes
     }
 
+    /// Whether nothing is killed for now.
+    pub(super) const fn is_over(&self, now_ns: u64) -> bool {
+        now_ns < self.until_ns
+    }
+
     /// Kills in the window that ends now, and until when there are none; nothing is booked.
     pub(super) fn at(&self, now_ns: u64) -> (u32, Option<u64>) {
         let in_window = |time: &&u64| now_ns.saturating_sub(**time) < self.budget.window_ns;

@@ -172,15 +172,20 @@ pub enum Command {
         /// Before the act, or after it.
         before: bool,
     },
-    /// Keep a limit in the kernel.
+    /// Keep a limit in the kernel, until the process executes a program.
     Limit(Limit),
-    /// Let the kernel side's fd-table rule of this number act on a process and its children.
+    /// Keep it no longer.
+    Unlimit(ProcessKey),
+    /// Let the kernel side's fd-table rule of this number act on a process and on those that it forks, on each until it executes
+    /// a program.
     Rule {
         /// Whom.
         key: ProcessKey,
         /// Number of the rule in the settings.
         rule: usize,
     },
+    /// Let none of them act on it any more; on those that it has forked they do.
+    Unrule(ProcessKey),
     /// Look at the host again within this time, in nanoseconds.
     LookWithin(u64),
     /// A decision was made; its candidates stand in the [`super::Outbox`].
@@ -217,7 +222,9 @@ impl Command {
             | Self::KillCgroup { .. }
             | Self::RunHook { .. }
             | Self::Limit(_)
+            | Self::Unlimit(_)
             | Self::Rule { .. }
+            | Self::Unrule(_)
             | Self::LookWithin(_) => None,
         }
     }

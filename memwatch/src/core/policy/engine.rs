@@ -5,20 +5,22 @@ mod choose;
 mod company;
 mod explain;
 mod gauges;
+mod orders;
 mod resize;
 mod unreplaced;
 
 use foldhash::fast::FixedState;
+pub use orders::LIMIT_RULES;
 
 use super::budget::Spent;
 use super::case::Case;
-use super::command::{Command, Limit, Outbox, Signal};
+use super::command::{Command, Outbox};
 use super::decision::{Candidate, Decision, Warning};
 use super::guard::Own;
 use super::input::{Holding, Host, Input};
 use super::masters::Masters;
 use super::rule::{self, RULES, Rule, Totals, View, Wishes};
-use super::settings::{Mode, Reach, Settings, TableAction};
+use super::settings::{Reach, Settings, TableAction};
 use super::who::Who;
 use super::world::{ById, PoolId, ROOM, World};
 use crate::core::fact::ProcessKey;
@@ -43,6 +45,8 @@ pub struct Engine {
     cases: Vec<Case>,
     spent: Spent,
     masters: Masters,
+    /// Whether the kernel side was told to kill nobody, as the budget is spent.
+    is_disarmed: bool,
     last_id: u64,
     /// Time of the last look at the host.
     looked_ns: u64,
@@ -69,6 +73,7 @@ impl Engine {
             rules: RULES.iter().map(|make| make()).collect(),
             cases: Vec::with_capacity(CASES),
             masters: Masters::new(),
+            is_disarmed: false,
             last_id: 0,
             looked_ns: 0,
             nobody_left: Vec::new(),
@@ -165,7 +170,8 @@ impl Engine {
         out.extend(pools.map(|left| host.used() + left));
     }
 
-    /// Puts new settings in force. What is under way goes on as it was decided.
+    /// Puts new settings in force. What is under way goes on as it was decided. The kernel side has to have forgotten what it was
+    /// told before: what it is to do now is said anew.
     pub fn change(&mut self, settings: Settings, out: &mut Outbox) {
         self.spent.change(settings.budget);
         self.settings = settings;
@@ -173,11 +179,7 @@ impl Engine {
         self.nobody_left.clear();
         self.rules = RULES.iter().map(|make| make()).collect();
         self.world.reconsider(&self.settings);
-        let mut keys: Vec<ProcessKey> = self.world.members().map(|(key, _)| key).collect();
-        keys.sort_unstable();
-        for key in keys {
-            self.hand_down(key, out);
-        }
+        self.hand_down_to(|_| true, out);
     }
 
     /// Takes one input in; what follows from it is added to `out`.
@@ -226,27 +228,7 @@ impl Engine {
             Input::Outcome { decision, outcome } => self.outcome(now_ns, decision, outcome, out),
             Input::Tick => self.evaluate(now_ns, out),
         }
-    }
-
-    /// What the kernel side is to do about a process by itself.
-    fn hand_down(&self, key: ProcessKey, out: &mut Outbox) {
-        let Some(member) = self.world.get(key).filter(|member| member.is_free()) else { return };
-        if let Some((entry, limit)) = member.limit(&self.settings) {
-            let signal = if self.settings.mode == Mode::Enforce { limit.signal } else { Signal(0) };
-            let rule = Self::limit_rule(entry);
-            out.commands.push(Command::Limit(Limit { key, bytes: limit.bytes, signal, rule }));
-        }
-        if self.settings.mode == Mode::Enforce
-            && let Some((entry, rule)) = rule::table_for(&self.settings, &self.world, member)
-            && matches!(rule.action, TableAction::Mapped | TableAction::Refuse)
-        {
-            out.commands.push(Command::Rule { key, rule: entry });
-        }
-    }
-
-    /// Rule ids of limits in the kernel lie above those of fd-table rules.
-    fn limit_rule(entry: usize) -> u32 {
-        LIMIT_RULES | u32::try_from(entry).unwrap_or(u32::MAX)
+        self.arm(now_ns, out);
     }
 
     fn tell_table(&self, key: ProcessKey, out: &mut Outbox) {
@@ -310,9 +292,6 @@ impl Engine {
         }
     }
 }
-
-/// Rule ids from here on are limits of processes; below, fd-table rules.
-pub const LIMIT_RULES: u32 = 0x1_0000;
 
 #[cfg(test)]
 mod tests;

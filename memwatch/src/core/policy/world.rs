@@ -44,6 +44,17 @@ struct Glance {
     since_ns: u64,
 }
 
+/// What the kernel side was told to do about a process by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Orders {
+    /// It keeps a limit.
+    pub(super) has_limit: bool,
+    /// It follows this fd-table rule, by number in the settings.
+    pub(super) rule: Option<usize>,
+    /// The last one that it followed: a child that was forked then may be heard of later.
+    pub(super) last_rule: Option<usize>,
+}
+
 /// One process.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
@@ -54,6 +65,7 @@ pub(super) struct Member {
     pub(super) pool: Option<PoolId>,
     /// Number in the settings of the limit that concerns it.
     limit: Option<usize>,
+    pub(super) orders: Orders,
     pub(super) table: Option<Table>,
     /// Resident bytes now.
     pub(super) resident: Option<u64>,
@@ -218,6 +230,8 @@ impl World {
         let inherited = self.members.get(&key).or(parent).map_or(0, |known| known.scopes);
         let parent_who = parent.map(|parent| Arc::clone(&parent.who));
         let is_of_worker = parent.is_some_and(|parent| parent.pool.is_some());
+        // A fork hands the mark of a rule down, and no limit.
+        let rule = parent.and_then(|parent| parent.orders.last_rule);
         if let Some(known) = self.members.get(&key) {
             let known = known.who.trees.iter().filter(|tree| !who.trees.contains(tree)).copied();
             let known: Vec<u32> = known.collect();
@@ -243,6 +257,7 @@ impl World {
                     scopes,
                     pool,
                     limit,
+                    orders: Orders { has_limit: false, rule, last_rule: rule },
                     table: None,
                     resident: None,
                     highest: 0,
@@ -350,14 +365,14 @@ impl World {
         self.queues.get_mut(&pool.master)
     }
 
-    /// New settings: every process is looked at with them.
+    /// New settings: every process is looked at with them, and nothing is ordered yet.
     pub(super) fn reconsider(&mut self, settings: &Settings) {
         let mut all: Vec<Arc<Who>> = self.members.values().map(|member| Arc::clone(&member.who)).collect();
         // Parents before children.
         all.sort_by_key(|who| (who.key.start_ns, who.key.tgid));
         for member in self.members.values_mut() {
             (member.scopes, member.pool, member.rests_until_ns) = (0, None, 0);
-            member.limit = None;
+            (member.limit, member.orders) = (None, Orders::default());
         }
         self.strains.retain(|(reach, ..)| settings.scopes.iter().any(|scope| scope.reach == *reach));
         if settings.audit.is_none() {

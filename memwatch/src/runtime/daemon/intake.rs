@@ -46,6 +46,11 @@ impl Intake {
         self.detector.is_watching()
     }
 
+    /// Tables from this size on are told of.
+    pub(super) const fn change_floor(&mut self, min_table: u64) {
+        self.detector.change_min_table(min_table);
+    }
+
     /// Everything that runs, parents before children.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use memwatch_ebpf::abi::knobs::{MARK_INHERITED, RssLimit};
+use memwatch_ebpf::abi::knobs::{MARK_INHERITED, MARKS_RULED, RssLimit};
 
 use super::{Daemon, rules};
 use crate::act::HookCall;
@@ -53,6 +53,18 @@ impl Daemon {
                 };
                 if let Err(error) = self.probe.limit_rss(limit.key.tgid, bound) {
                     tracing::warn!("process {} has no limit in the kernel: {error}", limit.key.tgid);
+                }
+                None
+            }
+            Command::Unlimit(key) => {
+                if let Err(error) = self.probe.unlimit_rss(key.tgid) {
+                    tracing::warn!("process {} keeps a limit in the kernel: {error}", key.tgid);
+                }
+                None
+            }
+            Command::Unrule(key) => {
+                if let Err(error) = self.probe.take_marks(key.tgid, MARKS_RULED) {
+                    tracing::warn!("process {} stays marked for a rule: {error}", key.tgid);
                 }
                 None
             }

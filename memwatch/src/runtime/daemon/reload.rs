@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
-use super::setup::{self, actuator, is_empty, knobs, load, modified, pressure};
+use memwatch_ebpf::abi::knobs::{MARKS_RULED, Rule};
+
+use super::setup::{self, actuator, floor, is_empty, knobs, load, modified, pressure};
 use super::sweeps::Sweeps;
 use super::{Daemon, rules};
 use crate::config::Configuration;
+use crate::core::policy::Settings;
+use crate::probe::attach::ProbeError;
 use crate::sys::boot_ns;
 
 impl Daemon {
@@ -40,12 +44,15 @@ impl Daemon {
             }
         };
         let rules = rules::rules(&settings);
-        if let Err(error) =
-            self.probe.set_rules(&rules).and_then(|()| self.probe.set_knobs(&knobs(&settings, &rules)))
-        {
-            tracing::error!("the policy stays as it was: {error}");
+        if let Err(error) = self.instruct(&settings, &rules) {
+            tracing::error!(
+                "the policy stays as it was, but the kernel side does nothing of it by itself: {error}"
+            );
             return;
         }
+        self.watch_limits(&settings);
+        setup::warn_of_refusals(&settings, &self.probe.hooks);
+        self.intake.change_floor(floor(&settings));
         if let Err(error) = self.exporters.change(setup::routes(exports, self.start.form)) {
             tracing::error!("exporters stay as they were: cannot start the threads of new ones: {error}");
         }
@@ -66,5 +73,22 @@ impl Daemon {
             self.feed(input);
         }
         tracing::info!("policy of {} in force", config.display());
+    }
+
+    /// Growth is seen as it happens only while somebody has a limit: to see it costs every page fault of the host.
+    fn watch_limits(&mut self, settings: &Settings) {
+        if let Err(reason) = self.probe.watch_rss(!settings.process_limits.is_empty()) {
+            tracing::warn!("limits of processes are looked after at samples only: {reason}");
+        }
+    }
+
+    /// Has the kernel side forget what it was to do to whom, and gives it the rules that it is told to follow from now on.
+    fn instruct(&mut self, settings: &Settings, rules: &[Rule]) -> Result<(), ProbeError> {
+        // No rule holds while the marks of the old ones are taken away: a new one may have the mark of an old one.
+        self.probe.set_knobs(&knobs(settings, &[]))?;
+        self.probe.take_all_marks(MARKS_RULED)?;
+        self.probe.unlimit_all()?;
+        self.probe.set_rules(rules)?;
+        self.probe.set_knobs(&knobs(settings, rules))
     }
 }

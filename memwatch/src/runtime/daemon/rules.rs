@@ -4,11 +4,15 @@ use memwatch_ebpf::abi::event::{ACTION_REFUSE, ACTION_SIGNAL_MAPPED};
 use memwatch_ebpf::abi::knobs::{MARK_RULED, RULES_MAX, Rule, SCOPE_MARKED};
 
 use crate::core::detect::fd_table::{Confidence, known_elements};
-use crate::core::policy::{Settings, TableAction};
+use crate::core::policy::{Mode, Settings, TableAction};
 
-/// The kernel side's rules: one for each entry that acts before the first touch, in the order of the entries.
+/// The kernel side's rules: one for each entry that acts before the first touch, in the order of the entries; none where nothing
+/// is enforced.
 pub(super) fn rules(settings: &Settings) -> Vec<Rule> {
     let mut rules = Vec::new();
+    if settings.mode == Mode::Observe {
+        return rules;
+    }
     for (entry, rule) in (0..).zip(&settings.fd_tables) {
         let action = match rule.action {
             TableAction::Mapped => ACTION_SIGNAL_MAPPED,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::Context;
-use memwatch_ebpf::abi::knobs::{Knobs, Rule};
+use memwatch_ebpf::abi::knobs::{Knobs, MARKS_RULED, Rule};
 
 use super::desk::Desk;
 use super::socket;
@@ -15,9 +15,11 @@ use crate::act::{Actuator, DryRun, Guard, Lineage, PidfdActuator};
 use crate::config::{self, Configuration};
 use crate::core::detect::fd_table::region_floor;
 use crate::core::policy::guard::Own;
-use crate::core::policy::{Mode, Settings};
+use crate::core::policy::{FdTableRule, Mode, Settings, TableAction};
 use crate::export::route::{Destination, Form, Route};
 use crate::measure::PressureTrigger;
+use crate::probe::REFUSE;
+use crate::probe::attach::HookStatus;
 
 /// Kinds that the policy needs, and floors of the detector.
 pub(super) fn knobs(settings: &Settings, rules: &[Rule]) -> Knobs {
@@ -33,14 +35,34 @@ pub(super) fn knobs(settings: &Settings, rules: &[Rule]) -> Knobs {
         Kind::RlimitRead,
         Kind::RlimitSet,
     ];
-    let floor = settings.fd_tables.iter().map(|rule| rule.min_bytes).min().unwrap_or(u64::MAX);
     Knobs {
         kinds: kinds.iter().fold(0, |bits, kind| bits | kind.bit()),
         min_bytes: u64::MAX,
-        min_table: region_floor(floor),
+        min_table: region_floor(floor(settings)),
         self_tgid: std::process::id(),
         rules: u32::try_from(rules.len()).unwrap_or(0),
+        lost_at_exec: MARKS_RULED,
         ..Knobs::default()
+    }
+}
+
+/// Bytes of the smallest tables that a rule is about.
+pub(super) fn floor(settings: &Settings) -> u64 {
+    settings.fd_tables.iter().map(|rule| rule.min_bytes).min().unwrap_or(u64::MAX)
+}
+
+/// Says when a rule is to refuse and nothing of the kernel side does: its hook is attached at the start, and where the kernel takes it.
+pub(super) fn warn_of_refusals(settings: &Settings, hooks: &[HookStatus]) {
+    let is_asked = |rule: &FdTableRule| rule.action == TableAction::Refuse;
+    let is_there = |status: &HookStatus| status.hook.name == REFUSE.name && status.attached.is_some();
+    if settings.mode == Mode::Enforce
+        && settings.fd_tables.iter().any(is_asked)
+        && !hooks.iter().any(is_there)
+    {
+        tracing::warn!(
+            "fd tables are not refused: the hook for that is not attached; where it came with a reload restart the daemon, \
+             elsewhere `memwatch doctor` says why, and action = \"signal-mapped\" needs no such hook"
+        );
     }
 }
 

@@ -180,6 +180,7 @@ impl Engine {
         {
             // The actuator knows better: nobody else may go for what this one holds.
             (member.scopes, member.pool) = (0, None);
+            self.hand_down(key, out);
         }
         if ending != Ending::Gone {
             self.rest(key, now_ns);

@@ -3,6 +3,7 @@
 mod behaviour;
 mod explain;
 mod host;
+mod orders;
 mod properties;
 mod queue;
 mod story;

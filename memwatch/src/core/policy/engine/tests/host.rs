@@ -264,7 +264,9 @@ impl Sim {
                 }
             }
             Command::Limit(_)
+            | Command::Unlimit(_)
             | Command::Rule { .. }
+            | Command::Unrule(_)
             | Command::LookWithin(_)
             | Command::Decided(_)
             | Command::Closed(_)
