@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::ensure;
 
-use super::daemon::{NEEDS, Stage, children, policy, pool};
+use super::daemon::{NEEDS, POOL, Stage, children, policy, pool};
 use super::table::large_element;
 use crate::case::Case;
-use crate::child::PATIENCE;
+use crate::child::{PATIENCE, Running};
 use crate::limit;
 use crate::scratch::Scratch;
 use crate::tracer::eventually;
@@ -27,6 +27,8 @@ pub(super) const CASES: &[Case] = &[
     Case::new("orders::a_limit_that_comes_later_is_kept_as_closely", NEEDS, limited_later),
     Case::new("orders::a_smaller_table_counts_after_a_reload", NEEDS, smaller),
     Case::new("orders::a_refusal_that_comes_too_late_is_told", NEEDS, refused_later),
+    Case::new("orders::a_pool_that_needs_more_than_its_limit_is_stopped_over", NEEDS, needing_more),
+    Case::new("orders::the_budget_is_that_of_the_kernel_too", NEEDS, spent),
 ];
 
 /// A rule that acts before the first touch, on programs of this name.
@@ -224,4 +226,52 @@ fn refused_later() -> anyhow::Result<()> {
     stage.change(&enforced(&trigger, &rule("tables", NAMED).replace("signal-mapped", "refuse")))?;
     ensure!(stage.has_said("fd tables are not refused"), "nothing was said of it");
     stage.end().map(drop)
+}
+
+/// A pool of two workers, each of which takes 16 MiB at once, and 48 in all.
+fn hungry() -> anyhow::Result<Running> {
+    pool(16 * MIB, 48 * MIB, &["--every-ms", "300"])
+}
+
+/// Both workers go on, whatever they take; one may have been on its way over the limit when that was said.
+fn left_alone(root: u32) -> anyhow::Result<()> {
+    eventually(PATIENCE, "two workers go on", || {
+        let workers = children(root);
+        std::thread::sleep(Duration::from_secs(3));
+        workers.len() == 2 && children(root) == workers
+    })
+}
+
+/// As many were killed, and perhaps one or two that were on their way.
+fn are_about(lines: &[crate::line::Line], expected: usize) -> anyhow::Result<()> {
+    let acts = lines
+        .iter()
+        .filter(|line| line.name() == "decision" && line.is("memwatch.decision.rule", "process_limit"));
+    let acts = acts.count();
+    ensure!((expected..=expected + 2).contains(&acts), "{acts} were killed, {expected} should be");
+    Ok(())
+}
+
+fn needing_more() -> anyhow::Result<()> {
+    let pool = hungry()?;
+    let root = pool.pid();
+    let rules =
+        format!("{}{}", POOL.replace("rounds = 100", "rounds = 3"), limit_of(NAMED).replace("32MiB", "8MiB"));
+    let mut stage = stage(pool, &policy("enforce", root, &rules))?;
+    stage.wait_for("warning", |line| line.is("memwatch.warning.kind", "stopped"))?;
+    left_alone(root)?;
+    are_about(&stage.end()?, 3)
+}
+
+fn spent() -> anyhow::Result<()> {
+    let pool = hungry()?;
+    let root = pool.pid();
+    let rules = format!(
+        "{POOL}{}[budget]\nkills = 4\nwindow = \"10min\"\ncool_down = \"10min\"\n",
+        limit_of(NAMED).replace("32MiB", "8MiB")
+    );
+    let mut stage = stage(pool, &policy("enforce", root, &rules))?;
+    stage.wait_for("warning", |line| line.is("memwatch.warning.kind", "budget_spent"))?;
+    left_alone(root)?;
+    are_about(&stage.end()?, 4)
 }

@@ -13,8 +13,8 @@ const COOL_DOWN: Key<Nanoseconds> =
 /// `[budget]`.
 pub(in crate::config) const SECTION: Section = Section {
     heading: "[budget]",
-    doc: "How many kills in what time. Once they are spent, that is told and nothing is killed for a while: a policy that kills \
-          without end does not help.",
+    doc: "How many kills in what time, those of the kernel side included. Once they are spent, that is told and nothing is killed for a \
+          while: a policy that kills without end does not help.",
     rows: &[KILLS.row, WINDOW.row, COOL_DOWN.row],
 };
 

@@ -37,15 +37,30 @@ impl Spent {
         if now_ns < self.until_ns {
             return Answer::No;
         }
-        while self.kills.front().is_some_and(|time| now_ns.saturating_sub(*time) >= self.budget.window_ns) {
-            self.kills.pop_front();
-        }
+        self.forget_old(now_ns);
         if self.kills.len() >= self.budget.kills as usize {
             self.until_ns = now_ns.saturating_add(self.budget.cool_down_ns);
             return Answer::SpentNow { until_ns: self.until_ns };
         }
         self.kills.push_back(now_ns);
         Answer::Yes
+    }
+
+    /// Books a kill that nobody asked for. Gives until when there are no more, where it was the last that the budget had.
+    pub(super) fn book(&mut self, now_ns: u64) -> Option<u64> {
+        self.forget_old(now_ns);
+        self.kills.push_back(now_ns);
+        if self.is_over(now_ns) || self.kills.len() < self.budget.kills as usize {
+            return None;
+        }
+        self.until_ns = now_ns.saturating_add(self.budget.cool_down_ns);
+        Some(self.until_ns)
+    }
+
+    fn forget_old(&mut self, now_ns: u64) {
+        while self.kills.front().is_some_and(|time| now_ns.saturating_sub(*time) >= self.budget.window_ns) {
+            self.kills.pop_front();
+        }
     }
 
     /// Whether nothing is killed for now.
@@ -85,5 +100,15 @@ mod tests {
         assert_eq!(spent.ask(52), Answer::No);
         assert_eq!(spent.ask(53), Answer::SpentNow { until_ns: 103 }, "both still lie in the window");
         assert_eq!(spent.ask(103), Answer::Yes);
+    }
+
+    #[test]
+    fn what_nobody_asked_for_spends_it_too() {
+        let mut spent = Spent::new(Budget { kills: 2, window_ns: 100, cool_down_ns: 50 });
+        assert_eq!(spent.book(1), None);
+        assert_eq!(spent.book(2), Some(52));
+        assert_eq!(spent.ask(3), Answer::No);
+        assert_eq!(spent.book(4), None, "it was told already");
+        assert_eq!(spent.ask(60), Answer::SpentNow { until_ns: 110 }, "three lie in the window");
     }
 }

@@ -13,6 +13,8 @@ use crate::core::fact::ProcessKey;
 pub enum Gravity {
     /// Tell a master to change its number of workers.
     Resize,
+    /// Refuse the process a mapping; it is left to make the best of that.
+    Refuse,
     /// Ask the process to leave.
     Graceful,
     /// Kill it.
@@ -193,6 +195,9 @@ impl Decision {
     /// What is sent, in words.
     #[must_use]
     pub fn means(&self) -> String {
+        if self.gravity == Gravity::Refuse {
+            return "ENOMEM".to_owned();
+        }
         self.order.map_or_else(|| self.signal.to_string(), |order| order.to_string())
     }
 }
@@ -227,6 +232,8 @@ pub enum Ending {
     NotReturned,
     /// It did not end, not even by SIGKILL, in time.
     Stuck,
+    /// The mapping was refused; what the process made of it is not followed.
+    Refused,
     /// Nothing was enforced.
     Observed,
     /// It was gone before anything was sent.

@@ -4,6 +4,11 @@ use super::who::Who;
 
 /// A victim younger than this was started again after the last one, in nanoseconds.
 const YOUNG_NS: u64 = 30_000_000_000;
+/// Whether a victim is so young that it took the place of the last one.
+pub(super) fn was_started_again(victim: &Who, now_ns: u64) -> bool {
+    now_ns.saturating_sub(victim.key.start_ns) < YOUNG_NS
+}
+
 /// Masters kept; the one heard of least recently gives way.
 const ROOM: usize = 256;
 
@@ -31,7 +36,7 @@ impl Masters {
 
     /// Counts a victim; gives how many there were in a row.
     pub(super) fn count(&mut self, master: u32, victim: &Who, now_ns: u64) -> u32 {
-        let is_young = now_ns.saturating_sub(victim.key.start_ns) < YOUNG_NS;
+        let is_young = was_started_again(victim, now_ns);
         if let Some(row) = self.rows.iter_mut().find(|row| row.master == master) {
             row.victims = if is_young { row.victims + 1 } else { 1 };
             row.last_ns = now_ns;

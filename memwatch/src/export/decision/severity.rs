@@ -7,11 +7,13 @@ use crate::export::event::Severity;
 pub(super) const fn of(told: Told<'_>) -> Severity {
     match told {
         Told::Decided(decision) => match decision.gravity {
-            Gravity::Resize | Gravity::Graceful => Severity::Notice,
+            Gravity::Resize | Gravity::Refuse | Gravity::Graceful => Severity::Notice,
             Gravity::Kill | Gravity::KillCgroup => Severity::Warning,
         },
         Told::Closed(closing) => match closing.ending {
-            Ending::Returned | Ending::Observed | Ending::Gone | Ending::Resized => Severity::Info,
+            Ending::Returned | Ending::Refused | Ending::Observed | Ending::Gone | Ending::Resized => {
+                Severity::Info
+            }
             Ending::NotReturned | Ending::Ignored => Severity::Warning,
             Ending::Stuck | Ending::Failed => Severity::Error,
         },

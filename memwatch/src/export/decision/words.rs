@@ -24,6 +24,7 @@ fn decided(decision: &Decision, engine: &Engine, outbox: &Outbox) -> String {
     let verb = match (engine.settings().mode, decision.gravity) {
         (Mode::Enforce, Gravity::Resize) => "telling",
         (Mode::Observe, Gravity::Resize) => "would tell",
+        (_, Gravity::Refuse) => "refused a mapping of",
         (Mode::Enforce, Gravity::Graceful) => "asking",
         (Mode::Enforce, Gravity::Kill) => "killing",
         (Mode::Enforce, Gravity::KillCgroup) => "killing the cgroup of",
@@ -55,6 +56,7 @@ fn closed(closing: &Closing) -> String {
         Ending::Returned => "it ended and its memory is back",
         Ending::NotReturned => "it ended, but its memory did not come back in time",
         Ending::Stuck => "it did not end, not even by SIGKILL, in time",
+        Ending::Refused => "the mapping was refused",
         Ending::Observed => "nothing was done: the policy observes",
         Ending::Gone => "it was gone already",
         Ending::Failed => "it could not be carried out",

@@ -10,7 +10,7 @@ use crate::core::policy::command::{Command, Signal};
 use crate::core::policy::decision::{Cause, Ending, Gravity, Outcome};
 use crate::core::policy::input::Acted;
 use crate::core::policy::rule::{self, Among, Proposal};
-use crate::core::policy::settings::{Mode, Reach};
+use crate::core::policy::settings::{Mode, Reach, TableAction};
 use crate::core::policy::sizing::Resize;
 use crate::core::policy::world::pool_settings;
 
@@ -38,7 +38,9 @@ impl Engine {
             && (proposal.gravity != Gravity::Kill || self.may_take_cgroup(key, out));
         let gravity = match proposal.gravity {
             Gravity::Kill if as_one => Gravity::KillCgroup,
-            Gravity::Resize | Gravity::Graceful | Gravity::Kill | Gravity::KillCgroup => proposal.gravity,
+            Gravity::Resize | Gravity::Refuse | Gravity::Graceful | Gravity::Kill | Gravity::KillCgroup => {
+                proposal.gravity
+            }
         };
         let in_place = self.in_place(proposal, key);
         let mut decision = self.record(now_ns, &Proposal { gravity, ..*proposal }, key, signal, out);
@@ -91,6 +93,8 @@ impl Engine {
         let Acted { key, rule, bytes, bound, done } = *acted;
         let Ok(entry) = usize::try_from(rule & (LIMIT_RULES - 1)) else { return };
         let member = self.world.get(key);
+        let is_refused = rule < LIMIT_RULES
+            && self.settings.fd_tables.get(entry).is_some_and(|rule| rule.action == TableAction::Refuse);
         let (name, cause, signal) = if rule >= LIMIT_RULES {
             let signal = self.settings.process_limits.get(entry).map(|limit| limit.signal);
             (rule::PROCESS_LIMIT, Cause::WorkerLimit { bytes, limit: bound }, signal)
@@ -100,13 +104,13 @@ impl Engine {
             (rule::FD_TABLE, Cause::FdTable { limit, bytes, touched: 0, bound }, signal)
         };
         let signal = signal.unwrap_or(Signal::KILL);
-        let is_kill = signal == Signal::KILL;
+        let is_kill = signal == Signal::KILL && !is_refused;
         let pool = member.and_then(|member| member.pool);
         let proposal = Proposal {
             rule: name,
             entry: Some(entry),
             cause,
-            gravity: Gravity::of(signal),
+            gravity: if is_refused { Gravity::Refuse } else { Gravity::of(signal) },
             among: Among::One(key),
             wanted: 1,
             idle_first: false,
@@ -130,8 +134,15 @@ impl Engine {
             has_shrunk: false,
             by_master: None,
         };
-        if done {
+        if is_refused && done {
+            // Nobody was signalled, and nobody is to end by it.
+            out.commands.push(Command::Closed(case.close(now_ns, Ending::Refused, None)));
+        } else if done {
+            let is_first = !self.cases.iter().any(|case| case.decision.key == key);
             self.cases.push(case);
+            if is_first {
+                self.book(now_ns, &proposal, key, out);
+            }
         } else {
             let is_enforced = self.settings.mode == Mode::Enforce;
             let ending = if is_enforced { Ending::Failed } else { Ending::Observed };
@@ -323,7 +334,7 @@ impl Engine {
 pub(super) fn send(case: &mut Case, now_ns: u64, out: &mut Outbox) {
     let (decision, key, signal) = (case.decision.id, case.decision.key, case.decision.signal);
     match case.decision.gravity {
-        Gravity::Graceful | Gravity::Resize => {
+        Gravity::Graceful | Gravity::Resize | Gravity::Refuse => {
             case.stage = Stage::Asked { until_ns: now_ns + case.deadline_ns };
             out.commands.push(match case.by_master.zip(case.decision.order) {
                 Some((master, order)) => Command::Tell { decision, key: master, order },

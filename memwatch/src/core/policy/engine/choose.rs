@@ -10,6 +10,7 @@ use crate::core::policy::case::Case;
 use crate::core::policy::command::{Command, Signal};
 use crate::core::policy::decision::{Candidate, Cause, Decision, Gravity, Standing, Warning};
 use crate::core::policy::explain::Obstacle;
+use crate::core::policy::masters::was_started_again;
 use crate::core::policy::rule::{self, Among, Proposal, candidates};
 use crate::core::policy::server::Server;
 use crate::core::policy::settings::{Mode, Then};
@@ -22,6 +23,19 @@ const NAMED: usize = 64;
 const ROUNDS: u32 = 5;
 /// That nobody is left is told anew after this time in which it was not so, in nanoseconds.
 const EPISODE_NS: u64 = 60_000_000_000;
+
+/// Victims of one master in a row.
+struct Row {
+    /// The last of them.
+    victim: ProcessKey,
+    who: Arc<Who>,
+    victims: u32,
+    /// As many are borne with.
+    rounds: u32,
+    then: Then,
+    /// Whether the budget was asked for a kill that was not made.
+    is_booked: bool,
+}
 
 impl Engine {
     /// Carries out as much of a proposal as may be.
@@ -243,6 +257,11 @@ impl Engine {
     ) -> bool {
         let Some(member) = self.world.get(key) else { return false };
         let (pool, who) = (member.pool, Arc::clone(&member.who));
+        let is_ordered = match proposal.rule {
+            rule::FD_TABLE => member.orders.rule.is_some(),
+            rule::PROCESS_LIMIT => member.orders.has_limit,
+            _ => false,
+        };
         // The bounds of a scope set their own number; a pool's pace is for its own limits.
         let is_of_pool = !matches!(proposal.among, Among::Scope(_));
         if proposal.gravity == Gravity::Graceful {
@@ -253,23 +272,22 @@ impl Engine {
             return false;
         }
         let (rounds, then) = self.patience(proposal, pool);
-        // The first process adopts everybody's children: it starts nothing again.
-        // Of one that has ended nothing comes any more, and its id may be another's soon.
-        let master = who.parent.filter(|master| *master > 1 && self.world.holder(*master).is_some());
+        let master = self.master_of(&who);
         let victims = master.map_or(1, |master| self.masters.count(master, &who, now_ns));
+        let is_booked = proposal.gravity != Gravity::Graceful;
+        let row = Row { victim: key, who, victims, rounds, then, is_booked };
         if victims > rounds {
-            // A kill of all that share the cgroup counts as one, which nobody has asked for who wanted to ask somebody to leave.
-            let is_paid = then != Then::Cgroup || proposal.gravity != Gravity::Graceful;
-            if is_paid || self.may_kill(now_ns, out) {
-                self.enough(now_ns, key, &who, victims, then, out);
-            }
+            self.enough(now_ns, &row, out);
             return false;
         }
         let signal = match proposal.gravity {
-            Gravity::Graceful | Gravity::Resize => self.graceful(proposal, pool),
+            Gravity::Graceful | Gravity::Resize | Gravity::Refuse => self.graceful(proposal, pool),
             Gravity::Kill | Gravity::KillCgroup => Signal::KILL,
         };
         self.open_case(now_ns, proposal, key, signal, scope, out);
+        if is_ordered && master.is_some() {
+            self.bear(now_ns, &Row { is_booked: false, ..row }, out);
+        }
         true
     }
 
@@ -327,33 +345,64 @@ impl Engine {
         Server::of(&self.world.holder(pool.master)?.who)?.found_signal()
     }
 
+    /// Who may start a process again.
+    fn master_of(&self, who: &Who) -> Option<u32> {
+        // The first process adopts everybody's children: it starts nothing again.
+        // Of one that has ended nothing comes any more, and its id may be another's soon.
+        who.parent.filter(|master| *master > 1 && self.world.holder(*master).is_some())
+    }
+
+    /// Counts what the kernel side did.
+    pub(super) fn book(&mut self, now_ns: u64, proposal: &Proposal, key: ProcessKey, out: &mut Outbox) {
+        if proposal.gravity == Gravity::Kill
+            && let Some(until_ns) = self.spent.book(now_ns)
+        {
+            let kills = self.spent.kills();
+            out.commands.push(Command::Warn(Warning::BudgetSpent { kills, until_ns }));
+        }
+        let Some(member) = self.world.get(key) else { return };
+        let (pool, who) = (member.pool, Arc::clone(&member.who));
+        let Some(master) = self.master_of(&who) else { return };
+        let (rounds, then) = self.patience(proposal, pool);
+        let victims = self.masters.count(master, &who, now_ns);
+        self.bear(now_ns, &Row { victim: key, who, victims, rounds, then, is_booked: false }, out);
+    }
+
+    /// The kernel side asks nobody: once so many victims are there as are borne with, it may take no other.
+    fn bear(&mut self, now_ns: u64, row: &Row, out: &mut Outbox) {
+        let is_stopped = row.who.parent.is_some_and(|master| self.masters.is_stopped(master));
+        if row.victims >= row.rounds && was_started_again(&row.who, now_ns) && !is_stopped {
+            self.enough(now_ns, row, out);
+        }
+    }
+
     /// A master starts its victims again and again: what the operator chose for that.
-    fn enough(
-        &mut self,
-        now_ns: u64,
-        victim: ProcessKey,
-        who: &Who,
-        victims: u32,
-        then: Then,
-        out: &mut Outbox,
-    ) {
-        let Some(master) = who.parent else { return };
-        self.masters.stop(master);
+    fn enough(&mut self, now_ns: u64, row: &Row, out: &mut Outbox) {
+        let Some(master) = row.who.parent else { return };
         let holder = self.world.holder(master).filter(|member| member.is_free());
-        let holder = holder.map(|member| member.who.key);
-        let takes_cgroup = then == Then::Cgroup && self.may_take_cgroup(victim, out);
-        let (key, gravity, signal) = match (then, holder) {
-            (Then::Master, Some(key)) => (key, Gravity::Graceful, Signal::TERM),
-            (Then::Cgroup, _) if takes_cgroup => (victim, Gravity::KillCgroup, Signal::KILL),
-            (Then::Stop | Then::Cgroup, _) | (Then::Master, None) => {
-                out.commands.push(Command::Warn(Warning::Stopped { key: victim, rounds: victims }));
-                return;
+        let chosen = match row.then {
+            Then::Master => holder.map(|member| (member.who.key, Gravity::Graceful, Signal::TERM)),
+            Then::Cgroup => {
+                let key = self.left_of(row).filter(|key| self.may_take_cgroup(*key, out));
+                key.map(|key| (key, Gravity::KillCgroup, Signal::KILL))
             }
+            Then::Stop => None,
+        };
+        let is_kill = chosen.is_some_and(|(_, gravity, _)| gravity == Gravity::KillCgroup);
+        if is_kill && !row.is_booked && !self.may_kill(now_ns, out) {
+            // Asked again at the next victim.
+            return;
+        }
+        self.masters.stop(master);
+        self.hand_down_to(|member| member.who.parent == Some(master) || member.who.key.tgid == master, out);
+        let Some((key, gravity, signal)) = chosen else {
+            out.commands.push(Command::Warn(Warning::Stopped { key: row.victim, rounds: row.victims }));
+            return;
         };
         let proposal = Proposal {
             rule: "respawn",
             entry: None,
-            cause: Cause::Respawns { rounds: victims },
+            cause: Cause::Respawns { rounds: row.victims },
             gravity,
             among: Among::One(key),
             wanted: 1,
@@ -362,6 +411,19 @@ impl Engine {
         self.rank(now_ns, &proposal);
         let scope = self.scope_of(&proposal);
         self.open_case(now_ns, &proposal, key, signal, scope, out);
+    }
+
+    /// A process of a victim's cgroup: the victim, or where that was killed by the kernel side another one.
+    fn left_of(&self, row: &Row) -> Option<ProcessKey> {
+        let is_left = |key: ProcessKey| !self.cases.iter().any(|case| case.decision.key == key);
+        if is_left(row.victim) {
+            return Some(row.victim);
+        }
+        let cgroup = row.who.cgroup.as_deref()?;
+        let others = self.world.members().filter(|(key, member)| {
+            member.is_free() && member.who.cgroup.as_deref() == Some(cgroup) && is_left(*key)
+        });
+        others.map(|(key, _)| key).min()
     }
 
     /// Writes the record of a decision, with the ranking as it stands.

@@ -195,6 +195,7 @@ impl Engine {
             | Ending::NotReturned
             | Ending::Stuck
             | Ending::Gone
+            | Ending::Refused
             | Ending::Resized
             | Ending::Ignored => {}
         }

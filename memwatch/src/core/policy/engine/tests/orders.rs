@@ -1,8 +1,10 @@
 //! What the kernel side is told to do by itself, and when it is not to do so any more.
 
 use super::host::{Fake, MIB, SECOND, Sim, matching, settings, who};
+use crate::core::fact::ProcessKey;
 use crate::core::policy::{
-    Command, FdTableRule, Input, Outbox, ProcessLimit, Settings, Signal, TableAction, Then, Who,
+    Acted, Budget, Command, Ending, FdTableRule, Gravity, Input, Outbox, ProcessLimit, Settings, Signal,
+    TableAction, Then, Warning, Who,
 };
 
 /// What the kernel side would do about a process if it had heard these commands: the signal of its limit and the number of its
@@ -36,10 +38,34 @@ fn ordered() -> Settings {
         rounds: 3,
         then: Then::Stop,
     }];
+    settings.pools[0].rounds = 3;
     settings
 }
 
 const ARMED: (Option<Signal>, Option<usize>) = (Some(Signal::KILL), Some(0));
+const DISARMED: (Option<Signal>, Option<usize>) = (Some(Signal(0)), None);
+
+fn start(sim: &mut Sim, tgid: u32) -> Who {
+    let who = who(tgid, 10, "/srv/worker", sim.now_ns);
+    sim.start(Fake { who: who.clone(), private: MIB, obeys: true });
+    who
+}
+
+/// The kernel side acts on a process, which ends.
+fn acted(sim: &mut Sim, key: ProcessKey) {
+    let limit = sim.said.iter().rev().find_map(|(_, command)| match command {
+        Command::Limit(limit) if limit.key == key => Some(limit.rule),
+        _ => None,
+    });
+    let rule = limit.expect("a limit");
+    sim.feed(Input::Acted(Acted { key, rule, bytes: 101 * MIB, bound: 100 * MIB, done: true }));
+    sim.end(key);
+}
+
+fn warned(sim: &Sim, is_it: impl Fn(&Warning) -> bool) -> usize {
+    sim.said.iter().filter(|(_, command)| matches!(command, Command::Warn(warning) if is_it(warning))).count()
+}
+
 #[test]
 fn another_program_has_no_orders_of_the_one_before() {
     let mut sim = Sim::new(ordered(), 100_000 * MIB).with_pool(1, MIB);
@@ -84,4 +110,104 @@ fn whom_the_actuator_refuses_the_kernel_side_leaves_alone_as_well() {
     sim.run(1);
     assert_eq!(orders(&sim, 12), (None, None));
     assert_eq!(orders(&sim, 11), ARMED);
+}
+
+#[test]
+fn who_starts_again_what_the_kernel_side_kills_is_stopped_over() {
+    let mut sim = Sim::new(ordered(), 100_000 * MIB).with_pool(0, 0);
+    let bystander = who(40, 2, "/srv/worker", 5);
+    sim.start(Fake { who: bystander, private: MIB, obeys: true });
+    for tgid in 20..23 {
+        let worker = start(&mut sim, tgid);
+        assert_eq!(orders(&sim, tgid), ARMED);
+        acted(&mut sim, worker.key);
+        sim.run(1);
+    }
+    assert_eq!(warned(&sim, |warning| matches!(warning, Warning::Stopped { rounds: 3, .. })), 1);
+    start(&mut sim, 23);
+    assert_eq!(orders(&sim, 23), DISARMED);
+    assert_eq!(orders(&sim, 10).1, None, "a fork would hand the rule down");
+    assert_eq!(orders(&sim, 40), ARMED, "another's child");
+    // Neither is it killed by the second line.
+    sim.of(23).private = 200 * MIB;
+    sim.run(5);
+    assert_eq!(sim.sent(), []);
+}
+
+#[test]
+fn victims_of_the_kernel_side_that_lived_long_are_no_row() {
+    let mut sim = Sim::new(ordered(), 100_000 * MIB).with_pool(0, 0);
+    for tgid in 20..30 {
+        let worker = start(&mut sim, tgid);
+        sim.run(60);
+        acted(&mut sim, worker.key);
+    }
+    assert_eq!(warned(&sim, |warning| matches!(warning, Warning::Stopped { .. })), 0);
+}
+
+#[test]
+fn what_the_kernel_side_kills_is_of_the_budget() {
+    let mut settings = ordered();
+    settings.pools[0].rounds = 100;
+    settings.budget = Budget { kills: 2, window_ns: 60 * SECOND, cool_down_ns: 30 * SECOND };
+    let mut sim = Sim::new(settings, 100_000 * MIB).with_pool(4, MIB);
+    for tgid in [11, 12] {
+        let key = sim.of(tgid).who.key;
+        acted(&mut sim, key);
+    }
+    assert_eq!(warned(&sim, |warning| matches!(warning, Warning::BudgetSpent { kills: 2, .. })), 1);
+    assert_eq!((orders(&sim, 13), orders(&sim, 14)), (DISARMED, DISARMED));
+    start(&mut sim, 20);
+    assert_eq!(orders(&sim, 20), DISARMED);
+    sim.run(31);
+    assert_eq!((orders(&sim, 13), orders(&sim, 20)), (ARMED, ARMED), "the cool-down is over");
+}
+
+#[test]
+fn two_acts_on_one_process_are_one_kill() {
+    let mut settings = ordered();
+    settings.budget.kills = 3;
+    let mut sim = Sim::new(settings, 100_000 * MIB).with_pool(4, MIB);
+    let key = sim.of(11).who.key;
+    for _ in 0..5 {
+        sim.feed(Input::Acted(Acted { key, rule: 0, bytes: 8 << 30, bound: 1 << 30, done: true }));
+    }
+    assert_eq!(warned(&sim, |_| true), 0);
+}
+
+#[test]
+fn a_cgroup_goes_only_if_the_budget_has_a_kill_for_it() {
+    for (kills, is_killed) in [(3, false), (4, true)] {
+        let mut settings = ordered();
+        settings.pools[0].then = Then::Cgroup;
+        settings.budget = Budget { kills, window_ns: 60 * SECOND, cool_down_ns: 30 * SECOND };
+        let mut sim = Sim::new(settings, 100_000 * MIB).with_pool(0, 0);
+        for tgid in 20..23 {
+            let worker = start(&mut sim, tgid);
+            acted(&mut sim, worker.key);
+            sim.run(1);
+        }
+        let decided = sim.said.iter().filter(|(_, command)| {
+            matches!(command, Command::Decided(decision) if decision.gravity == Gravity::KillCgroup)
+        });
+        assert_eq!(decided.count() == 1, is_killed, "of {kills} kills");
+        assert_eq!(sim.lives(10), !is_killed);
+    }
+}
+
+#[test]
+fn who_was_refused_a_mapping_is_left_alone() {
+    let mut settings = ordered();
+    settings.fd_tables[0].action = TableAction::Refuse;
+    settings.fd_tables[0].signal = Signal::TERM;
+    let mut sim = Sim::new(settings, 100_000 * MIB).with_pool(2, MIB);
+    let key = sim.of(11).who.key;
+    sim.feed(Input::Acted(Acted { key, rule: 0, bytes: 8 << 30, bound: 1 << 30, done: true }));
+    sim.run(30);
+    assert_eq!(sim.sent(), []);
+    let ending = sim.said.iter().find_map(|(_, command)| match command {
+        Command::Closed(closing) => Some((closing.ending, closing.was_killed)),
+        _ => None,
+    });
+    assert_eq!(ending, Some((Ending::Refused, false)));
 }
