@@ -105,6 +105,17 @@ impl<Pool> Stage<Pool> {
         self.daemon.has_said(text)
     }
 
+    /// The daemon's process id.
+    pub(super) fn pid(&self) -> u32 {
+        self.daemon.pid()
+    }
+
+    /// Ends it as nobody can prepare for.
+    pub(super) fn kill(mut self) -> anyhow::Result<()> {
+        self.daemon.signal(libc::SIGKILL)?;
+        self.daemon.wait(PATIENCE).map(drop)
+    }
+
     /// The most that the daemon had resident, in KiB.
     pub(super) fn peak_kib(&self) -> anyhow::Result<u64> {
         super::load::peak_kib(self.daemon.pid())
