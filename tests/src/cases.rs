@@ -6,6 +6,7 @@ mod cleanup;
 mod command;
 mod daemon;
 mod daemon_orders;
+mod daemon_tables;
 mod deploy;
 mod descriptors;
 mod ending;
@@ -80,6 +81,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         scan::CASES,
         daemon::CASES,
         daemon_orders::CASES,
+        daemon_tables::CASES,
         explain::CASES,
         service::CASES,
         deploy::CASES,

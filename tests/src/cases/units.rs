@@ -54,7 +54,7 @@ pub(super) const CASES: &[Case] = acts! {
 };
 
 /// A program that sizes a table by its limit.
-struct Program {
+pub(super) struct Program {
     /// What its unit is called.
     name: &'static str,
     script: &'static str,
@@ -69,7 +69,7 @@ struct Program {
     neighbour: (&'static str, u64),
 }
 
-const OF_UWSGI: Program = Program {
+pub(super) const OF_UWSGI: Program = Program {
     name: "uwsgi",
     script: UWSGI,
     executable: "uwsgi-core",
@@ -136,7 +136,7 @@ const OF_CUPSD: Program = Program {
     neighbour: (PYTHON, 16_000_003),
 };
 
-const UWSGI: &str =
+pub(super) const UWSGI: &str =
     "exec uwsgi-core --plugin http --plugin python3 --http 127.0.0.1:8080 --socket 127.0.0.1:8081 --master";
 /// Stays when it has its table, unlike the one that is started by hand.
 const PYTHON: &str = "exec python3 -c 'import array, resource, time
@@ -151,7 +151,7 @@ const MIB: u64 = 1 << 20;
 const OF_EVENTS: u64 = 1 << 26;
 
 /// The bound on touched memory.
-const BOUND: u64 = 64 * MIB;
+pub(super) const BOUND: u64 = 64 * MIB;
 
 /// The rule on touched memory.
 const TOUCH_RULE: &[&str] = &["--act", "signal-touched", "--act-touched", "64MiB"];
@@ -200,13 +200,13 @@ impl Acted {
 }
 
 /// A unit that no rule names, with a program that has touched more than any bound.
-struct Neighbour {
+pub(super) struct Neighbour {
     unit: Unit,
     pids: Vec<u32>,
 }
 
 impl Neighbour {
-    fn start(program: &Program) -> anyhow::Result<Self> {
+    pub(super) fn start(program: &Program) -> anyhow::Result<Self> {
         let (script, descriptors) = program.neighbour;
         let unit = Unit::apart("neighbour", descriptors, script)?;
         unit.go()?;
@@ -215,7 +215,7 @@ impl Neighbour {
         Ok(Self { unit, pids })
     }
 
-    fn is_untouched(&self) -> anyhow::Result<()> {
+    pub(super) fn is_untouched(&self) -> anyhow::Result<()> {
         let (known, left) = (&self.pids, self.unit.pids());
         let gone: Vec<_> = known.iter().filter(|pid| !left.contains(pid)).collect();
         ensure!(gone.is_empty(), "of the neighbour's processes {known:?} are gone {gone:?}");
