@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn other_fits_are_never_certain() {
-        let class = shape(1_000_003, 8 << 20);
+        let class = shape(1_100_003, 10 << 20);
         assert_eq!(class.fit, Fit::SizeClass);
         assert_eq!((class.certainty(false), class.certainty(true)), (Certainty::Low, Certainty::Medium));
         let aligned = shape(1_000_003, (1_000_003 * 8 + (2 << 20) + 56u64).next_multiple_of(PAGE));
