@@ -262,7 +262,7 @@ fn waits(sim: &mut Sim, master: u32, waiting: u64, idle: u64) {
         master: key,
         sockets,
         unix,
-        is_per_worker: master % 2 == 0,
+        is_per_worker: master.is_multiple_of(2),
         waiting,
         most: waiting,
         bound,
