@@ -364,6 +364,16 @@ mod tests {
     }
 
     #[test]
+    #[test]
+    fn the_comparison_attaches_the_default_set() {
+        let script = include_str!("../../xtask/src/bench/bpftrace/hooks.bt");
+        let counts = |line: &str| Some(line.split_once('@')?.1.split_once('[')?.0.to_owned());
+        let counted: BTreeSet<String> = script.lines().filter_map(counts).collect();
+        let from_the_start = HOOKS.iter().filter(|hook| hook.on_demand.is_none());
+        let expected: BTreeSet<String> = from_the_start.map(|hook| hook.name.to_owned()).collect();
+        assert_eq!(counted, expected);
+    }
+
     fn names_are_given_once() {
         let mut seen = BTreeSet::new();
         for program in HOOKS.iter().flat_map(|hook| hook.ways.iter().map(Way::program)) {
