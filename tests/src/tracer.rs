@@ -1,7 +1,7 @@
 //! Drives `memwatch trace`: on a command of its own, or attached while a test acts.
 
 use std::cell::Cell;
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -83,6 +83,13 @@ impl Tracer {
     #[must_use]
     pub fn without(mut self, capabilities: &'static [u32]) -> Self {
         process::withhold_capabilities(&mut self.command, capabilities);
+        self
+    }
+
+    /// The tracer finds these folders empty.
+    #[must_use]
+    pub fn hiding(mut self, folders: &'static [&'static CStr]) -> Self {
+        process::hide(&mut self.command, folders);
         self
     }
 

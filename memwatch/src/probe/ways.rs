@@ -201,5 +201,29 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         }
         cause = inner.source();
     }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use aya_obj::VerifierLog;
+
+    use super::*;
+
+    #[test]
+    fn a_refused_program_is_told_with_the_verifiers_last_lines() {
+        let refused = |log: String| {
+            let io_error = io::Error::from_raw_os_error(libc::EACCES);
+            explain(&ProgramError::LoadError { io_error, verifier_log: VerifierLog::new(log) })
+        };
+        let log: String = (1..=40).map(|number| format!("{number}: (61) r0 = *(u32 *)(r1 +0)\n\n")).collect();
+        let text = refused(log);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "load: Permission denied (os error 13)");
+        let places: Vec<_> = lines[1..].iter().filter_map(|line| line.trim().split(':').next()).collect();
+        assert_eq!(places, ["33", "34", "35", "36", "37", "38", "39", "40"]);
+        assert_eq!(refused(String::new()), "load: Permission denied (os error 13)");
+    }
+}
     text
 }

@@ -1,8 +1,9 @@
 //! Missing rights, and the commands that explain them: `doctor` and `demo`.
 
+use std::ffi::CStr;
 use std::process::{Command, Stdio};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use super::TRACING;
 use super::table::{ANY, table_under};
@@ -11,6 +12,7 @@ use crate::child::{PATIENCE, Running};
 use crate::need::Need;
 use crate::syscall::process;
 use crate::tracer::Tracer;
+use crate::trigger::Trigger;
 use crate::{limit, locate, need};
 
 pub(super) const CASES: &[Case] = &[
@@ -19,7 +21,13 @@ pub(super) const CASES: &[Case] = &[
     Case::new("rights::doctor_without_rights", &[Need::Root], doctor_without_rights),
     Case::new("rights::ids_of_a_namespace_are_refused", TRACING, namespaced),
     Case::new("rights::few_descriptors_are_told", TRACING, few_descriptors),
+    Case::new("rights::no_types_of_the_kernel_are_told", TRACING, without_btf),
     Case::new("rights::doctor_tells_every_hook", TRACING, doctor),
+    Case::new(
+        "rights::doctor_tells_what_programs_cost",
+        &[Need::Root, Need::Tracing, Need::OwnMachine],
+        doctor_tells_costs,
+    ),
     Case::new("rights::doctor_for_people", TRACING, doctor_for_people),
     Case::new("rights::demo", TRACING, demo),
     Case::new("rights::closed_output_is_quiet", &[], closed_output),
@@ -122,6 +130,50 @@ fn few_descriptors() -> anyhow::Result<()> {
         "{}: {errors}",
         output.status
     );
+    Ok(())
+}
+
+/// Where the kernel keeps its types. Who does not find them there has a kernel without BTF before him.
+const TYPES: &[&CStr] = &[c"/sys/kernel/btf"];
+
+fn without_btf() -> anyhow::Result<()> {
+    const REMEDY: &str = "CONFIG_DEBUG_INFO_BTF=y";
+    let mut running = Tracer::new(&["--duration", "1s"])?.hiding(TYPES).start()?;
+    let status = running.wait(PATIENCE)?;
+    let errors = running.errors();
+    ensure!(status.code() == Some(1), "ended with {status}: {errors}");
+    ensure!(errors.contains("/sys/kernel/btf/vmlinux") && errors.contains(REMEDY), "{errors}");
+    ensure!(!errors.contains("panicked"), "{errors}");
+    let mut command = Command::new(locate::memwatch()?);
+    process::hide(command.args(["doctor", "--output", "json"]).stdin(Stdio::null()), TYPES);
+    let output = command.output()?;
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let failure = answer.get("failure").and_then(|failure| failure.as_str()).unwrap_or_default();
+    ensure!(output.status.code() == Some(1) && failure.contains(REMEDY), "{}: {answer}", output.status);
+    Ok(())
+}
+
+/// While the kernel keeps statistics of programs, the doctor has those of a tracer that runs.
+fn doctor_tells_costs() -> anyhow::Result<()> {
+    const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
+    let before = std::fs::read_to_string(SWITCH)?;
+    std::fs::write(SWITCH, "1")?;
+    let tracer = Tracer::new(&["--event", "exit"])?.attach()?;
+    let acted =
+        Trigger::ready(&["map", "--bytes", "7000001", "--unmap", "--times", "100"]).and_then(Trigger::run);
+    let answer = need::doctor(None);
+    let pid = tracer.pid();
+    let ended = tracer.interrupt();
+    std::fs::write(SWITCH, before.trim())?;
+    (acted?, ended?);
+    let programs = answer.get("running").and_then(|running| running.as_array()).cloned().unwrap_or_default();
+    let mmap = programs.iter().find(|program| {
+        let name = program.get("name").and_then(|name| name.as_str()).unwrap_or_default();
+        name.starts_with("mmap_") && program.get("pid").and_then(|pid| pid.as_u64()) == Some(pid.into())
+    });
+    let mmap = mmap.with_context(|| format!("the tracer {pid} has no program for mmap: {answer}"))?;
+    let number = |key: &str| mmap.get(key).and_then(|number| number.as_u64()).unwrap_or(0);
+    ensure!(number("run_count") >= 100 && number("run_time_ns") > number("run_count"), "{mmap}");
     Ok(())
 }
 

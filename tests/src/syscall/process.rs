@@ -1,5 +1,6 @@
 //! Processes: fork, wait, names, signals.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::AsRawFd;
@@ -266,6 +267,27 @@ pub fn withhold_capabilities(command: &mut Command, numbers: &'static [u32]) {
         command.pre_exec(move || {
             numbers.iter().try_for_each(|number| {
                 checked(i64::from(libc::prctl(libc::PR_CAPBSET_DROP, *number, 0, 0, 0))).map(drop)
+            })
+        })
+    };
+}
+
+/// Has a command find these folders empty. One that there is not is hidden already.
+pub fn hide(command: &mut Command, folders: &'static [&'static CStr]) {
+    let mount = |kind: Option<&CStr>, target: &CStr, flags| {
+        let kind = kind.map_or(std::ptr::null(), CStr::as_ptr);
+        // SAFETY: every pointer is null or a zero-ended string that outlives the call.
+        checked(i64::from(unsafe { libc::mount(kind, target.as_ptr(), kind, flags, std::ptr::null()) }))
+    };
+    // SAFETY: between fork and exec the closure makes system calls and neither allocates nor locks.
+    unsafe {
+        command.pre_exec(move || {
+            checked(i64::from(libc::unshare(libc::CLONE_NEWNS)))?;
+            // Without this, the mounts would propagate to the host.
+            mount(None, c"/", libc::MS_REC | libc::MS_PRIVATE)?;
+            folders.iter().try_for_each(|folder| match mount(Some(c"tmpfs"), folder, 0) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                Ok(_) | Err(_) => Ok(()),
             })
         })
     };
