@@ -13,6 +13,7 @@ pub mod offsets;
 mod on_demand;
 #[cfg(test)]
 mod stack;
+mod targets;
 pub mod tracefs;
 mod ways;
 
@@ -364,7 +365,6 @@ mod tests {
     }
 
     #[test]
-    #[test]
     fn the_comparison_attaches_the_default_set() {
         let script = include_str!("../../xtask/src/bench/bpftrace/hooks.bt");
         let counts = |line: &str| Some(line.split_once('@')?.1.split_once('[')?.0.to_owned());
@@ -374,6 +374,7 @@ mod tests {
         assert_eq!(counted, expected);
     }
 
+    #[test]
     fn names_are_given_once() {
         let mut seen = BTreeSet::new();
         for program in HOOKS.iter().flat_map(|hook| hook.ways.iter().map(Way::program)) {

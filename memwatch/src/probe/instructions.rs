@@ -1,26 +1,29 @@
 //! How long programs are and run, as the kernel that took them tells.
 
 use std::os::fd::AsFd as _;
-use std::path::Path;
 
 use aya_obj::generated::bpf_prog_info;
 
 use super::Way;
 use super::attach::{OBJECT, Probe};
-use super::btf::{self, Btf};
 use super::code::Code;
 use crate::sys::{self, ProgramType, Trampoline};
 
-/// What it takes to have the verifier walk through programs once more.
-pub(super) struct Again {
-    code: Code,
-    types: Btf,
-}
+impl Probe {
+    /// Instructions that the verifier walked through for the program of a way: from 5.16 on the kernel tells, before the
+    /// program is loaded once more, with the verifier's own account.
+    #[must_use]
+    pub fn verified_instructions(&self, way: &Way) -> Option<u32> {
+        let told = match self.loaded_by_hand(way.program()) {
+            Some(info) => (info.verified_insns > 0).then_some(info.verified_insns),
+            None => self.ebpf.program(way.program())?.info().ok()?.verified_instruction_count(),
+        };
+        told.or_else(|| self.walked_again(way))
+    }
 
-impl Again {
-    /// The number of instructions walked through on one way.
-    fn verified(&self, way: &Way) -> Option<u32> {
-        let function = |function| self.types.function(function);
+    /// Loads the program of a way once more, to hear the verifier's account.
+    fn walked_again(&self, way: &Way) -> Option<u32> {
+        let function = |name| self.targets.function(name).ok();
         let kind = match *way {
             Way::Fentry { function: name, .. } => ProgramType::Tracing(Trampoline::Entry, function(name)?),
             Way::Fexit { function: name, .. } => ProgramType::Tracing(Trampoline::Exit, function(name)?),
@@ -32,29 +35,11 @@ impl Again {
             Way::Kretprobe { .. } => ProgramType::Kprobe,
             Way::Perf { .. } => ProgramType::PerfEvent,
         };
-        let code = self.code.program(way.program()).ok()?;
+        let again = self.again.get_or_init(|| Code::of(OBJECT, &self.ebpf).ok());
+        let code = again.as_ref()?.program(way.program()).ok()?;
         sys::verified_instructions(way.program(), &code, kind)
             .inspect_err(|error| tracing::warn!("instructions of {} are not known: {error}", way.program()))
             .ok()
-    }
-}
-
-impl Probe {
-    /// Instructions that the verifier walked through for the program of a way: from 5.16 on the kernel tells, before the
-    /// program is loaded once more, with the verifier's own account.
-    #[must_use]
-    pub fn verified_instructions(&self, way: &Way) -> Option<u32> {
-        let told = match self.loaded_by_hand(way.program()) {
-            Some(info) => (info.verified_insns > 0).then_some(info.verified_insns),
-            None => self.ebpf.program(way.program())?.info().ok()?.verified_instruction_count(),
-        };
-        told.or_else(|| {
-            let again = self.again.get_or_init(|| {
-                let types = Btf::read(Path::new(btf::VMLINUX)).ok()?;
-                Some(Again { code: Code::of(OBJECT, &self.ebpf).ok()?, types })
-            });
-            again.as_ref()?.verified(way)
-        })
     }
 
     /// Instructions that a program has after the verifier rewrote it.

@@ -7,8 +7,8 @@ use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, S
 use aya::programs::{FEntry, FExit, KProbe, PerfEvent, Program, ProgramError, RawTracePoint, TracePoint};
 
 use super::attach::{HookStatus, OBJECT, Options, Refusal};
-use super::btf::Btf;
 use super::on_demand::is_on_demand;
+use super::targets::Targets;
 use super::tracefs::Tracefs;
 use super::{Hook, SoftwareEvent, Way, modify_return};
 
@@ -18,7 +18,7 @@ const RET_FIELD: (u32, u32) = (16, 8);
 /// Attaches hooks one after the other; what several need is asked of the kernel once.
 pub(super) struct Attacher<'a> {
     pub(super) options: &'a Options,
-    pub(super) types: &'a Btf,
+    pub(super) targets: &'a Targets,
     /// Opened at the first classic tracepoint.
     pub(super) tracefs: Option<Result<Tracefs, String>>,
     /// aya's copy of the kernel's types, read at the first trampoline; an error where the kernel takes none.
@@ -76,8 +76,7 @@ impl Attacher<'_> {
                     .map(drop)
             }
             Way::ModifyReturn { program, function } => {
-                let id = self.types.function(function);
-                let id = id.ok_or_else(|| format!("the kernel has no function {function}"))?;
+                let id = self.targets.function(function)?;
                 let attached = modify_return::attach(OBJECT, ebpf, program, id)?;
                 self.events.push(attached.link);
                 self.by_hand.push((program, attached.program));
@@ -98,8 +97,7 @@ impl Attacher<'_> {
 
     /// The kernel's types as trampolines need them, where it has the function and takes trampolines.
     fn trampolines(&mut self, function: &str) -> Result<&aya::Btf, String> {
-        let id = self.types.function(function);
-        let id = id.ok_or_else(|| format!("the kernel has no function {function}"))?;
+        let id = self.targets.function(function)?;
         // Asked once with an empty program: reading aya's copy of the types only to be refused takes longer than all else.
         self.trampolines
             .get_or_insert_with(|| {
@@ -111,7 +109,7 @@ impl Attacher<'_> {
     }
 
     fn raw(&self, program: &mut Program, event: &str) -> Result<(), String> {
-        if event == "mark_victim" && self.types.tracepoint_argument_is_pointer(event, 0) == Some(false) {
+        if event == "mark_victim" && self.targets.mark_victim_passes_task == Some(false) {
             return Err("this kernel's mark_victim passes a number where the victim's task is needed".into());
         }
         let program: &mut RawTracePoint = program.try_into().map_err(|e| explain(&e))?;
@@ -201,6 +199,8 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         }
         cause = inner.source();
     }
+    text
+}
 
 #[cfg(test)]
 mod tests {
@@ -224,6 +224,4 @@ mod tests {
         assert_eq!(places, ["33", "34", "35", "36", "37", "38", "39", "40"]);
         assert_eq!(refused(String::new()), "load: Permission denied (os error 13)");
     }
-}
-    text
 }

@@ -39,7 +39,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Table> {
         &format!(
             "`memwatch trace --output none` on the whole host with every way to attach allowed; {} starts, each from \
              the start of the process to its line that says it traces. Memory: sum of Rss in /proc/PID/smaps; ring: its \
-             mappings of BPF maps, whose data pages are mapped twice and so counted twice.",
+             mappings of BPF maps, whose data pages are mapped twice and so counted twice. Most: VmHWM in /proc/PID/status.",
             bench.rounds
         ),
         &["", "measured", "goal", ""],
@@ -56,10 +56,17 @@ pub(super) fn measure(bench: &Bench) -> Result<Table> {
     let tracer = Tracer::start(&bench.memwatch, &ARGUMENTS, Stdio::null())?;
     thread::sleep(SETTLE);
     let idle = resident(tracer.id())?;
+    let peak = peak(tracer.id())?;
     let flooded = load.flood(1, 1.0, 100_000)?;
     thread::sleep(SETTLE);
     let after = resident(tracer.id())?;
     tracer.end()?;
+    table.row(vec![
+        "most memory at any moment of the start".into(),
+        format!("{:.1} MiB", mebibytes(peak)),
+        format!("<= {} MiB", RSS_GOAL >> 10),
+        verdict(peak <= RSS_GOAL).into(),
+    ]);
     for (what, resident) in
         [("memory, idle".to_owned(), idle), (format!("memory after {} records", flooded.calls), after)]
     {
@@ -94,6 +101,19 @@ pub(super) fn resident(pid: u32) -> Result<Resident> {
     Ok(sum(&text))
 }
 
+/// The most that a process had resident at a time, in KiB.
+fn peak(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    most(&text).with_context(|| format!("{path} has no VmHWM"))
+}
+
+/// The line of the peak.
+fn most(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
+}
+
 /// Sums the `Rss` lines; those below a mapping of a BPF map are the ring's.
 fn sum(smaps: &str) -> Resident {
     let mut resident = Resident { all: 0, ring: 0 };
@@ -112,7 +132,16 @@ fn sum(smaps: &str) -> Resident {
 
 #[cfg(test)]
 mod tests {
-    use super::sum;
+    use super::{most, sum};
+
+    #[test]
+    fn the_peak_is_read() {
+        assert_eq!(
+            most("Name:\tx\nVmPeak:\t   9 kB\nVmHWM:\t   25600 kB\nVmRSS:\t 17000 kB\n"),
+            Some(25_600)
+        );
+        assert_eq!(most("Name:\tx\n"), None);
+    }
 
     #[test]
     fn ring_pages_are_told_apart() {
