@@ -27,7 +27,7 @@ pub struct Pace {
 impl Pace {
     /// Takes a look at time `now_ns`.
     ///
-    /// Growth counts at once and is forgotten by half in each [`HALF_LIFE_NS`], however often it is looked meanwhile, so that
+    /// Growth counts at once and is forgotten by half in each 250 ms, however often it is looked meanwhile, so that
     /// neither a burst nor a step leaves the looks far apart.
     pub fn take(&mut self, now_ns: u64, host: &Host) {
         if let Some((then_ns, available)) = self.last {

@@ -165,7 +165,8 @@ fn doctor_tells_costs() -> anyhow::Result<()> {
     let pid = tracer.pid();
     let ended = tracer.interrupt();
     std::fs::write(SWITCH, before.trim())?;
-    (acted?, ended?);
+    acted?;
+    ended?;
     let programs = answer.get("running").and_then(|running| running.as_array()).cloned().unwrap_or_default();
     let mmap = programs.iter().find(|program| {
         let name = program.get("name").and_then(|name| name.as_str()).unwrap_or_default();

@@ -231,12 +231,6 @@ pub fn lock_all_to_come() -> io::Result<()> {
     checked(i64::from(unsafe { libc::mlockall(libc::MCL_FUTURE) })).map(drop)
 }
 
-/// Gives back what the heap has free at its end.
-pub fn trim_heap() {
-    // SAFETY: only memory that nothing was given of goes.
-    unsafe { libc::malloc_trim(0) };
-}
-
 /// Locks a region in memory.
 ///
 /// # Errors

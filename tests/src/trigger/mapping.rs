@@ -53,8 +53,6 @@ impl Region {
 /// Makes the next mapping fail with `ENOMEM`: no byte more of address space.
 pub(crate) fn exhaust_address_space() -> std::io::Result<()> {
     let hard = limit::get(limit::ADDRESS_SPACE)?.hard;
-    // What the heap has free is asked of nobody.
-    memory::trim_heap();
     limit::set(limit::ADDRESS_SPACE, limit::Limit { soft: memory::PAGE, hard })
 }
 

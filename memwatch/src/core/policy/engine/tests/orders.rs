@@ -10,13 +10,23 @@ use crate::core::policy::{
 /// What the kernel side would do about a process if it had heard these commands: the signal of its limit and the number of its
 /// rule.
 fn orders(sim: &Sim, tgid: u32) -> (Option<Signal>, Option<usize>) {
-    sim.said.iter().fold((None, None), |(limit, ruled), (_, command)| match command {
-        Command::Limit(new) if new.key.tgid == tgid => (Some(new.signal), ruled),
-        Command::Unlimit(key) if key.tgid == tgid => (None, ruled),
-        Command::Rule { key, rule } if key.tgid == tgid => (limit, Some(*rule)),
-        Command::Unrule(key) if key.tgid == tgid => (limit, None),
-        _ => (limit, ruled),
-    })
+    let (mut limit, mut ruled) = (None, None);
+    for (_, command) in &sim.said {
+        if let Command::Limit(new) = command
+            && new.key.tgid == tgid
+        {
+            limit = Some(new.signal);
+        } else if let Command::Rule { key, rule } = command
+            && key.tgid == tgid
+        {
+            ruled = Some(*rule);
+        } else if matches!(command, Command::Unlimit(key) if key.tgid == tgid) {
+            limit = None;
+        } else if matches!(command, Command::Unrule(key) if key.tgid == tgid) {
+            ruled = None;
+        }
+    }
+    (limit, ruled)
 }
 
 fn ordered() -> Settings {
@@ -53,9 +63,8 @@ fn start(sim: &mut Sim, tgid: u32) -> Who {
 
 /// The kernel side acts on a process, which ends.
 fn acted(sim: &mut Sim, key: ProcessKey) {
-    let limit = sim.said.iter().rev().find_map(|(_, command)| match command {
-        Command::Limit(limit) if limit.key == key => Some(limit.rule),
-        _ => None,
+    let limit = sim.said.iter().rev().find_map(|(_, command)| {
+        if let Command::Limit(limit) = command { (limit.key == key).then_some(limit.rule) } else { None }
     });
     let rule = limit.expect("a limit");
     sim.feed(Input::Acted(Acted { key, rule, bytes: 101 * MIB, bound: 100 * MIB, done: true }));
@@ -205,9 +214,8 @@ fn who_was_refused_a_mapping_is_left_alone() {
     sim.feed(Input::Acted(Acted { key, rule: 0, bytes: 8 << 30, bound: 1 << 30, done: true }));
     sim.run(30);
     assert_eq!(sim.sent(), []);
-    let ending = sim.said.iter().find_map(|(_, command)| match command {
-        Command::Closed(closing) => Some((closing.ending, closing.was_killed)),
-        _ => None,
+    let ending = sim.said.iter().find_map(|(_, command)| {
+        if let Command::Closed(closing) = command { Some((closing.ending, closing.was_killed)) } else { None }
     });
     assert_eq!(ending, Some((Ending::Refused, false)));
 }
