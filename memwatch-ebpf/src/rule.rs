@@ -10,9 +10,8 @@ use crate::emit::{emit, in_cgroup, knobs, same_comm, wanted};
 use crate::maps::{MARKS, RULES, count};
 use crate::process::current_tgid;
 
-/// The first rule with this action that concerns the current process and a table of `length` bytes. `certainty` says for a
-/// rule how sure the length makes ([`Certainty`](memwatch_ebpf::table::Certainty)), 0 when it is no table; it is asked of rules
-/// that concern the process, and of no others.
+/// The first rule with this action that concerns the current process and a table of `length` bytes, if the length makes as sure
+/// as it asks: `certainty` says how sure ([`Certainty`](memwatch_ebpf::table::Certainty)), 0 when it is no table.
 #[inline(always)]
 pub(crate) fn find(
     knobs: &Knobs,
@@ -20,6 +19,14 @@ pub(crate) fn find(
     length: u64,
     certainty: impl Fn(&Rule) -> u32,
 ) -> Option<(u32, &'static Rule)> {
+    // Outside the loop, whose every turn the verifier walks through with all that is asked in it.
+    let (index, rule) = first(knobs, action, length)?;
+    let certainty = certainty(rule);
+    (certainty != 0 && certainty >= rule.certainty).then_some((index, rule))
+}
+
+#[inline(always)]
+fn first(knobs: &Knobs, action: u32, length: u64) -> Option<(u32, &'static Rule)> {
     let rules = knobs.rules;
     if rules == 0 {
         return None;
@@ -30,10 +37,7 @@ pub(crate) fn find(
         }
         let rule = RULES.get(index)?;
         if rule.action == action && length >= rule.min_table && concerns(rule) {
-            let certainty = certainty(rule);
-            if certainty != 0 && certainty >= rule.certainty {
-                return Some((index, rule));
-            }
+            return Some((index, rule));
         }
     }
     None
