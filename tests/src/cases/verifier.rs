@@ -35,8 +35,9 @@ fn takes_every_program() -> anyhow::Result<()> {
         let by_way = hooks.iter().filter(|hook| text(hook, "attached") == Some(way)).count();
         ensure!(by_way >= SYSCALL_HOOKS, "{by_way} hooks attach by {way}: {}", Value::from(hooks));
         for hook in hooks {
+            // A hook that has no such way keeps its own, of which this kernel may lack one.
             let refused = hook.get("refused").and_then(Value::as_array).context("a list of refusals")?;
-            ensure!(refused.is_empty(), "refused by {way}: {hook}");
+            ensure!(refused.iter().all(|it| text(it, "way") != Some(way)), "refused by {way}: {hook}");
             counts.extend(instructions(&hook));
         }
     }
