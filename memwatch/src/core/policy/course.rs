@@ -1,7 +1,8 @@
 //! How the memory of each pool's workers has changed over the last minute, for people to see: no rule goes by it.
 
-use std::collections::VecDeque;
+use foldhash::fast::FixedState;
 
+use super::engine::POOLS;
 use super::world::{ById, PoolId};
 
 /// Samples kept of a pool.
@@ -12,24 +13,39 @@ const GAP_NS: u64 = 5_000_000_000;
 const LEAST: usize = 4;
 
 /// The courses of all pools that run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Courses {
     taken_ns: Option<u64>,
     pools: ById<PoolId, Course>,
 }
 
-/// Resident bytes of a pool's workers over time.
-#[derive(Clone, Debug)]
+/// Resident bytes of a pool's workers over time. Its room is its own: samples are taken on the way to a signal, where nothing is
+/// allocated.
+#[derive(Clone, Copy, Debug, Default)]
 struct Course {
-    samples: VecDeque<(u64, u64)>,
+    /// When, and how much; the oldest first.
+    samples: [(u64, u64); SAMPLES],
+    count: usize,
     /// What the sample that is being taken has come to; `None`: no worker was met.
     sum: Option<u64>,
 }
 
-impl Default for Course {
-    /// With room for all it will hold.
+impl Course {
+    fn add(&mut self, sample: (u64, u64)) {
+        if self.count == SAMPLES {
+            self.samples.rotate_left(1);
+            self.count -= 1;
+        }
+        if let Some(next) = self.samples.get_mut(self.count) {
+            *next = sample;
+            self.count += 1;
+        }
+    }
+}
+
+impl Default for Courses {
     fn default() -> Self {
-        Self { samples: VecDeque::with_capacity(SAMPLES), sum: None }
+        Self { taken_ns: None, pools: ById::with_capacity_and_hasher(POOLS, FixedState::default()) }
     }
 }
 
@@ -48,10 +64,7 @@ impl Courses {
         }
         self.pools.retain(|_, course| {
             let Some(sum) = course.sum.take() else { return false };
-            if course.samples.len() == SAMPLES {
-                course.samples.pop_front();
-            }
-            course.samples.push_back((now_ns, sum));
+            course.add((now_ns, sum));
             true
         });
     }
@@ -63,8 +76,9 @@ impl Courses {
 
     /// Bytes a second by which a pool has grown since the first sample, or shrunk; `None`: it was not seen for long enough.
     pub(super) fn growth(&self, pool: PoolId) -> Option<i64> {
-        let samples = &self.pools.get(&pool)?.samples;
-        let ((first_ns, first), (last_ns, last)) = (*samples.front()?, *samples.back()?);
+        let course = self.pools.get(&pool)?;
+        let samples = course.samples.get(..course.count)?;
+        let ((first_ns, first), (last_ns, last)) = (*samples.first()?, *samples.last()?);
         let seen_ns = last_ns.checked_sub(first_ns).filter(|seen_ns| *seen_ns > 0)?;
         let added = i128::from(last) - i128::from(first);
         let rate = added * 1_000_000_000 / i128::from(seen_ns);

@@ -1,8 +1,6 @@
 //! A scope that will reach its upper bound, or a pool its total, within a time at its present rate: told, then a worker is recycled.
 //! What came of the forecast is told too.
 
-use std::collections::VecDeque;
-
 use foldhash::fast::FixedState;
 
 use super::{Among, Proposal, Rule, Totals, View, Wishes};
@@ -31,10 +29,12 @@ pub(super) struct GrowthRule {
     order: Vec<PoolId>,
 }
 
-/// Use over time.
+/// Use over time. Its room is its own: a pool may be new on the way to a signal, where nothing is allocated.
 #[derive(Debug)]
 struct Series {
-    samples: VecDeque<(u64, u64)>,
+    /// When, and how much; the oldest first.
+    samples: [(u64, u64); SAMPLES],
+    count: usize,
     /// When the limit is to be reached, as was told, and the limit.
     foretold: Option<(u64, u64)>,
     /// When that was told: use that lies at a bound passes it every few looks.
@@ -99,9 +99,8 @@ const fn recycling(rule: &'static str, entry: Option<usize>, cause: Cause, among
 }
 
 impl Default for Series {
-    /// With room for all it will hold: nothing is allocated on the way to a signal.
     fn default() -> Self {
-        Self { samples: VecDeque::with_capacity(SAMPLES), foretold: None, told_ns: None }
+        Self { samples: [(0, 0); SAMPLES], count: 0, foretold: None, told_ns: None }
     }
 }
 
@@ -136,26 +135,34 @@ impl Series {
     fn add(&mut self, now_ns: u64, used: u64, window_ns: u64) {
         // Not more samples in the window than there is room for.
         let gap_ns = window_ns / SAMPLES as u64;
-        if self.samples.back().is_some_and(|(last, _)| now_ns.saturating_sub(*last) < gap_ns) {
+        if self.taken().last().is_some_and(|(last, _)| now_ns.saturating_sub(*last) < gap_ns) {
             return;
         }
-        while self.samples.len() >= SAMPLES
-            || self.samples.front().is_some_and(|(time, _)| now_ns.saturating_sub(*time) > window_ns)
-        {
-            self.samples.pop_front();
+        let is_old = |(time, _): &(u64, u64)| now_ns.saturating_sub(*time) > window_ns;
+        while self.count == SAMPLES || self.taken().first().is_some_and(is_old) {
+            self.samples.rotate_left(1);
+            self.count -= 1;
         }
-        self.samples.push_back((now_ns, used));
+        if let Some(next) = self.samples.get_mut(self.count) {
+            *next = (now_ns, used);
+            self.count += 1;
+        }
+    }
+
+    fn taken(&self) -> &[(u64, u64)] {
+        self.samples.get(..self.count).unwrap_or_default()
     }
 
     /// Bytes a second by least squares; `None` when it does not grow, or was not seen for half of the window: what starts
     /// takes memory fast, and then no more.
     fn rate(&self, window_ns: u64) -> Option<f64> {
-        let ((first, _), (last, _)) = (*self.samples.front()?, *self.samples.back()?);
-        if self.samples.len() < LEAST || last - first < window_ns / 2 {
+        let taken = self.taken();
+        let ((first, _), (last, _)) = (*taken.first()?, *taken.last()?);
+        if taken.len() < LEAST || last - first < window_ns / 2 {
             return None;
         }
-        let count = self.samples.len() as f64;
-        let points = || self.samples.iter().map(|(time, used)| ((time - first) as f64 / 1e9, *used as f64));
+        let count = taken.len() as f64;
+        let points = || taken.iter().map(|(time, used)| ((time - first) as f64 / 1e9, *used as f64));
         let mean_x = points().map(|(x, _)| x).sum::<f64>() / count;
         let mean_y = points().map(|(_, y)| y).sum::<f64>() / count;
         let spread = points().map(|(x, _)| (x - mean_x).powi(2)).sum::<f64>();
