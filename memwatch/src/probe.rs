@@ -5,7 +5,6 @@
 
 pub mod attach;
 pub mod btf;
-mod code;
 mod instructions;
 pub mod marks;
 mod modify_return;

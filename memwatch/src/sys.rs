@@ -289,79 +289,10 @@ const LOG_BYTES: usize = 256 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Trampoline {
-    /// Runs at the entry.
-    Entry = 24,
     /// Runs at the return.
     Exit = 25,
     /// Runs before, and may replace the result.
     ModifyReturn = 26,
-}
-
-/// What a program is loaded as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProgramType {
-    /// `BPF_PROG_TYPE_KPROBE`.
-    Kprobe,
-    /// `BPF_PROG_TYPE_TRACEPOINT`.
-    Tracepoint,
-    /// `BPF_PROG_TYPE_PERF_EVENT`.
-    PerfEvent,
-    /// `BPF_PROG_TYPE_RAW_TRACEPOINT`.
-    RawTracepoint,
-    /// `BPF_PROG_TYPE_TRACING`, for the function with this BTF id.
-    Tracing(Trampoline, u32),
-}
-
-impl LoadAttr {
-    /// A load without a log; it holds no longer than the instructions. The kernel keeps 15 bytes of the name.
-    fn of(name: &str, instructions: &[Instruction], kind: ProgramType) -> Self {
-        let (kind, expected_attach_type, attach_btf_id) = match kind {
-            ProgramType::Kprobe => (2, 0, 0),
-            ProgramType::Tracepoint => (5, 0, 0),
-            ProgramType::PerfEvent => (7, 0, 0),
-            ProgramType::RawTracepoint => (17, 0, 0),
-            ProgramType::Tracing(trampoline, function) => (26, trampoline as u32, function),
-        };
-        let mut kept = [0; 16];
-        kept.iter_mut().zip(name.bytes().take(15)).for_each(|(to, from)| *to = from);
-        Self {
-            kind,
-            instruction_count: u32::try_from(instructions.len()).unwrap_or(u32::MAX),
-            instructions: instructions.as_ptr() as u64,
-            license: c"GPL".as_ptr() as u64,
-            log_level: 0,
-            log_size: 0,
-            log: 0,
-            kernel_version: 0,
-            flags: 0,
-            name: kept,
-            interface: 0,
-            expected_attach_type,
-            btf_fd: 0,
-            func_info_size: 0,
-            func_info: 0,
-            func_info_count: 0,
-            line_info_size: 0,
-            line_info: 0,
-            line_info_count: 0,
-            attach_btf_id,
-        }
-    }
-
-    /// Loads the program.
-    fn load(&self) -> io::Result<OwnedFd> {
-        // SAFETY: every pointer in it is valid for the call and the lengths given with them: the callers keep what they
-        // made it of.
-        owned(unsafe { libc::syscall(libc::SYS_bpf, 5, std::ptr::from_ref(self), size_of::<Self>()) })
-    }
-
-    /// The same with the verifier's log of this level, which the kernel does not write unless asked.
-    fn load_with_log(&mut self, level: u32) -> (io::Result<OwnedFd>, String) {
-        let mut log = vec![0u8; LOG_BYTES];
-        (self.log_level, self.log_size, self.log) = (level, LOG_BYTES as u32, log.as_mut_ptr() as u64);
-        let loaded = self.load();
-        (loaded, String::from_utf8_lossy(&log).trim_end_matches('\0').to_owned())
-    }
 }
 
 /// Loads a tracing program for the function with this BTF id; the kernel keeps 15 bytes of its name.
@@ -374,41 +305,47 @@ pub fn load_tracing(
     kind: Trampoline,
     function: u32,
 ) -> Result<OwnedFd, String> {
-    /// `BPF_LOG_LEVEL1` (include/linux/bpf_verifier.h): what the verifier does, step by step.
-    const STEPS: u32 = 1;
-    let mut attr = LoadAttr::of(name, instructions, ProgramType::Tracing(kind, function));
-    let first = match attr.load() {
+    let mut log = vec![0u8; LOG_BYTES];
+    let mut kept = [0; 16];
+    kept.iter_mut().zip(name.bytes().take(15)).for_each(|(to, from)| *to = from);
+    let mut attr = LoadAttr {
+        kind: 26, // BPF_PROG_TYPE_TRACING
+        instruction_count: u32::try_from(instructions.len()).unwrap_or(u32::MAX),
+        instructions: instructions.as_ptr() as u64,
+        license: c"GPL".as_ptr() as u64,
+        log_level: 0,
+        log_size: 0,
+        log: 0,
+        kernel_version: 0,
+        flags: 0,
+        name: kept,
+        interface: 0,
+        expected_attach_type: kind as u32,
+        btf_fd: 0,
+        func_info_size: 0,
+        func_info: 0,
+        func_info_count: 0,
+        line_info_size: 0,
+        line_info: 0,
+        line_info_count: 0,
+        attach_btf_id: function,
+    };
+    let load = |attr: &LoadAttr| {
+        // SAFETY: every pointer in `attr` is valid for the call and the lengths given with them.
+        owned(unsafe { libc::syscall(libc::SYS_bpf, 5, std::ptr::from_ref(attr), size_of::<LoadAttr>()) })
+    };
+    let first = match load(&attr) {
         Ok(program) => return Ok(program),
         Err(first) => first,
     };
-    let (again, log) = attr.load_with_log(STEPS);
-    again.map_err(|_| {
-        let lines: Vec<_> = log.lines().collect();
+    // Once more with the log, which the kernel does not write unless asked.
+    (attr.log_level, attr.log_size, attr.log) = (1, LOG_BYTES as u32, log.as_mut_ptr() as u64);
+    load(&attr).map_err(|_| {
+        let text = String::from_utf8_lossy(&log);
+        let lines: Vec<_> = text.trim_end_matches('\0').lines().collect();
         let last = lines.iter().rev().take(8).rev().copied().collect::<Vec<_>>().join("\n    ");
         if last.is_empty() { format!("load: {first}") } else { format!("load: {first}\n    {last}") }
     })
-}
-
-/// Loads a program for a moment, and gives the number of instructions that the verifier walked through.
-///
-/// # Errors
-/// What `bpf(2)` says, or that the verifier gave no account.
-pub fn verified_instructions(
-    name: &str,
-    instructions: &[Instruction],
-    kind: ProgramType,
-) -> Result<u32, String> {
-    /// `BPF_LOG_STATS`: what it took.
-    const ACCOUNT: u32 = 4;
-    let (loaded, log) = LoadAttr::of(name, instructions, kind).load_with_log(ACCOUNT);
-    loaded.map_err(|error| format!("load: {error}"))?;
-    walked(&log).ok_or_else(|| format!("the verifier's account has no number of instructions: {log}"))
-}
-
-/// The number in the verifier's line `processed N insns (limit …`.
-fn walked(account: &str) -> Option<u32> {
-    let number = account.lines().find_map(|line| line.strip_prefix("processed "))?;
-    number.split(' ').next()?.parse().ok()
 }
 
 /// Whether the kernel takes trampolines at all: loads and attaches a program that does nothing to this function.
@@ -462,16 +399,4 @@ pub fn program_info(program: BorrowedFd<'_>) -> io::Result<bpf_prog_info> {
     // an older kernel leaves the last as they are, zero.
     let result = unsafe { libc::syscall(libc::SYS_bpf, 15, &raw const attr, size_of::<InfoAttr>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(info) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_verifiers_account_has_the_instructions() {
-        let account = "verification time 88 usec\nstack depth 96+40\nprocessed 1234 insns (limit 1000000) max_states_per_insn 1";
-        assert_eq!(walked(account), Some(1234));
-        assert_eq!(walked("verification time 88 usec\n"), None);
-    }
 }

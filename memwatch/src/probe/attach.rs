@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::OnceLock;
 
 use aya::maps::{Array, HashMap, MapError, PerCpuArray, RingBuf};
 use aya::{Ebpf, EbpfLoader};
@@ -15,7 +14,6 @@ use rustix::process::{Resource, getrlimit};
 use zerocopy::IntoBytes;
 
 use super::btf::{self, Btf, BtfError};
-use super::code::Code;
 use super::on_demand::{OnDemand, RSS, TOUCH, TOUCH_KERNEL};
 use super::targets::Targets;
 use super::ways::{Attacher, chain};
@@ -172,9 +170,6 @@ pub struct Probe {
     rss: OnDemand,
     touch: OnDemand,
     touch_kernel: OnDemand,
-    pub(super) targets: Targets,
-    /// Made when it is asked for: where the kernel does not tell how long programs are.
-    pub(super) again: OnceLock<Option<Code>>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     /// One entry per row of the hook table, and one for the refusing hook when it was asked for.
     pub hooks: Vec<HookStatus>,
@@ -234,8 +229,6 @@ impl Probe {
             rss: RSS,
             touch: TOUCH,
             touch_kernel: TOUCH_KERNEL,
-            targets,
-            again: OnceLock::new(),
             logger,
             hooks,
             missing_fields,

@@ -4,42 +4,16 @@ use std::os::fd::AsFd as _;
 
 use aya_obj::generated::bpf_prog_info;
 
-use super::Way;
-use super::attach::{OBJECT, Probe};
-use super::code::Code;
-use crate::sys::{self, ProgramType, Trampoline};
+use super::attach::Probe;
 
 impl Probe {
-    /// Instructions that the verifier walked through for the program of a way: from 5.16 on the kernel tells, before the
-    /// program is loaded once more, with the verifier's own account.
+    /// Instructions that the verifier walked through for a program, where the kernel tells (5.16).
     #[must_use]
-    pub fn verified_instructions(&self, way: &Way) -> Option<u32> {
-        let told = match self.loaded_by_hand(way.program()) {
+    pub fn verified_instructions(&self, program: &str) -> Option<u32> {
+        match self.loaded_by_hand(program) {
             Some(info) => (info.verified_insns > 0).then_some(info.verified_insns),
-            None => self.ebpf.program(way.program())?.info().ok()?.verified_instruction_count(),
-        };
-        told.or_else(|| self.walked_again(way))
-    }
-
-    /// Loads the program of a way once more, to hear the verifier's account.
-    fn walked_again(&self, way: &Way) -> Option<u32> {
-        let function = |name| self.targets.function(name).ok();
-        let kind = match *way {
-            Way::Fentry { function: name, .. } => ProgramType::Tracing(Trampoline::Entry, function(name)?),
-            Way::Fexit { function: name, .. } => ProgramType::Tracing(Trampoline::Exit, function(name)?),
-            Way::ModifyReturn { function: name, .. } => {
-                ProgramType::Tracing(Trampoline::ModifyReturn, function(name)?)
-            }
-            Way::Raw { .. } => ProgramType::RawTracepoint,
-            Way::Tracepoint { .. } => ProgramType::Tracepoint,
-            Way::Kretprobe { .. } => ProgramType::Kprobe,
-            Way::Perf { .. } => ProgramType::PerfEvent,
-        };
-        let again = self.again.get_or_init(|| Code::of(OBJECT, &self.ebpf).ok());
-        let code = again.as_ref()?.program(way.program()).ok()?;
-        sys::verified_instructions(way.program(), &code, kind)
-            .inspect_err(|error| tracing::warn!("instructions of {} are not known: {error}", way.program()))
-            .ok()
+            None => self.ebpf.program(program)?.info().ok()?.verified_instruction_count(),
+        }
     }
 
     /// Instructions that a program has after the verifier rewrote it.
@@ -58,10 +32,10 @@ impl Probe {
     /// `kernel.bpf_stats_enabled` is set.
     pub fn run_times(&self) -> impl Iterator<Item = (String, u64, u64)> {
         let by_aya = self.ebpf.programs().filter_map(|(name, program)| {
-            Some((name.to_owned(), sys::program_info(program.fd().ok()?.as_fd()).ok()?))
+            Some((name.to_owned(), crate::sys::program_info(program.fd().ok()?.as_fd()).ok()?))
         });
         let by_hand = self.by_hand.iter().filter_map(|(name, program)| {
-            Some(((*name).to_owned(), sys::program_info(program.as_fd()).ok()?))
+            Some(((*name).to_owned(), crate::sys::program_info(program.as_fd()).ok()?))
         });
         let ran = by_aya.chain(by_hand).filter(|(_, info)| info.run_cnt > 0);
         ran.map(|(name, info)| (name, info.run_cnt, info.run_time_ns))
@@ -70,6 +44,6 @@ impl Probe {
     /// What the kernel tells of a program that was loaded without aya.
     fn loaded_by_hand(&self, program: &str) -> Option<bpf_prog_info> {
         let (_, loaded) = self.by_hand.iter().find(|(name, _)| *name == program)?;
-        sys::program_info(loaded.as_fd()).ok()
+        crate::sys::program_info(loaded.as_fd()).ok()
     }
 }

@@ -32,7 +32,7 @@ const MEASURED: &str = "\n## Bytes resident at death\n\n\
 
 /// What stands above the numbers of instructions.
 const COUNTS: &str = "\n## Instructions\n\n\
-    What the verifier walked through for each program. \
+    What the verifier walked through for each program; where the kernel does not tell (before 5.16), the program's own length. \
     A run prints what has grown by more than a tenth over this table.\n\n";
 
 /// The committed results.

@@ -75,7 +75,9 @@ impl HookReport {
             name: status.hook.name,
             attached: status.attached.map(|way| way.kind().name()),
             program: status.attached.map(|way| way.program()),
-            verified_instructions: status.attached.and_then(|way| probe?.verified_instructions(&way)),
+            verified_instructions: status
+                .attached
+                .and_then(|way| probe?.verified_instructions(way.program())),
             translated_instructions: status
                 .attached
                 .and_then(|way| probe?.translated_instructions(way.program())),

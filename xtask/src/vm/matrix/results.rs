@@ -35,7 +35,8 @@ pub(crate) struct KernelResults {
     /// Whether its absence was allowed.
     pub(crate) is_excused: bool,
     pub(crate) tests: Vec<Test>,
-    /// Instructions that the verifier walked through for each program.
+    /// Instructions of each program: those that the verifier walked through, where the kernel tells (5.16), else those that
+    /// the program has.
     #[serde(default)]
     pub(crate) instructions: Instructions,
     /// Bytes that tests measured, by what they are of.
