@@ -22,6 +22,7 @@ mod input;
 mod masters;
 mod queue;
 mod rule;
+mod samples;
 mod server;
 mod settings;
 mod sizing;

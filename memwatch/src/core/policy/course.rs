@@ -3,6 +3,7 @@
 use foldhash::fast::FixedState;
 
 use super::engine::POOLS;
+use super::samples::Samples;
 use super::world::{ById, PoolId};
 
 /// Samples kept of a pool.
@@ -19,28 +20,12 @@ pub(super) struct Courses {
     pools: ById<PoolId, Course>,
 }
 
-/// Resident bytes of a pool's workers over time. Its room is its own: samples are taken on the way to a signal, where nothing is
-/// allocated.
+/// Resident bytes of a pool's workers over time.
 #[derive(Clone, Copy, Debug, Default)]
 struct Course {
-    /// When, and how much; the oldest first.
-    samples: [(u64, u64); SAMPLES],
-    count: usize,
+    samples: Samples<SAMPLES>,
     /// What the sample that is being taken has come to; `None`: no worker was met.
     sum: Option<u64>,
-}
-
-impl Course {
-    fn add(&mut self, sample: (u64, u64)) {
-        if self.count == SAMPLES {
-            self.samples.rotate_left(1);
-            self.count -= 1;
-        }
-        if let Some(next) = self.samples.get_mut(self.count) {
-            *next = sample;
-            self.count += 1;
-        }
-    }
 }
 
 impl Default for Courses {
@@ -64,7 +49,7 @@ impl Courses {
         }
         self.pools.retain(|_, course| {
             let Some(sum) = course.sum.take() else { return false };
-            course.add((now_ns, sum));
+            course.samples.add(now_ns, sum);
             true
         });
     }
@@ -76,8 +61,7 @@ impl Courses {
 
     /// Bytes a second by which a pool has grown since the first sample, or shrunk; `None`: it was not seen for long enough.
     pub(super) fn growth(&self, pool: PoolId) -> Option<i64> {
-        let course = self.pools.get(&pool)?;
-        let samples = course.samples.get(..course.count)?;
+        let samples = self.pools.get(&pool)?.samples.taken();
         let ((first_ns, first), (last_ns, last)) = (*samples.first()?, *samples.last()?);
         let seen_ns = last_ns.checked_sub(first_ns).filter(|seen_ns| *seen_ns > 0)?;
         let added = i128::from(last) - i128::from(first);

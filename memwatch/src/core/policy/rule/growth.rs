@@ -7,6 +7,7 @@ use super::{Among, Proposal, Rule, Totals, View, Wishes};
 use crate::core::fact::ProcessKey;
 use crate::core::policy::decision::{Cause, Gravity, Grows, Warning};
 use crate::core::policy::engine::POOLS;
+use crate::core::policy::samples::Samples;
 use crate::core::policy::settings::Growth;
 use crate::core::policy::world::{ById, PoolId, pool_settings};
 
@@ -29,12 +30,10 @@ pub(super) struct GrowthRule {
     order: Vec<PoolId>,
 }
 
-/// Use over time. Its room is its own: a pool may be new on the way to a signal, where nothing is allocated.
-#[derive(Debug)]
+/// Use over time.
+#[derive(Debug, Default)]
 struct Series {
-    /// When, and how much; the oldest first.
-    samples: [(u64, u64); SAMPLES],
-    count: usize,
+    samples: Samples<SAMPLES>,
     /// When the limit is to be reached, as was told, and the limit.
     foretold: Option<(u64, u64)>,
     /// When that was told: use that lies at a bound passes it every few looks.
@@ -98,12 +97,6 @@ const fn recycling(rule: &'static str, entry: Option<usize>, cause: Cause, among
     Proposal { rule, entry, cause, gravity: Gravity::Graceful, among, wanted: 1, idle_first: true }
 }
 
-impl Default for Series {
-    fn default() -> Self {
-        Self { samples: [(0, 0); SAMPLES], count: 0, foretold: None, told_ns: None }
-    }
-}
-
 impl Series {
     /// Takes use and limit in. Tells that the limit is reached soon; gives why, where a worker is to be recycled by then.
     fn look(
@@ -135,28 +128,17 @@ impl Series {
     fn add(&mut self, now_ns: u64, used: u64, window_ns: u64) {
         // Not more samples in the window than there is room for.
         let gap_ns = window_ns / SAMPLES as u64;
-        if self.taken().last().is_some_and(|(last, _)| now_ns.saturating_sub(*last) < gap_ns) {
+        if self.samples.taken().last().is_some_and(|(last, _)| now_ns.saturating_sub(*last) < gap_ns) {
             return;
         }
-        let is_old = |(time, _): &(u64, u64)| now_ns.saturating_sub(*time) > window_ns;
-        while self.count == SAMPLES || self.taken().first().is_some_and(is_old) {
-            self.samples.rotate_left(1);
-            self.count -= 1;
-        }
-        if let Some(next) = self.samples.get_mut(self.count) {
-            *next = (now_ns, used);
-            self.count += 1;
-        }
-    }
-
-    fn taken(&self) -> &[(u64, u64)] {
-        self.samples.get(..self.count).unwrap_or_default()
+        self.samples.forget_before(now_ns.saturating_sub(window_ns));
+        self.samples.add(now_ns, used);
     }
 
     /// Bytes a second by least squares; `None` when it does not grow, or was not seen for half of the window: what starts
     /// takes memory fast, and then no more.
     fn rate(&self, window_ns: u64) -> Option<f64> {
-        let taken = self.taken();
+        let taken = self.samples.taken();
         let ((first, _), (last, _)) = (*taken.first()?, *taken.last()?);
         if taken.len() < LEAST || last - first < window_ns / 2 {
             return None;
