@@ -1,17 +1,16 @@
-//! The few system calls that no library in use wraps: perf events for tracepoints, detached mounts, BPF, signals by
-//! pidfd.
+//! The few system calls that no library in use wraps: perf events for tracepoints, detached mounts, signals by pidfd; BPF
+//! (`bpf.rs`).
 //!
 //! All unsafe code of user space that talks to the kernel stands here, each call behind a safe function.
 #![expect(unsafe_code, reason = "raw system calls; each block says why it is sound")]
 
+pub mod bpf;
 pub mod process;
 pub mod signals;
 
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-
-use aya_obj::generated::bpf_prog_info;
 
 /// Size of a page in bytes.
 #[must_use]
@@ -241,162 +240,4 @@ pub fn allocate_per_descriptor() -> io::Result<()> {
     // SAFETY: the region is writable and at least this long.
     unsafe { std::ptr::write_bytes(region.cast::<u8>(), 1, bytes) };
     Ok(())
-}
-
-/// `struct bpf_insn`.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct Instruction {
-    /// Opcode.
-    pub code: u8,
-    /// Destination register in the low half, source in the high.
-    pub registers: u8,
-    /// Signed offset.
-    pub offset: i16,
-    /// Signed immediate.
-    pub immediate: i32,
-}
-
-/// The first fields of `union bpf_attr` for `BPF_PROG_LOAD`, up to `attach_btf_id`.
-#[repr(C)]
-struct LoadAttr {
-    kind: u32,
-    instruction_count: u32,
-    instructions: u64,
-    license: u64,
-    log_level: u32,
-    log_size: u32,
-    log: u64,
-    kernel_version: u32,
-    flags: u32,
-    name: [u8; 16],
-    interface: u32,
-    expected_attach_type: u32,
-    btf_fd: u32,
-    func_info_size: u32,
-    func_info: u64,
-    func_info_count: u32,
-    line_info_size: u32,
-    line_info: u64,
-    line_info_count: u32,
-    attach_btf_id: u32,
-}
-
-/// Bytes kept of a verifier's log.
-const LOG_BYTES: usize = 256 << 10;
-
-/// What a tracing program does at its function; the numbers are those of `enum bpf_attach_type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Trampoline {
-    /// Runs at the return.
-    Exit = 25,
-    /// Runs before, and may replace the result.
-    ModifyReturn = 26,
-}
-
-/// Loads a tracing program for the function with this BTF id; the kernel keeps 15 bytes of its name.
-///
-/// # Errors
-/// What `bpf(2)` says, with the verifier's last lines.
-pub fn load_tracing(
-    name: &str,
-    instructions: &[Instruction],
-    kind: Trampoline,
-    function: u32,
-) -> Result<OwnedFd, String> {
-    let mut log = vec![0u8; LOG_BYTES];
-    let mut kept = [0; 16];
-    kept.iter_mut().zip(name.bytes().take(15)).for_each(|(to, from)| *to = from);
-    let mut attr = LoadAttr {
-        kind: 26, // BPF_PROG_TYPE_TRACING
-        instruction_count: u32::try_from(instructions.len()).unwrap_or(u32::MAX),
-        instructions: instructions.as_ptr() as u64,
-        license: c"GPL".as_ptr() as u64,
-        log_level: 0,
-        log_size: 0,
-        log: 0,
-        kernel_version: 0,
-        flags: 0,
-        name: kept,
-        interface: 0,
-        expected_attach_type: kind as u32,
-        btf_fd: 0,
-        func_info_size: 0,
-        func_info: 0,
-        func_info_count: 0,
-        line_info_size: 0,
-        line_info: 0,
-        line_info_count: 0,
-        attach_btf_id: function,
-    };
-    let load = |attr: &LoadAttr| {
-        // SAFETY: every pointer in `attr` is valid for the call and the lengths given with them.
-        owned(unsafe { libc::syscall(libc::SYS_bpf, 5, std::ptr::from_ref(attr), size_of::<LoadAttr>()) })
-    };
-    let first = match load(&attr) {
-        Ok(program) => return Ok(program),
-        Err(first) => first,
-    };
-    // Once more with the log, which the kernel does not write unless asked.
-    (attr.log_level, attr.log_size, attr.log) = (1, LOG_BYTES as u32, log.as_mut_ptr() as u64);
-    load(&attr).map_err(|_| {
-        let text = String::from_utf8_lossy(&log);
-        let lines: Vec<_> = text.trim_end_matches('\0').lines().collect();
-        let last = lines.iter().rev().take(8).rev().copied().collect::<Vec<_>>().join("\n    ");
-        if last.is_empty() { format!("load: {first}") } else { format!("load: {first}\n    {last}") }
-    })
-}
-
-/// Whether the kernel takes trampolines at all: loads and attaches a program that does nothing to this function.
-///
-/// # Errors
-/// What `bpf(2)` says.
-pub fn try_trampoline(function: u32) -> Result<(), String> {
-    let nothing = [
-        Instruction { code: 0xb7, registers: 0, offset: 0, immediate: 0 }, // r0 = 0
-        Instruction { code: 0x95, registers: 0, offset: 0, immediate: 0 }, // exit
-    ];
-    let program = load_tracing("memwatch_nothing", &nothing, Trampoline::Exit, function)?;
-    attach_tracing(&program).map(drop).map_err(|e| format!("attach: {e}"))
-}
-
-/// Attaches a tracing program to the function it was loaded for; the link ends with the descriptor.
-///
-/// # Errors
-/// What `bpf(2)` says.
-pub fn attach_tracing(program: &OwnedFd) -> io::Result<OwnedFd> {
-    #[repr(C)]
-    struct OpenAttr {
-        name: u64,
-        program: u32,
-        pad: u32,
-    }
-    let attr = OpenAttr { name: 0, program: program.as_raw_fd().cast_unsigned(), pad: 0 };
-    // SAFETY: `attr` is valid for the call; BPF_RAW_TRACEPOINT_OPEN (17) without a name attaches to the BTF id.
-    owned(unsafe { libc::syscall(libc::SYS_bpf, 17, &raw const attr, size_of::<OpenAttr>()) })
-}
-
-/// What the kernel tells of a loaded program.
-///
-/// # Errors
-/// What `bpf(2)` says.
-pub fn program_info(program: BorrowedFd<'_>) -> io::Result<bpf_prog_info> {
-    #[repr(C)]
-    struct InfoAttr {
-        program: u32,
-        length: u32,
-        info: u64,
-    }
-    // SAFETY: it holds integers only.
-    let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };
-    let attr = InfoAttr {
-        program: program.as_raw_fd().cast_unsigned(),
-        length: size_of::<bpf_prog_info>() as u32,
-        info: std::ptr::from_mut(&mut info) as u64,
-    };
-    // SAFETY: `attr` and `info` are valid for the call; BPF_OBJ_GET_INFO_BY_FD (15) writes at most `length` bytes, of which
-    // an older kernel leaves the last as they are, zero.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, 15, &raw const attr, size_of::<InfoAttr>()) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(info) }
 }

@@ -32,10 +32,10 @@ impl Probe {
     /// `kernel.bpf_stats_enabled` is set.
     pub fn run_times(&self) -> impl Iterator<Item = (String, u64, u64)> {
         let by_aya = self.ebpf.programs().filter_map(|(name, program)| {
-            Some((name.to_owned(), crate::sys::program_info(program.fd().ok()?.as_fd()).ok()?))
+            Some((name.to_owned(), crate::sys::bpf::program_info(program.fd().ok()?.as_fd()).ok()?))
         });
         let by_hand = self.by_hand.iter().filter_map(|(name, program)| {
-            Some(((*name).to_owned(), crate::sys::program_info(program.as_fd()).ok()?))
+            Some(((*name).to_owned(), crate::sys::bpf::program_info(program.as_fd()).ok()?))
         });
         let ran = by_aya.chain(by_hand).filter(|(_, info)| info.run_cnt > 0);
         ran.map(|(name, info)| (name, info.run_cnt, info.run_time_ns))
@@ -44,6 +44,6 @@ impl Probe {
     /// What the kernel tells of a program that was loaded without aya.
     fn loaded_by_hand(&self, program: &str) -> Option<bpf_prog_info> {
         let (_, loaded) = self.by_hand.iter().find(|(name, _)| *name == program)?;
-        crate::sys::program_info(loaded.as_fd()).ok()
+        crate::sys::bpf::program_info(loaded.as_fd()).ok()
     }
 }

@@ -101,7 +101,7 @@ impl Attacher<'_> {
         // Asked once with an empty program: reading aya's copy of the types only to be refused takes longer than all else.
         self.trampolines
             .get_or_insert_with(|| {
-                crate::sys::try_trampoline(id)?;
+                crate::sys::bpf::try_trampoline(id)?;
                 aya::Btf::from_sys_fs().map_err(|e| chain(&e))
             })
             .as_ref()
