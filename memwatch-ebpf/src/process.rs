@@ -91,8 +91,13 @@ pub(crate) fn insert(tgid: u32) -> Option<&'static mut Process> {
 /// Adds what is new in the process's sums to those of its cgroup.
 #[inline(always)]
 pub(crate) fn fold(process: &mut Process) {
-    let faults = ThreadFaults { minor: process.counters.minor_faults, major: process.counters.major_faults };
-    fold_with(process, faults);
+    fold_with(process, counted(process));
+}
+
+/// Faults that were added so far.
+#[inline(always)]
+pub(crate) fn counted(process: &Process) -> ThreadFaults {
+    ThreadFaults { minor: process.counters.minor_faults, major: process.counters.major_faults }
 }
 
 /// The same where the faults are known better than from its sums.

@@ -5,42 +5,50 @@ use memwatch_ebpf::abi::event::{Action, Kind};
 use memwatch_ebpf::abi::fault::FaultCode;
 use memwatch_ebpf::abi::knobs::{Knobs, RULES_MAX, Rule, SCOPE_CGROUP, SCOPE_MARKED};
 use memwatch_ebpf::abi::state::Process;
+use memwatch_ebpf::table::Certainty;
 
 use crate::emit::{emit, in_cgroup, knobs, same_comm, wanted};
 use crate::maps::{MARKS, RULES, count};
 use crate::process::current_tgid;
+use crate::tables;
+
+/// Stands for an explanation where a table is asked for that was refused a moment ago.
+pub(crate) const ASKED_AGAIN: u64 = u64::MAX;
 
 /// The first rule with this action that concerns the current process and a table of `length` bytes, if the length makes as sure
-/// as it asks: `certainty` says how sure ([`Certainty`](memwatch_ebpf::table::Certainty)), 0 when it is no table.
+/// as it asks; `explained` is what [`tables::fd_table_explain`] gave, or [`ASKED_AGAIN`].
 #[inline(always)]
-pub(crate) fn find(
-    knobs: &Knobs,
-    action: u32,
-    length: u64,
-    certainty: impl Fn(&Rule) -> u32,
-) -> Option<(u32, &'static Rule)> {
-    // Outside the loop, whose every turn the verifier walks through with all that is asked in it.
-    let (index, rule) = first(knobs, action, length)?;
-    let certainty = certainty(rule);
+pub(crate) fn find(knobs: &Knobs, action: u32, length: u64, explained: u64) -> Option<(u32, &'static Rule)> {
+    if knobs.rules == 0 {
+        return None;
+    }
+    let index = rule_first(action, length);
+    let rule = RULES.get(index)?;
+    let certainty = if explained == ASKED_AGAIN {
+        Certainty::High as u32
+    } else {
+        tables::fd_table_certainty(index, length, explained)
+    };
     (certainty != 0 && certainty >= rule.certainty).then_some((index, rule))
 }
 
-#[inline(always)]
-fn first(knobs: &Knobs, action: u32, length: u64) -> Option<(u32, &'static Rule)> {
-    let rules = knobs.rules;
-    if rules == 0 {
-        return None;
-    }
+/// The index of the first rule with this action that concerns the current process and a table of `length` bytes, [`RULES_MAX`] for
+/// none. A global function: the verifier walks through the rules once, and not with all that its callers may know by then; what
+/// follows it does not walk through for each rule.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn rule_first(action: u32, length: u64) -> u32 {
+    let rules = knobs().map_or(0, |knobs| knobs.rules);
     for index in 0..RULES_MAX {
         if index >= rules {
-            return None;
+            break;
         }
-        let rule = RULES.get(index)?;
+        let Some(rule) = RULES.get(index) else { break };
         if rule.action == action && length >= rule.min_table && concerns(rule) {
-            return Some((index, rule));
+            return index;
         }
     }
-    None
+    RULES_MAX
 }
 
 #[inline(always)]

@@ -5,13 +5,12 @@ use memwatch_ebpf::abi::event::{
     ACTION_SIGNAL_MAPPED, ACTION_SIGNAL_TOUCHED, FdTable, Kind, SOURCE_BRK, SOURCE_MMAP, SOURCE_MREMAP,
     TABLE_FAILED, TABLE_MAPPED,
 };
-use memwatch_ebpf::abi::knobs::Rule;
 use memwatch_ebpf::abi::offsets::ABSENT;
-use memwatch_ebpf::abi::state::{LEARNED_MAX, Learned, Process, REGIONS_MAX, Region, Tables};
+use memwatch_ebpf::abi::state::{LEARNED_MAX, Process, REGIONS_MAX, Region, Tables};
 use memwatch_ebpf::table::{Match, Shape, explain_heap, explain_mapping, is_asked_again};
 
 use crate::emit::{emit, knobs, wanted};
-use crate::maps::{PROCESSES, offset};
+use crate::maps::{PROCESSES, RULES, offset};
 use crate::process::{current_tgid, end_sweep, swept};
 use crate::task::Kptr;
 use crate::{resident, rule, touched};
@@ -32,25 +31,19 @@ const POPULATED: u32 = 0xa000;
 const LOCKED: u64 = 0x2000;
 const LOCKED_ON_FAULT: u64 = 0x8_0000;
 
-/// The place of the limit that explains a length best (the better fit, then the one learned last), and the packed
-/// explanation.
+/// The place in what [`fd_table_explain`] gave. Masked: the verifier knows nothing of what a global function returns.
 #[inline(always)]
-pub(crate) fn explain(source: u32, length: u64) -> Option<(usize, u32)> {
-    let found = fd_table_explain(source, length);
-    let place = (found >> 32) as usize;
-    // The bound is for the verifier, which knows nothing of what a global function returns.
-    if found == 0 || place >= LEARNED_MAX {
-        return None;
-    }
-    Some((place, found as u32))
+const fn place(explained: u64) -> usize {
+    (explained >> 32) as usize & (LEARNED_MAX - 1)
 }
 
-/// The same as one number: the place in the upper half, 0 for none. A global function, so that what it keeps on the stack is
+/// The limit that explains a length best (the better fit, then the one learned last): its place in the upper half, the packed
+/// explanation in the lower; 0 for none. A global function, so that what it keeps on the stack is
 /// not added to what its callers do: before 6.8 all frames have 512 bytes together (kernel/bpf/verifier.c,
 /// check_max_stack_depth).
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn fd_table_explain(source: u32, length: u64) -> u64 {
+pub(crate) extern "C" fn fd_table_explain(source: u32, length: u64) -> u64 {
     let Some(process) = PROCESSES.get_ptr_mut(current_tgid()) else { return 0 };
     let mut best = 0;
     let mut best_time = 0;
@@ -82,24 +75,34 @@ extern "C" fn fd_table_fit(limit: u64, length: u64, source: u32) -> u32 {
     }
 }
 
-/// How sure the length of a table makes, for a rule; `learned` and `found` are what [`explain`] gave. A rule acts at once: it cannot
-/// wait for signs that come later, or that user space alone can weigh.
-#[inline(always)]
-pub(crate) fn certainty(process: &Process, rule: &Rule, learned: &Learned, found: u32, length: u64) -> u32 {
-    let limit = learned.limit;
+/// How sure the length of a table makes, for the rule of this index, 0 when it is none; `explained` is what [`fd_table_explain`]
+/// gave. A rule acts at once: it cannot wait for signs that come later, or that user space alone can weigh. A global function, as
+/// [`fd_table_fit`] is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn fd_table_certainty(rule: u32, length: u64, explained: u64) -> u32 {
+    let Some(rule) = RULES.get(rule) else { return 0 };
+    let Some(process) = PROCESSES.get_ptr_mut(current_tgid()) else { return 0 };
+    if explained == 0 {
+        return 0;
+    }
+    // Masked: the place exists.
+    let (closes, learned) =
+        unsafe { (swept(&*process), &*(*process).learned.as_ptr().add(place(explained))) };
+    let (limit, found) = (learned.limit, explained as u32);
     let lag = unsafe { bpf_ktime_get_boot_ns() }.wrapping_sub(learned.time_ns);
-    let closes = swept(process);
     let mut is_backed = (length >= LARGE && lag < AT_ONCE_NS) || (closes >= limit / 2 && closes <= limit * 2);
     for element in &rule.elements {
         is_backed |= *element == found & 0xffff;
     }
-    fd_table_certainty(limit, length, found, is_backed.into())
+    shape_certainty(limit, length, found, is_backed.into())
 }
 
-/// A global function as [`fd_table_fit`] is: inlined it would be walked through for each rule.
+/// How sure a shape makes, 0 when it is none. A global function, so that it is walked through once and not with each of the ways
+/// that lead to `is_backed`.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn fd_table_certainty(limit: u64, length: u64, found: u32, is_backed: u32) -> u32 {
+extern "C" fn shape_certainty(limit: u64, length: u64, found: u32, is_backed: u32) -> u32 {
     match Shape::of_packed(limit, length, found) {
         Some(shape) => shape.certainty(is_backed != 0) as u32,
         None => 0,
@@ -126,12 +129,16 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
         process.failed_ns = now;
         return;
     }
-    let Some((place, found)) = explain(source, length) else { return };
+    let explained = fd_table_explain(source, length);
+    if explained == 0 {
+        return;
+    }
+    let found = explained as u32;
     if failed {
         (process.failed, process.failed_ns) = (length, now);
     }
-    // Checked by `explain`: the place exists.
-    let learned = unsafe { process.learned.as_ptr().add(place) };
+    // Masked: the place exists.
+    let learned = unsafe { process.learned.as_ptr().add(place(explained)) };
     end_sweep(process);
     let mm = resident::current_mm();
     let anon = resident::own_anon(Kptr(mm));
@@ -173,11 +180,10 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
     if failed {
         return;
     }
-    let certainty = |rule: &Rule| certainty(process, rule, unsafe { &*learned }, found, length);
-    if let Some((_, rule)) = rule::find(knobs, ACTION_SIGNAL_MAPPED, length, certainty) {
+    if let Some((_, rule)) = rule::find(knobs, ACTION_SIGNAL_MAPPED, length, explained) {
         rule::signal(process, rule, length, rule.min_table);
     }
-    if let Some((index, rule)) = rule::find(knobs, ACTION_SIGNAL_TOUCHED, length, certainty) {
+    if let Some((index, rule)) = rule::find(knobs, ACTION_SIGNAL_TOUCHED, length, explained) {
         process.tables.bound = rule.touched;
         process.tables.rule = index;
     }
@@ -222,7 +228,7 @@ pub(crate) fn unmapped(process: &mut Process, start: u64, length: u64) {
     if released(process, start, length)
         || length < floor
         || length > process.tables.unfollowed
-        || explain(SOURCE_MMAP, length).is_none()
+        || fd_table_explain(SOURCE_MMAP, length) == 0
     {
         return;
     }

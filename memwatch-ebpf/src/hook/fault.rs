@@ -1,14 +1,15 @@
 //! Page faults, and the sample that keeps RSS without polling.
 //!
-//! The kernel counts the faults of each thread anyway (`task_struct.{min,maj}_flt`); they are added to their process when the
-//! thread is looked at: at a sample of the CPU clock, at a major fault, and at its exit, where the sums are exact. Threads that
-//! end together all leave the kernel's count of the living before the first of them comes to the program at the exit, which
-//! reports their process: there the kernel's own sum over all threads is taken. A
-//! perf event on minor faults would cost 70 ns at each of them however rarely it samples; this costs them nothing.
+//! The kernel counts the faults of each thread anyway (`task_struct.{min,maj}_flt`); they are added to their process when
+//! the thread is looked at: at a sample of the CPU clock, at a major fault, and at its exit, where the sums are exact.
+//! Threads that end together all leave the kernel's count of the living before the first of them comes to the program at
+//! the exit, which reports their process: there the kernel's own sum over all threads is taken. A perf event on minor
+//! faults would cost 70 ns at each of them however rarely it samples; this costs them nothing.
 //!
-//! Ways: perf software events `cpu-clock`, 100 times a second of each running CPU, and `page-faults-maj`, each. Lane: counters in maps;
-//! major faults also give a record. A sample also looks at the RSS and the descriptor table of what runs. Without
-//! the sample: faults are known at exit only, RSS where it is watched. Without the other: major faults give no records.
+//! Ways: perf software events `cpu-clock`, 100 times a second of each running CPU, and `page-faults-maj`, each. Lane:
+//! counters in maps; major faults also give a record. A sample also looks at the RSS and the descriptor table of what runs.
+//! Without the sample: faults are known at exit only, RSS where it is watched. Without the other: major faults give no
+//! records.
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::bpf_perf_event_data;
@@ -84,16 +85,13 @@ pub(super) fn drop_account(process: &Process) {
     }
 }
 
-/// What was added so far.
-#[inline(always)]
-pub(super) fn counted(process: &Process) -> ThreadFaults {
-    ThreadFaults { minor: process.counters.minor_faults, major: process.counters.major_faults }
-}
+/// Threads that a process may still have at its end, the last of which leave it one after the other.
+const THREADS_MAX: u32 = 256;
 
-/// Steps of a walk over the threads that a process still has at its end, the last of which leave it one after the other.
-const STEPS: u32 = 256;
+/// Attempts to find them all in one place.
+const ATTEMPTS: u32 = 8;
 
-/// What [`faults_of_all`] gives when it came to no end.
+/// What is given for a sum that came to no end.
 const UNKNOWN: u64 = u64::MAX;
 
 /// Faults of all threads of a process, the current one of which ends: as the kernel has them, or (with a count) what was added so
@@ -104,7 +102,7 @@ pub(super) fn close_accounts(process: &mut Process, signal: Kptr) -> ThreadFault
     if minor == UNKNOWN || major == UNKNOWN {
         count(FaultCode::Threads);
         close_account(process);
-        return counted(process);
+        return process::counted(process);
     }
     drop_account(process);
     ThreadFaults { minor, major }
@@ -128,21 +126,33 @@ extern "C" fn faults_of_all(signal: u64, is_major: u32) -> u64 {
     let own =
         choose(offset!(task_minor), offset!(task_major)).wrapping_sub(u64::from(offset!(task_thread_node)));
     let head = signal.wrapping_add(u64::from(offset!(signal_threads)));
-    // Odd, as while somebody has the lock: the first comparison fails, and begins the walk.
-    let mut sequence = 1;
-    let mut sum: u64 = 0;
-    let mut node = head;
-    for _ in 0..STEPS {
-        if node == head {
-            let now = Kptr(signal).peek::<u32>(offset!(signal_stats_lock));
-            if now == sequence && now & 1 == 0 {
-                return sum;
-            }
-            sequence = now;
-            sum = Kptr(gone).peek(0);
-        } else {
-            sum = sum.wrapping_add(Kptr(node.wrapping_add(own)).peek(0));
+    for _ in 0..ATTEMPTS {
+        // Odd while somebody has the lock.
+        let sequence = Kptr(signal).peek::<u32>(offset!(signal_stats_lock));
+        let living = faults_of_living(head, own);
+        if living == UNKNOWN {
+            return UNKNOWN;
         }
+        let sum = Kptr(gone).peek::<u64>(0).wrapping_add(living);
+        if sequence & 1 == 0 && Kptr(signal).peek::<u32>(offset!(signal_stats_lock)) == sequence {
+            return sum;
+        }
+    }
+    UNKNOWN
+}
+
+/// Faults of the threads that a list has; `own` leads from a thread's place in it to its count. A global function too, or the
+/// verifier would walk through it for each attempt. [`UNKNOWN`] when there are too many.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn faults_of_living(head: u64, own: u64) -> u64 {
+    let mut sum: u64 = 0;
+    let mut node: u64 = Kptr(head).peek(0);
+    for _ in 0..THREADS_MAX {
+        if node == head {
+            return sum;
+        }
+        sum = sum.wrapping_add(Kptr(node.wrapping_add(own)).peek(0));
         node = Kptr(node).peek(0);
     }
     UNKNOWN

@@ -130,6 +130,12 @@ fn drop_orders(knobs: &Knobs) {
             let _ = MARKS.remove(tgid);
         }
     }
+    drop_limit(knobs, tgid);
+}
+
+/// Forgets a process's own limit of RSS. A look-up costs far less than to remove what is not there, which takes a lock.
+#[inline(always)]
+fn drop_limit(knobs: &Knobs, tgid: u32) {
     if knobs.has_limits != 0 && LIMITS.get_ptr(tgid).is_some() {
         let _ = LIMITS.remove(tgid);
     }
@@ -156,13 +162,10 @@ pub(crate) fn exit_raw(_ctx: RawTracePointContext) -> i32 {
     }
     let _ = PROCESSES.remove(tgid);
     let Some(knobs) = knobs() else { return 0 };
-    // A look-up costs far less than to remove what is not there, which takes a lock.
     if knobs.has_marks != 0 && MARKS.get_ptr(tgid).is_some() {
         let _ = MARKS.remove(tgid);
     }
-    if knobs.has_limits != 0 && LIMITS.get_ptr(tgid).is_some() {
-        let _ = LIMITS.remove(tgid);
-    }
+    drop_limit(knobs, tgid);
     0
 }
 
@@ -186,7 +189,7 @@ fn end(process: &mut Process, task: Kptr, signal: Kptr) -> bool {
         }
         return false;
     }
-    let faults = if is_summed { fault::close_accounts(process, signal) } else { fault::counted(process) };
+    let faults = if is_summed { fault::close_accounts(process, signal) } else { process::counted(process) };
     process::end_sweep(process);
     process::fold_with(process, faults);
     // Growth by calls that have no hook; the descriptors are given back after this.

@@ -12,8 +12,7 @@
 use aya_ebpf::cty::c_void;
 use aya_ebpf::programs::FEntryContext;
 use memwatch_ebpf::abi::event::{ACTION_REFUSE, SOURCE_BRK, SOURCE_MMAP};
-use memwatch_ebpf::abi::knobs::Rule;
-use memwatch_ebpf::table::{Certainty, is_asked_again, is_candidate};
+use memwatch_ebpf::table::{is_asked_again, is_candidate};
 
 use super::mmap::pages;
 use crate::emit::knobs;
@@ -58,20 +57,15 @@ fn handle(ctx: &FEntryContext) -> i32 {
         return 0;
     }
     let is_again = is_asked_again(process.refused, length);
-    let certainty = |rule: &Rule| {
-        if is_again {
-            return Certainty::High as u32;
+    let explained = if is_again {
+        rule::ASKED_AGAIN
+    } else {
+        match tables::fd_table_explain(SOURCE_MMAP, length) {
+            0 if call != MREMAP => tables::fd_table_explain(SOURCE_BRK, length),
+            explained => explained,
         }
-        let found = match tables::explain(SOURCE_MMAP, length) {
-            None if call != MREMAP => tables::explain(SOURCE_BRK, length),
-            found => found,
-        };
-        let Some((place, found)) = found else { return 0 };
-        // Checked by `explain`: the place exists.
-        let learned = unsafe { &*process.learned.as_ptr().add(place) };
-        tables::certainty(process, rule, learned, found, length)
     };
-    let Some((_, rule)) = rule::find(knobs, ACTION_REFUSE, length, certainty) else { return 0 };
+    let Some((_, rule)) = rule::find(knobs, ACTION_REFUSE, length, explained) else { return 0 };
     if !is_again {
         process.refused = length;
     }
