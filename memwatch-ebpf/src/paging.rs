@@ -1,4 +1,5 @@
-//! Whether an address of the current process lies in a huge page, by its page tables (x86-64: arch/x86/include/asm/pgtable_types.h).
+//! Whether an address of the current process lies in a huge page, by its page tables (x86-64:
+//! arch/x86/include/asm/pgtable_types.h).
 
 use memwatch_ebpf::abi::offsets::ABSENT;
 

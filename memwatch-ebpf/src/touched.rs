@@ -1,14 +1,12 @@
 //! What a process touches of its fd tables, counted by the page faults inside them: growth elsewhere is no table's.
 //!
-//! A fault is told before it is handled (`hook/touch.rs`), so its page is counted at the next look of its thread: one page, if RSS
-//! grew where that is seen exactly (`resident.rs`); a huge page, if RSS grew by one and the page tables have it
-//! (`paging.rs`). Where they cannot be read, the growth has to do, once for each huge page, and is taken back when the next fault
-//! disproves it. What the kernel writes for the process (a read
-//! into a table) faults as well; pages that it looks up without a fault (`mlock`, direct I/O) are not counted. Until the first fault is seen (the
-//! program that sees them is attached once a table was found) any growth since the table counts, for reports only: a
-//! signal needs faults. Pages given back by `madvise` and touched again are counted again, but never more than the
-//! process has of anonymous memory.
-
+//! A fault is told before it is handled (`hook/touch.rs`), so its page is counted at the next look of its thread: one page,
+//! if RSS grew where that is seen exactly (`resident.rs`); a huge page, if RSS grew by one and the page tables have it
+//! (`paging.rs`). Where they cannot be read, the growth has to do, once for each huge page, and is taken back when the next
+//! fault disproves it. What the kernel writes for the process (a read into a table) faults as well; pages that it looks up
+//! without a fault (`mlock`, direct I/O) are not counted. Until the first fault is seen (the program that sees them is
+//! attached once a table was found) any growth since the table counts, for reports only: a signal needs faults. Pages given
+//! back by `madvise` and touched again are counted again, but never more than the process has of anonymous memory.
 use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id};
 use memwatch_ebpf::abi::event::{ACTION_SIGNAL_TOUCHED, FdTable, Kind, TABLE_TOUCHED};
 use memwatch_ebpf::abi::state::{FAULT_NONE, FAULT_WRITE, FAULTS_MAX, Process, Progress, TableFault, Tables};

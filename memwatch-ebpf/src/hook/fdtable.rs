@@ -1,8 +1,8 @@
 //! Growth of the kernel's descriptor table of a process.
 //!
-//! Ways: fexit on `__x64_sys_{dup2,dup3,fcntl}`, tracepoints `syscalls:sys_exit_*`, kretprobes: the calls that can jump to a high
-//! descriptor. Growth by `open`, `accept` and the like is noticed at the process's next fault sample
-//! (`fault.rs`) or at its end (`life.rs`), exact in size, late in time. Lane: the ring; growth is rare. Without it: growth is noticed late.
+//! Ways: fexit on `__x64_sys_{dup2,dup3,fcntl}`, tracepoints `syscalls:sys_exit_*`, kretprobes: the calls that can jump to
+//! a high descriptor. Growth by `open`, `accept` and the like is noticed at the process's next fault sample (`fault.rs`) or
+//! at its end (`life.rs`), exact in size, late in time. Lane: the ring; growth is rare. Without it: growth is noticed late.
 
 use memwatch_ebpf::abi::event::{FdTableGrowth, Kind, UNKNOWN};
 use memwatch_ebpf::abi::state::Process;

@@ -1,11 +1,11 @@
 //! OOM kills: the victim, and the domain that was short of memory.
 //!
-//! Ways: raw tracepoint `mark_victim(task, uid)`, where the kernel passes the task (mainline since 6.8, back-ported to
-//! 6.1 and late releases of 5.10: the prototype in BTF decides); else fentry on `mark_oom_victim(task)`, which the
-//! tracepoint stands in, for victims not marked before. Either fires once per victim, so every member of a group kill is reported, and in whatever task
-//! triggered: the header is the trigger's. The domain is the nearest memory cgroup of the
-//! victim that is at its limit; of a group kill's later victims, whose predecessors may have given memory back
-//! already, the one that was at its limit before. Lane: the ring. Without it: OOM kills are not seen.
+//! Ways: raw tracepoint `mark_victim(task, uid)`, where the kernel passes the task (mainline since 6.8, back-ported to 6.1
+//! and late releases of 5.10: the prototype in BTF decides); else fentry on `mark_oom_victim(task)`, which the tracepoint
+//! stands in, for victims not marked before. Either fires once per victim, so every member of a group kill is reported, and
+//! in whatever task triggered: the header is the trigger's. The domain is the nearest memory cgroup of the victim that is
+//! at its limit; of a group kill's later victims, whose predecessors may have given memory back already, the one that was
+//! at its limit before. Lane: the ring. Without it: OOM kills are not seen.
 
 use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_ktime_get_boot_ns};
 use aya_ebpf::macros::{fentry, raw_tracepoint};

@@ -1,8 +1,8 @@
 //! `getrlimit`, `setrlimit`, `prlimit64`: limits read and set. sysconf(_SC_OPEN_MAX), getdtablesize and `ulimit` end here.
 //!
 //! Ways: fexit on `__x64_sys_*`, tracepoints `syscalls:sys_exit_*`, kretprobes. Lane: the ring; these calls are rare. The
-//! values are read after the call: what was set of the caller's own from the kernel, the rest from the caller's memory. Without it: no limit is ever learned, so no fd
-//! table can be told from another mapping.
+//! values are read after the call: what was set of the caller's own from the kernel, the rest from the caller's memory.
+//! Without it: no limit is ever learned, so no fd table can be told from another mapping.
 //!
 //! A call that sets a limit and does not ask for the old one (`setrlimit`, and what glibc makes of it) leaves the new value
 //! everywhere. What was there before it is known of a process whose start was seen or that read or set a limit before

@@ -1,9 +1,9 @@
 //! RSS of processes with a limit, at every change.
 //!
-//! Ways: raw tracepoint `rss_stat(mm, member, …)` (include/trace/events/kmem.h). Lane: the state of the process; the ring when a limit
-//! is passed. It fires at every fault, so it is attached only while an RSS limit is set. The memory may be another
-//! task's than the current one: only the owner itself is ever looked at. Without it: a passed limit is seen at samples
-//! only.
+//! Ways: raw tracepoint `rss_stat(mm, member, …)` (include/trace/events/kmem.h). Lane: the state of the process; the ring
+//! when a limit is passed. It fires at every fault, so it is attached only while an RSS limit is set. The memory may be
+//! another task's than the current one: only the owner itself is ever looked at. Without it: a passed limit is seen at
+//! samples only.
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;

@@ -1,10 +1,10 @@
 //! First touches of a table's pages: faults of user code and of the kernel for it, with their addresses.
 //!
-//! Ways: raw tracepoints `page_fault_{user,kernel}(address, regs, error_code)` (x86: arch/x86/mm/fault.c, trace_page_fault_entries).
-//! Lane: the state of the process; the ring at touched steps. They fire at every fault of the host, before it is handled, so they
-//! are attached only while a table is watched or a rule waits. Without the first: any growth of a process with a table counts
-//! as touched, is seen at samples only, and no rule acts on it. Without the second: what the kernel writes to a table (`read`
-//! into it) is not counted.
+//! Ways: raw tracepoints `page_fault_{user,kernel}(address, regs, error_code)` (x86: arch/x86/mm/fault.c,
+//! trace_page_fault_entries). Lane: the state of the process; the ring at touched steps. They fire at every fault of the
+//! host, before it is handled, so they are attached only while a table is watched or a rule waits. Without the first: any
+//! growth of a process with a table counts as touched, is seen at samples only, and no rule acts on it. Without the second:
+//! what the kernel writes to a table (`read` into it) is not counted.
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
