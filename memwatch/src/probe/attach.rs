@@ -238,20 +238,15 @@ impl Probe {
                 |status: &HookStatus| status.attached.is_some_and(|way| way.program() == hook.program);
             hook.loaded = probe.hooks.iter().any(is_loaded);
         }
-        if options.watch_rss
-            && let Err(reason) = probe.watch_rss(true)
-        {
-            probe.rss.loaded = false;
-            probe.give_up(RSS.program, reason);
-        }
-        if options.watch_touch {
-            if let Err(reason) = probe.touch.attach(&mut probe.ebpf, true) {
-                probe.touch.loaded = false;
-                probe.give_up(TOUCH.program, reason);
-            }
-            if let Err(reason) = probe.touch_kernel.attach(&mut probe.ebpf, true) {
-                probe.touch_kernel.loaded = false;
-                probe.give_up(TOUCH_KERNEL.program, reason);
+        let wanted = [
+            (options.watch_rss, &mut probe.rss),
+            (options.watch_touch, &mut probe.touch),
+            (options.watch_touch, &mut probe.touch_kernel),
+        ];
+        for (_, hook) in wanted.into_iter().filter(|(is_wanted, _)| *is_wanted) {
+            if let Err(reason) = hook.attach(&mut probe.ebpf, true) {
+                hook.loaded = false;
+                give_up(&mut probe.hooks, hook.program, reason);
             }
         }
         for hook in [&probe.rss, &probe.touch, &probe.touch_kernel] {
@@ -264,15 +259,6 @@ impl Probe {
         probe.knobs.armed_ns = crate::sys::boot_ns();
         set_knobs(&mut probe.ebpf, &probe.knobs)?;
         Ok(probe)
-    }
-
-    fn give_up(&mut self, program: &str, reason: String) {
-        let status =
-            self.hooks.iter_mut().find(|hook| hook.attached.is_some_and(|way| way.program() == program));
-        if let Some(status) = status {
-            status.attached = None;
-            status.refused.push(Refusal { way: WayKind::RawTracepoint, reason });
-        }
     }
 
     /// Starts or ends seeing every change of RSS, which costs each page fault of the host about 60 ns, and 400 ns while
@@ -420,6 +406,14 @@ where
 {
     let map = ebpf.map_mut(name).ok_or_else(|| ProbeError::Load(format!("the object has no map {name}")))?;
     M::try_from(map).map_err(|source| ProbeError::Map { name, source })
+}
+
+fn give_up(hooks: &mut [HookStatus], program: &str, reason: String) {
+    let status = hooks.iter_mut().find(|hook| hook.attached.is_some_and(|way| way.program() == program));
+    if let Some(status) = status {
+        status.attached = None;
+        status.refused.push(Refusal { way: WayKind::RawTracepoint, reason });
+    }
 }
 
 fn set_knobs(ebpf: &mut Ebpf, knobs: &Knobs) -> Result<(), ProbeError> {
