@@ -38,7 +38,7 @@ impl<const N: usize> Samples<N> {
         }
     }
 
-    const fn forget_oldest(&mut self) {
+    fn forget_oldest(&mut self) {
         self.room.rotate_left(1);
         self.count -= 1;
     }
