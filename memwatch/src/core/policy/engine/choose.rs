@@ -379,9 +379,13 @@ impl Engine {
     /// A master starts its victims again and again: what the operator chose for that.
     fn enough(&mut self, now_ns: u64, row: &Row, out: &mut Outbox) {
         let Some(master) = row.who.parent else { return };
-        let holder = self.world.holder(master).filter(|member| member.is_free());
         let chosen = match row.then {
-            Then::Master => holder.map(|member| (member.who.key, Gravity::Graceful, Signal::TERM)),
+            Then::Master => {
+                let key =
+                    self.world.holder(master).filter(|member| member.is_free()).map(|member| member.who.key);
+                let key = key.filter(|key| !self.is_kept(now_ns, *key));
+                key.map(|key| (key, Gravity::Graceful, Signal::TERM))
+            }
             Then::Cgroup => {
                 let key = self.left_of(row).filter(|key| self.may_take_cgroup(*key, out));
                 key.map(|key| (key, Gravity::KillCgroup, Signal::KILL))
@@ -411,6 +415,16 @@ impl Engine {
         self.rank(now_ns, &proposal);
         let scope = self.scope_of(&proposal);
         self.open_case(now_ns, &proposal, key, signal, scope, out);
+    }
+
+    /// Whether a master stays: it is on its way out already, or the pool that it works in itself needs it.
+    fn is_kept(&mut self, now_ns: u64, key: ProcessKey) -> bool {
+        let mut alive = std::mem::take(&mut self.alive);
+        self.count_alive(&mut alive);
+        let pool = self.world.get(key).and_then(|member| member.pool);
+        let obstacle = self.obstacle(now_ns, key, pool, &alive);
+        self.alive = alive;
+        matches!(obstacle, Some(Obstacle::UnderWay { .. } | Obstacle::Needed { .. }))
     }
 
     /// A process of a victim's cgroup: the victim, or where that was killed by the kernel side another one.

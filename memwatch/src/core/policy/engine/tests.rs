@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod explain;
+mod growth;
 mod host;
 mod orders;
 mod properties;

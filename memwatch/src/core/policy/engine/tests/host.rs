@@ -7,7 +7,7 @@ use crate::core::pattern::Pattern;
 use crate::core::policy::guard::Own;
 use crate::core::policy::{
     Amount, Bounds, Budget, Command, Decision, Engine, Figures, Gravity, Hooks, Host, Input, Match, Measure,
-    Mode, Order, Outbox, Outcome, Pool, Protect, Reach, Scope, Settings, Signal, Then, Who,
+    Mode, Order, Outbox, Outcome, Pool, Protect, Reach, Scope, Settings, Signal, Then, Warning, Who,
 };
 
 pub(super) const MIB: u64 = 1 << 20;
@@ -336,4 +336,13 @@ fn figures(fake: &Fake) -> Figures {
         caught: None,
         as_one: None,
     }
+}
+
+/// All that was warned of.
+pub(super) fn warnings(sim: &Sim) -> Vec<Warning> {
+    let warnings = sim
+        .said
+        .iter()
+        .filter_map(|(_, command)| if let Command::Warn(warning) = command { Some(*warning) } else { None });
+    warnings.collect()
 }
