@@ -22,7 +22,7 @@ use std::path::Path;
 pub use fault::{Fault, Faults};
 
 use crate::core::policy::Settings;
-use crate::export::metrics::Listen;
+use crate::export::metrics::Offer;
 use crate::export::route::Route;
 use reader::Reader;
 
@@ -33,8 +33,8 @@ pub struct Configuration {
     pub policy: Settings,
     /// Who is told; empty: whom the command line says.
     pub exports: Vec<Route>,
-    /// Where metrics are asked for; `None`: nowhere.
-    pub metrics: Option<Listen>,
+    /// Who gets metrics.
+    pub metrics: Offer,
 }
 
 /// Reads and checks a file.

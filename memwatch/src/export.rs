@@ -17,6 +17,7 @@ pub mod json;
 pub mod kernel_names;
 pub mod lost_kinds;
 pub mod metrics;
+pub mod otlp;
 pub mod route;
 #[cfg(test)]
 pub(crate) mod samples;

@@ -8,6 +8,7 @@ mod exporters;
 mod filter;
 mod losses;
 mod notify;
+mod otlp;
 mod outlet;
 mod pipeline;
 mod self_protection;

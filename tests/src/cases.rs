@@ -29,6 +29,7 @@ mod metrics;
 mod monitoring;
 mod negative;
 mod oom;
+mod otlp;
 mod pressure;
 mod programs;
 mod queue;
@@ -76,6 +77,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         programs::CASES,
         queue::CASES,
         exporters::CASES,
+        otlp::CASES,
         metrics::CASES,
         monitoring::CASES,
         scan::CASES,

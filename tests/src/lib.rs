@@ -15,6 +15,7 @@ pub mod line;
 pub mod locate;
 pub mod need;
 pub mod program;
+pub mod receiver;
 pub mod report;
 pub mod scan;
 pub mod scratch;

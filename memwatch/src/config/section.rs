@@ -7,6 +7,7 @@ pub(super) mod fd_table;
 pub(super) mod growth;
 pub(super) mod matching;
 pub(super) mod metrics;
+pub(super) mod otlp;
 pub(super) mod policy;
 pub(super) mod pool;
 pub(super) mod pressure;
@@ -21,7 +22,7 @@ use super::reader::Table;
 use super::value::Name;
 
 /// All tables, in the order of the documentation.
-pub(super) const ALL: [&Section; 17] = [
+pub(super) const ALL: [&Section; 18] = [
     &policy::SECTION,
     &scope::SECTION,
     &scope::STEP,
@@ -39,6 +40,7 @@ pub(super) const ALL: [&Section; 17] = [
     &budget::SECTION,
     &export::SECTION,
     &metrics::SECTION,
+    &metrics::OTLP_SECTION,
 ];
 
 /// Refuses rules of one name: a report would not say which was meant.

@@ -4,9 +4,9 @@ mod choice;
 mod quantity;
 mod text;
 
-pub(super) use choice::{Confidence, LineForm, MinSeverity, Mode, Then, To, UseOf, WhatToDo};
+pub(super) use choice::{Confidence, LineForm, MinSeverity, Mode, Protocol, Then, To, UseOf, WhatToDo};
 pub(super) use quantity::{Bound, Count, Exponent, Nanoseconds, Share, Size};
-pub(super) use text::{Address, Cgroup, Command, Kind, Kinds, Name, Patterns, Place, Uids};
+pub(super) use text::{Address, Cgroup, Command, Kind, Kinds, Name, Patterns, Place, Uids, Url};
 
 use toml::de::DeValue;
 

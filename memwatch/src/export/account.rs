@@ -9,8 +9,10 @@ pub struct Account {
     pub produced: u64,
     /// Those that its peer took: the kernel, on its behalf.
     pub delivered: u64,
-    /// Those that found no room, or were given up at the end.
+    /// Those that found no room, were given up at the end, or were refused.
     pub shed: u64,
+    /// Of those that were shed, those that its peer refused.
+    pub refused: u64,
     /// Those beyond what may go there in a time.
     pub held_back: u64,
 }
@@ -25,8 +27,11 @@ impl Account {
 
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { produced, delivered, shed, held_back } = self;
+        let Self { produced, delivered, shed, refused, held_back } = self;
         write!(f, "{produced} events: {delivered} delivered, {shed} shed, {held_back} held back")?;
+        if *refused > 0 {
+            write!(f, ", {refused} of those shed refused by the peer")?;
+        }
         match self.queued() {
             0 => Ok(()),
             queued => write!(f, ", {queued} on their way"),

@@ -104,6 +104,11 @@ pub const ALL: &[LostKind] = &[
         "events that an exporter of the daemon held back by `at_most`; in its own output",
         "raise `at_most`, or narrow `kinds`",
     ),
+    kind(
+        "export_refused",
+        "events that the peer of an exporter of the daemon refused; in its own output",
+        "the daemon's own log has the peer's reason",
+    ),
     kind("scan_processes", "processes of which nothing could be read", SCAN_RIGHTS),
     kind(
         "scan_memory",

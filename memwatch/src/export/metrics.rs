@@ -9,11 +9,14 @@ mod state;
 mod tests;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use prometheus::proto::MetricFamily;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, Result, TextEncoder};
 use serde::Serialize;
 
 use super::decision;
+use super::otlp::Endpoint;
 use crate::core::policy::{Command, Engine, Told, Warning};
 use labels::Labels;
 pub use state::{Program, State};
@@ -26,13 +29,24 @@ const QUICK: [f64; 12] = [1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 
 /// Bounds of what takes milliseconds to minutes.
 const SLOW: [f64; 11] = [1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 120.0];
 
-/// Where metrics are asked for, and how many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listen {
-    /// The address of the HTTP server.
-    pub address: SocketAddr,
+/// Who gets metrics, and how many.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// The address of the HTTP server at which they are asked for.
+    pub listen: Option<SocketAddr>,
+    /// Whom they are sent to.
+    pub push: Option<Push>,
     /// Cgroups that have a label of their own.
     pub max_cgroups: usize,
+}
+
+/// Whom metrics are sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Push {
+    /// The receiver.
+    pub to: Endpoint,
+    /// Time from one sending to the next.
+    pub every: Duration,
 }
 
 /// What is counted while the daemon runs.
@@ -50,6 +64,7 @@ pub struct Counters {
     decided: Histogram,
     reacted: Histogram,
     ended: Histogram,
+    pushed: IntCounterVec,
 }
 
 impl Counters {
@@ -111,6 +126,13 @@ impl Counters {
                 "From a decision to the end of the process that it is about.",
                 &SLOW,
             )?,
+            pushed: IntCounterVec::new(
+                Opts::new(
+                    "memwatch_pushed_points_total",
+                    "Data points of metrics that were sent by OTLP, by what became of them.",
+                ),
+                &["outcome"],
+            )?,
         };
         let Self {
             registry,
@@ -124,6 +146,7 @@ impl Counters {
             decided,
             reacted,
             ended,
+            pushed,
             ..
         } = &counters;
         registry.register(Box::new(decisions.clone()))?;
@@ -136,6 +159,7 @@ impl Counters {
         registry.register(Box::new(decided.clone()))?;
         registry.register(Box::new(reacted.clone()))?;
         registry.register(Box::new(ended.clone()))?;
+        registry.register(Box::new(pushed.clone()))?;
         Ok(counters)
     }
 
@@ -143,6 +167,12 @@ impl Counters {
     #[must_use]
     pub fn registry(&self) -> Registry {
         self.registry.clone()
+    }
+
+    /// What another thread counts in: data points that it sent.
+    #[must_use]
+    pub fn pushed(&self) -> IntCounterVec {
+        self.pushed.clone()
     }
 
     /// Changes how many cgroups have a label of their own; those that have one keep it.
@@ -197,15 +227,23 @@ impl Counters {
     }
 }
 
+/// All metrics, by name.
+///
+/// # Errors
+/// When a name is none: never of these.
+pub fn families(counters: &Registry, state: &State) -> Result<Vec<MetricFamily>> {
+    let mut families = counters.gather();
+    families.extend(state.families()?);
+    families.sort_by(|one, other| one.name().cmp(other.name()));
+    Ok(families)
+}
+
 /// All metrics in the text format.
 ///
 /// # Errors
 /// When two have one name: never of these.
 pub fn text(counters: &Registry, state: &State) -> Result<String> {
-    let mut families = counters.gather();
-    families.extend(state.families()?);
-    families.sort_by(|one, other| one.name().cmp(other.name()));
-    TextEncoder::new().encode_to_string(&families)
+    TextEncoder::new().encode_to_string(&families(counters, state)?)
 }
 
 fn histogram(name: &str, help: &str, bounds: &[f64]) -> Result<Histogram> {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::event::{Event, Severity, fields};
+use super::otlp::Endpoint;
 use crate::core::pattern::Pattern;
 
 /// Keys that hold a process's arguments, which carry secrets.
@@ -59,6 +60,8 @@ pub enum Destination {
         /// Where journald takes entries.
         path: PathBuf,
     },
+    /// A receiver of OpenTelemetry's protocol.
+    Otlp(Endpoint),
     /// A syslog server that takes messages of RFC 5424 over TCP.
     Syslog {
         /// Where it listens.
@@ -93,7 +96,7 @@ impl Destination {
         match self {
             Self::StandardOutput(form) => form.unwrap_or(Form::Json),
             Self::File { form, .. } | Self::Unix { form, .. } | Self::Syslog { form, .. } => *form,
-            Self::Journald { .. } => Form::Json,
+            Self::Journald { .. } | Self::Otlp(_) => Form::Json,
         }
     }
 }

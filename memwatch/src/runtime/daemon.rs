@@ -5,6 +5,7 @@ mod intake;
 mod metrics;
 mod obey;
 mod pools;
+mod push;
 mod recorder;
 mod reload;
 mod rules;

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use lane::Lane;
 use limiter::Limiter;
+pub(super) use peer::unreachable;
 
 use crate::core::quantity::Counted;
 use crate::export::account::Account;
@@ -42,8 +43,8 @@ struct Exporter {
     route: Arc<Route>,
     lane: Arc<Lane>,
     limiter: Option<Limiter>,
-    /// Events that were shed, as far as that was told on standard error.
-    shed_told: u64,
+    /// What became of events, as far as that was told on standard error.
+    told: Account,
 }
 
 impl Exporters {
@@ -103,13 +104,19 @@ impl Exporters {
 
     /// Complains of what was shed, and has those end that were left time enough; to be called now and then.
     pub(super) fn keep_house(&mut self) {
-        for Exporter { route, lane, shed_told, .. } in &mut self.running {
-            let shed = lane.account().shed;
-            if shed > *shed_told {
-                let events = Counted(shed - *shed_told, "event");
+        for Exporter { route, lane, told, .. } in &mut self.running {
+            let account = lane.account();
+            let refused = account.refused - told.refused;
+            let no_room = account.shed - told.shed - refused;
+            if no_room > 0 {
+                let events = Counted(no_room, "event");
                 tracing::warn!("exporter {} had no room for {events}: nobody takes them", route.name);
-                *shed_told = shed;
             }
+            if refused > 0 {
+                let events = Counted(refused, "event");
+                tracing::warn!("the peer of exporter {} refused {events}: {}", route.name, lane.refusal());
+            }
+            *told = account;
         }
         self.leaving.retain(|exporter| !exporter.lane.has_ended());
         self.leaving.iter().for_each(|exporter| exporter.lane.stop_when_late());
@@ -146,6 +153,6 @@ impl Exporter {
         let lane = Arc::new(Lane::new(route.queue)?);
         let limiter = route.at_most.map(Limiter::new);
         worker::start(Arc::clone(&route), Arc::clone(&lane))?;
-        Ok(Self { route, lane, limiter, shed_told: 0 })
+        Ok(Self { route, lane, limiter, told: Account::default() })
     }
 }

@@ -12,6 +12,8 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Timespec, fstat};
 use rustix::io::Errno;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Bytes that a pipe takes in one piece (`PIPE_BUF`, include/uapi/linux/limits.h); what other slow readers are given at once.
 const PIECE: usize = 4096;
@@ -31,6 +33,17 @@ impl Progress {
     /// Lines written.
     pub(super) fn lines(&self) -> u64 {
         self.lines.load(Ordering::Acquire)
+    }
+
+    /// Waits until the writer is to stop, in a runtime. Safe to give up waiting for.
+    ///
+    /// # Errors
+    /// When the runtime cannot watch for it.
+    pub(super) async fn stopped(&self) -> io::Result<()> {
+        #[expect(unsafe_code, reason = "the reactor asks for a promise about the descriptor")]
+        // SAFETY: the descriptor is owned here, never exchanged, and borrowed longer than the reactor has it.
+        let stop = unsafe { AsyncFd::register_with_interest(self.stop.as_fd(), Interest::READABLE) }?;
+        stop.readable().await.map(drop)
     }
 
     /// Has the writer end before its next line.

@@ -116,6 +116,11 @@ impl<Pool> Stage<Pool> {
         self.daemon.wait(PATIENCE).map(drop)
     }
 
+    /// Waits until it says so on standard error, once more than before.
+    pub(super) fn wait_for_error_line(&mut self, text: &str) -> anyhow::Result<()> {
+        self.daemon.wait_for_another_error_line(text, PATIENCE)
+    }
+
     /// The most that the daemon had resident, in KiB.
     pub(super) fn peak_kib(&self) -> anyhow::Result<u64> {
         super::load::peak_kib(self.daemon.pid())

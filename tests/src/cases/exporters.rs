@@ -40,29 +40,31 @@ const RSYSLOG_NEEDS: &[Need] =
 const MIB: u64 = 1 << 20;
 
 /// A pool whose workers are asked to leave again and again, and a daemon that tells of it.
-struct Told {
+pub(super) struct Told {
     pool: Running,
-    daemon: Running,
+    pub(super) daemon: Running,
     scratch: Scratch,
 }
 
 /// What became of an exporter's events, as the daemon says at its end.
 #[derive(Debug)]
-struct Account {
-    produced: u64,
-    delivered: u64,
-    shed: u64,
-    held_back: u64,
+pub(super) struct Account {
+    pub(super) produced: u64,
+    pub(super) delivered: u64,
+    pub(super) shed: u64,
+    pub(super) held_back: u64,
+    /// Of those that were shed.
+    pub(super) refused: u64,
 }
 
 impl Told {
     /// Starts both; `DIR` in the configuration stands for a folder of the test's own.
-    fn new(exports: &str, output: Stdio) -> anyhow::Result<Self> {
+    pub(super) fn new(exports: &str, output: Stdio) -> anyhow::Result<Self> {
         Self::within(exports, output, None)
     }
 
     /// The same behind a script that a shell runs in a mount namespace of its own, in that folder, before it becomes the daemon.
-    fn within(exports: &str, output: Stdio, script: Option<&str>) -> anyhow::Result<Self> {
+    pub(super) fn within(exports: &str, output: Stdio, script: Option<&str>) -> anyhow::Result<Self> {
         let pool = pool(8 * MIB, 200 * MIB, &[])?;
         let scratch = Scratch::new()?;
         let config = scratch.path().join("policy.toml");
@@ -87,7 +89,7 @@ impl Told {
     }
 
     /// Waits until so many workers more were asked to leave: the policy is at work whoever listens.
-    fn see_workers_leave(&self, times: u32) -> anyhow::Result<()> {
+    pub(super) fn see_workers_leave(&self, times: u32) -> anyhow::Result<()> {
         for _ in 0..times {
             let before = children(self.pool.pid());
             eventually(PATIENCE, "a worker leaves", || !before.is_subset(&children(self.pool.pid())))?;
@@ -96,7 +98,7 @@ impl Told {
     }
 
     /// Ends the daemon; gives the account of one of its exporters.
-    fn end(mut self, name: &str) -> anyhow::Result<(Account, Scratch)> {
+    pub(super) fn end(mut self, name: &str) -> anyhow::Result<(Account, Scratch)> {
         self.daemon.signal(libc::SIGTERM)?;
         let status = self.daemon.wait(PATIENCE)?;
         let errors = self.daemon.errors();
@@ -112,16 +114,18 @@ fn write_policy(path: &Path, root: u32, exports: &str) -> anyhow::Result<()> {
 }
 
 impl Account {
-    fn read(errors: &str, name: &str) -> anyhow::Result<Self> {
+    pub(super) fn read(errors: &str, name: &str) -> anyhow::Result<Self> {
         let told = format!("exporter {name} has ended: ");
         let (_, text) =
             errors.rsplit_once(&told).with_context(|| format!("no account of {name}: {errors}"))?;
         let text = text.lines().next().unwrap_or_default();
         let numbers: Vec<u64> = text.split(' ').filter_map(|word| word.parse().ok()).collect();
-        let [produced, delivered, shed, held_back] = numbers[..] else {
+        let [produced, delivered, shed, held_back, ref rest @ ..] = numbers[..] else {
             anyhow::bail!("no account of {name}: {text}");
         };
-        let account = Self { produced, delivered, shed, held_back };
+        let refused = rest.first().copied().unwrap_or(0);
+        ensure!(rest.len() == usize::from(text.contains("refused by the peer")), "events are left: {text}");
+        let account = Self { produced, delivered, shed, held_back, refused };
         ensure!(produced == delivered + shed + held_back, "{account:?}");
         ensure!(produced > 0, "{account:?}");
         Ok(account)

@@ -36,7 +36,7 @@ struct Asked {
 }
 
 /// An address that nobody listens at.
-fn free_address() -> anyhow::Result<SocketAddr> {
+pub(super) fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0").context("find a port")?.local_addr()?)
 }
 
@@ -161,7 +161,7 @@ fn scraped() -> anyhow::Result<()> {
 }
 
 /// What Prometheus answers to a query with one number; `None`: it has none yet.
-fn query(prometheus: SocketAddr, expression: &str) -> Option<f64> {
+pub(super) fn query(prometheus: SocketAddr, expression: &str) -> Option<f64> {
     let mut peer = TcpStream::connect(prometheus).ok()?;
     let body = format!("query={}", expression.replace('+', "%2B").replace('&', "%26"));
     let length = body.len();

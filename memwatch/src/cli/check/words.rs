@@ -42,7 +42,7 @@ impl Paragraph {
 pub(super) fn all(configuration: &Configuration) -> Vec<Paragraph> {
     let mut paragraphs = policy(&configuration.policy);
     paragraphs.extend(export::all(&configuration.exports));
-    paragraphs.push(export::metrics(configuration.metrics));
+    paragraphs.push(export::metrics(&configuration.metrics));
     paragraphs
 }
 

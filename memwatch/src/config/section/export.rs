@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::otlp;
 use crate::config::key::{Key, Section, Unwritten};
 use crate::config::reader::Table;
 use crate::config::value::{
@@ -16,7 +17,7 @@ const NAME: Key<Name> =
 const TO: Key<To> = Key::new(
     "to",
     Unwritten::Required,
-    "What takes the events: `stdout`; a `file`; `unix`, whoever listens at a Unix stream socket; `journald`, a field for each key; `syslog`, a server that takes RFC 5424 over TCP, a message a line.",
+    "What takes the events: `stdout`; a `file`; `unix`, whoever listens at a Unix stream socket; `journald`, a field for each key; `syslog`, a server that takes RFC 5424 over TCP, a message a line; `otlp`, a collector of OpenTelemetry or another receiver of its protocol, a log record each.",
 );
 const PATH: Key<Place> = Key::new(
     "path",
@@ -88,6 +89,8 @@ pub(in crate::config) const SECTION: Section = Section {
         TO.row,
         PATH.row,
         ADDRESS.row,
+        otlp::URL.row,
+        otlp::PROTOCOL.row,
         MAX_SIZE.row,
         MAX_AGE.row,
         KEEP.row,
@@ -145,6 +148,8 @@ fn destination(table: &Table<'_, '_>) -> Destination {
     let form = table.find(&FORM).map(|read| read.value.0);
     only(table, &PATH, to, &[To::File, To::Unix, To::Journald]);
     only(table, &ADDRESS, to, &[To::Syslog]);
+    only(table, &otlp::URL, to, &[To::Otlp]);
+    only(table, &otlp::PROTOCOL, to, &[To::Otlp]);
     only(table, &FORM, to, &[To::StandardOutput, To::File, To::Unix, To::Syslog]);
     only(table, &MAX_SIZE, to, &[To::File]);
     only(table, &MAX_AGE, to, &[To::File]);
@@ -160,6 +165,7 @@ fn destination(table: &Table<'_, '_>) -> Destination {
             path: table.find(&PATH).map_or_else(|| JOURNAL.into(), |read| read.value.0),
         },
         To::Syslog => Destination::Syslog { address: address(table), form: form.unwrap_or(Form::Json) },
+        To::Otlp => otlp::endpoint(table).map_or(Destination::StandardOutput(None), Destination::Otlp),
         To::Unix => Destination::Unix { path: path(table), form: form.unwrap_or(Form::Json) },
     }
 }

@@ -58,7 +58,7 @@ const PROTECT: Key<Each> =
 const BUDGET: Key<Inner> = Key::new("budget", Unwritten::Absent("defaults"), "How many kills in what time.");
 const EXPORT: Key<Each> =
     Key::new("export", Unwritten::Absent("standard output, in the form of `--output`"), "Where events go.");
-const METRICS: Key<Inner> = Key::new("metrics", Unwritten::Absent("none"), "Where metrics are asked for.");
+const METRICS: Key<Inner> = Key::new("metrics", Unwritten::Absent("none"), "Who gets metrics.");
 
 /// The top level.
 pub(in crate::config) const SECTION: Section = Section {

@@ -1,10 +1,13 @@
 //! Where events are said to go.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::fault;
 use crate::config::parse;
 use crate::export::event::Severity;
+use crate::export::metrics::Push;
+use crate::export::otlp::{Endpoint, Protocol};
 use crate::export::route::{Destination, Form, Rate, Rotation, Route};
 
 fn exports(text: &str) -> Vec<Route> {
@@ -63,17 +66,45 @@ fn what_could_not_be_meant_is_refused() {
         let fault = fault(&format!("[[export]]\n{text}"));
         assert!(fault.contains(words), "{text}: {fault}");
     }
+    for (text, words) in [
+        ("", "write url = \"http://127.0.0.1:4317\""),
+        ("url = 'https://127.0.0.1:4317'", "speaks no TLS"),
+        ("url = 'http://collector:4317'", "names are not looked up"),
+        ("url = 'http://127.0.0.1/v1/logs'", "gRPC has no path"),
+        ("url = 'http://127.0.0.1'\nprotocol = 'udp'", "there is no such choice"),
+        ("url = 'http://127.0.0.1'\nform = 'json'", "has no such thing"),
+    ] {
+        let fault = fault(&format!("[[export]]\nto = 'otlp'\n{text}"));
+        assert!(fault.contains(words), "{text}: {fault}");
+    }
     let twins = "[[export]]\nname = 'a'\nto = 'stdout'\n[[export]]\nname = 'a'\nto = 'stdout'";
     assert!(fault(twins).contains("another one has this name"));
 }
 
 #[test]
+fn receivers_of_otlp() {
+    let routes = exports(
+        "[[export]]\nto = 'otlp'\nurl = 'http://127.0.0.1'\n[[export]]\nto = 'otlp'\nurl = 'http://[::1]/x/'\nprotocol = 'http'",
+    );
+    let endpoint = |text, protocol| Endpoint::parse(text, protocol).expect("an endpoint");
+    assert_eq!(routes[0].to, Destination::Otlp(endpoint("http://127.0.0.1:4317", Protocol::Grpc)));
+    assert_eq!(routes[1].to, Destination::Otlp(endpoint("http://[::1]:4318/x", Protocol::Http)));
+    let text = "[metrics.otlp]\nurl = 'http://127.0.0.1:1'\nevery = '5s'";
+    let metrics = parse(text, Path::new("test.toml")).expect("sound").metrics;
+    let to = endpoint("http://127.0.0.1:1", Protocol::Grpc);
+    assert_eq!(metrics.push, Some(Push { to, every: Duration::from_secs(5) }));
+    assert!(fault("[metrics.otlp]\nurl = 'http://127.0.0.1'\nevery = '1ms'").contains("gathered anew"));
+    assert!(fault("[metrics.otlp]\nevery = '5s'").contains("write url = "));
+}
+
+#[test]
 fn metrics_stay_on_the_host_unless_that_is_spelled_out() {
     let metrics = |text: &str| parse(text, Path::new("test.toml")).expect("sound").metrics;
-    assert_eq!(metrics("[metrics]"), None);
-    let listen = metrics("[metrics]\nlisten = '[::1]:9836'").expect("an address");
-    assert_eq!((listen.address.port(), listen.max_cgroups), (9836, 100));
-    assert!(metrics("[metrics]\nlisten = '0.0.0.0:9836'\nbeyond_loopback = true").is_some());
+    let nobody = metrics("[metrics]");
+    assert_eq!((nobody.listen, nobody.push), (None, None));
+    let asked = metrics("[metrics]\nlisten = '[::1]:9836'");
+    assert_eq!((asked.listen.map(|address| address.port()), asked.max_cgroups), (Some(9836), 100));
+    assert!(metrics("[metrics]\nlisten = '0.0.0.0:9836'\nbeyond_loopback = true").listen.is_some());
     assert!(fault("[metrics]\nlisten = '0.0.0.0:9836'").contains("other hosts could read"));
     assert!(fault("[metrics]\nlisten = 'localhost'").contains("no address with a port"));
     assert!(fault("[metrics]\nlisten = '[::1]:9836'\nmax_cgroups = 99999").contains("so many labels"));

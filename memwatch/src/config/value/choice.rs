@@ -5,6 +5,7 @@ use toml::de::DeValue;
 use super::{Form, Misfit, Value, text};
 use crate::core::policy;
 use crate::export::event::Severity;
+use crate::export::otlp;
 use crate::export::route::Form as Lines;
 
 /// One of a few words.
@@ -145,10 +146,12 @@ pub(in crate::config) enum To {
     Journald,
     /// A syslog server.
     Syslog,
+    /// A receiver of OpenTelemetry's protocol.
+    Otlp,
 }
 
 impl Form for To {
-    const FORM: &'static str = "\"stdout\", \"file\", \"unix\", \"journald\" or \"syslog\"";
+    const FORM: &'static str = "\"stdout\", \"file\", \"unix\", \"journald\", \"syslog\" or \"otlp\"";
     const EXAMPLE: &'static str = "\"stdout\"";
 }
 
@@ -160,8 +163,25 @@ impl Value for To {
             ("unix", Self::Unix),
             ("journald", Self::Journald),
             ("syslog", Self::Syslog),
+            ("otlp", Self::Otlp),
         ];
         choose::<Self, _>(value, &words)
+    }
+}
+
+/// How a receiver of OTLP is spoken to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::config) struct Protocol(pub(in crate::config) otlp::Protocol);
+
+impl Form for Protocol {
+    const FORM: &'static str = "\"grpc\" or \"http\"";
+    const EXAMPLE: &'static str = "\"grpc\"";
+}
+
+impl Value for Protocol {
+    fn read(value: &DeValue<'_>) -> Result<Self, Misfit> {
+        let words = [("grpc", otlp::Protocol::Grpc), ("http", otlp::Protocol::Http)];
+        choose::<Self, _>(value, &words).map(Self)
     }
 }
 

@@ -149,6 +149,21 @@ impl Value for Address {
     }
 }
 
+/// The URL of a receiver, which is understood with the protocol that it is spoken to by.
+#[derive(Clone, Debug, Default)]
+pub(in crate::config) struct Url(pub(in crate::config) String);
+
+impl Form for Url {
+    const FORM: &'static str = "URL";
+    const EXAMPLE: &'static str = "\"http://127.0.0.1:4317\"";
+}
+
+impl Value for Url {
+    fn read(value: &DeValue<'_>) -> Result<Self, Misfit> {
+        text::<Self>(value).map(str::to_owned).map(Self)
+    }
+}
+
 /// Path of a file or socket.
 #[derive(Clone, Debug, Default)]
 pub(in crate::config) struct Place(pub(in crate::config) PathBuf);

@@ -329,6 +329,11 @@ impl State {
             ["exporter", "outcome"],
             outcomes,
         )?;
+        to.counter(
+            ("memwatch_export_refused_events_total", "Of those that were shed, those that the peer refused."),
+            ["exporter"],
+            self.exporters.iter().map(|(name, account)| ([name.as_str()], account.refused)),
+        )?;
         let queued = self.exporters.iter().map(|(name, account)| (name.as_str(), account.queued()));
         to.gauge(
             ("memwatch_export_queued_events", "Events on their way to an exporter."),

@@ -23,6 +23,18 @@ const INTRODUCTION: &str = "\
 listen = \"127.0.0.1:9836\"
 ```
 
+It sends the same under the same names to a receiver of OpenTelemetry's protocol where it says whom:
+
+```toml
+[metrics.otlp]
+url = \"http://127.0.0.1:4317\"
+every = \"1min\"
+```
+
+Counters are cumulative sums there, histograms have explicit bounds, and units are UCUM's. Of the points that were sent,
+`memwatch_pushed_points_total` tells `delivered`, `refused` (by the receiver, for good) and `lost` (it did not take them; the next ones
+say it too).
+
 Nothing is gathered until it is asked for, and the daemon's loop is asked once a second at most, however often Prometheus asks. What is
 not known is left out: metrics of pools where there is no pool, of BPF programs where the kernel keeps no statistics of them. Pools of one
 name are added up, but for the peak of a worker, of which the highest is shown. Labels are words of the configuration and of memwatch itself; of cgroups the `max_cgroups` that hold the most, or
@@ -38,6 +50,7 @@ fn counters() -> Counters {
     counters.warnings.with_label_values(&["growing"]).inc();
     counters.foretold(20_000_000_000, Some(18_000_000_000));
     counters.foretold(20_000_000_000, None);
+    counters.pushed().with_label_values(&["delivered"]).inc();
     counters.decided(2_000);
     counters
 }
@@ -110,14 +123,15 @@ fn state() -> State {
         max_cgroups: 1,
         losses: vec![("ring_full", 0)],
         programs: vec![Program { name: "mmap_exit".to_owned(), runs: 5, run_ns: 1_500_000_000 }],
-        exporters: vec![("stdout".to_owned(), Account { produced: 9, delivered: 5, shed: 2, held_back: 1 })],
+        exporters: vec![(
+            "stdout".to_owned(),
+            Account { produced: 9, delivered: 5, shed: 2, refused: 1, held_back: 1 },
+        )],
     }
 }
 
 fn metrics_md() -> String {
-    let mut families = counters().registry().gather();
-    families.extend(state().families().expect("families"));
-    families.sort_by(|one, other| one.name().cmp(other.name()));
+    let families = families(&counters().registry(), &state()).expect("families");
     let mut page = String::from(INTRODUCTION);
     page.push_str("| metric | type | labels | meaning |\n|---|---|---|---|\n");
     for family in &families {

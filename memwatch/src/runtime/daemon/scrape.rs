@@ -38,20 +38,22 @@ pub(super) type Question = oneshot::Sender<State>;
 /// The loop's end. The server ends with it.
 #[derive(Debug)]
 pub(super) struct Scrapes {
-    questions: mpsc::Receiver<Question>,
     _alive: oneshot::Sender<Infallible>,
 }
 
 impl Scrapes {
-    /// Begins to listen.
+    /// Begins to listen; the loop is asked there.
     ///
     /// # Errors
     /// When the address cannot be had.
-    pub(super) fn open(address: SocketAddr, counters: Registry) -> io::Result<Self> {
+    pub(super) fn open(
+        address: SocketAddr,
+        asked: mpsc::Sender<Question>,
+        counters: Registry,
+    ) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let reactor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (asked, questions) = mpsc::channel(1);
         let (alive, ended) = oneshot::channel();
         let clerk = Arc::new(Clerk { asked, counters, last: Mutex::new(None) });
         std::thread::Builder::new().name("memwatch-metrics".into()).spawn(move || {
@@ -63,18 +65,7 @@ impl Scrapes {
                 }
             });
         })?;
-        Ok(Self { questions, _alive: alive })
-    }
-
-    /// The next question. Safe to give up waiting for.
-    pub(super) async fn asked(scrapes: &mut Option<Self>) -> Question {
-        match scrapes {
-            Some(scrapes) => match scrapes.questions.recv().await {
-                Some(question) => question,
-                None => std::future::pending().await,
-            },
-            None => std::future::pending().await,
-        }
+        Ok(Self { _alive: alive })
     }
 }
 

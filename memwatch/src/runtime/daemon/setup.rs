@@ -16,6 +16,7 @@ use crate::config::{self, Configuration};
 use crate::core::detect::fd_table::region_floor;
 use crate::core::policy::guard::Own;
 use crate::core::policy::{FdTableRule, Mode, Settings, TableAction};
+use crate::export::metrics::Offer;
 use crate::export::route::{Destination, Form, Route};
 use crate::measure::PressureTrigger;
 use crate::probe::REFUSE;
@@ -116,9 +117,11 @@ pub(super) fn own() -> Own {
 pub(super) fn configuration(policy: &Policy) -> anyhow::Result<Configuration> {
     match policy {
         Policy::File(path) => load(path),
-        Policy::Fixed(settings) => {
-            Ok(Configuration { policy: Settings::clone(settings), exports: Vec::new(), metrics: None })
-        }
+        Policy::Fixed(settings) => Ok(Configuration {
+            policy: Settings::clone(settings),
+            exports: Vec::new(),
+            metrics: Offer::default(),
+        }),
     }
 }
 

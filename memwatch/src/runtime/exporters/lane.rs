@@ -30,6 +30,8 @@ pub(super) struct Lane {
 struct State {
     queue: VecDeque<Arc<Event>>,
     account: Account,
+    /// Why the peer last refused events.
+    refusal: String,
     /// The account as it was reported, and when.
     reported: Option<(Account, Instant)>,
     is_to_reopen: bool,
@@ -173,8 +175,22 @@ impl Lane {
         }
     }
 
+    /// Counts what the peer took.
     pub(super) fn delivered(&self, events: u64) {
         self.state().account.delivered += events;
+    }
+
+    /// Counts what the peer refused for good.
+    pub(super) fn refused(&self, events: u64, reason: String) {
+        let mut state = self.state();
+        state.account.shed += events;
+        state.account.refused += events;
+        state.refusal = reason;
+    }
+
+    /// Why the peer last refused events.
+    pub(super) fn refusal(&self) -> String {
+        self.state().refusal.clone()
     }
 
     /// Ends: what is left is given up, and counted.
@@ -222,7 +238,7 @@ mod tests {
     fn the_oldest_goes_first() {
         let lane = Lane::new(2).expect("a lane");
         (0..5).for_each(|number| lane.put(event(number), number != 4));
-        let account = Account { produced: 5, delivered: 0, shed: 2, held_back: 1 };
+        let account = Account { produced: 5, shed: 2, held_back: 1, ..Account::default() };
         let mut batch = VecDeque::new();
         assert_eq!(lane.next(&mut batch), Turn::Report(account, Account::default()));
         assert_eq!(lane.next(&mut batch), Turn::Deliver);
@@ -231,7 +247,11 @@ mod tests {
         lane.delivered(1);
         assert_eq!(lane.account(), Account { delivered: 1, ..account });
         assert_eq!(lane.account().queued(), 1);
-        assert_eq!(lane.end(1), Account { delivered: 1, shed: 3, ..account });
+        lane.refused(1, "no room".to_owned());
+        assert_eq!((lane.account().queued(), lane.refusal().as_str()), (0, "no room"));
+        lane.put(event(5), true);
+        let account = Account { produced: 6, delivered: 1, shed: 4, refused: 1, ..account };
+        assert_eq!(lane.end(0), account);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod file;
 mod journald;
 mod lines;
+mod otlp;
 mod standard_output;
 mod stream;
 mod syslog;
@@ -11,6 +12,7 @@ use std::collections::VecDeque;
 use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -21,14 +23,34 @@ use stream::{Listener, Stream};
 
 /// The other end, seen from an exporter's thread, which may wait.
 pub(super) trait Peer: Send {
-    /// Delivers events in order, and takes those that were delivered out of the batch.
+    /// Delivers events in order, and takes those that were delivered, or refused for good, out of the batch.
     ///
     /// # Errors
     /// Why the rest was not; it is tried again later.
-    fn deliver(&mut self, batch: &mut VecDeque<Arc<Event>>) -> io::Result<()>;
+    fn deliver(&mut self, batch: &mut VecDeque<Arc<Event>>) -> Result<(), Trouble>;
+
+    /// Events that were refused for good since the last call, and why.
+    fn refused(&mut self) -> Option<(u64, String)> {
+        None
+    }
 
     /// Opens anew what it writes to, which others may have moved away.
     fn reopen(&mut self) {}
+}
+
+/// Why a peer takes nothing now.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    /// What is told.
+    pub(super) error: io::Error,
+    /// How long the peer wants to be left alone, where it says so.
+    pub(super) wait: Option<Duration>,
+}
+
+impl<E: Into<io::Error>> From<E> for Trouble {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), wait: None }
+    }
 }
 
 /// The peer of a route. It is spoken to at the first delivery: one that cannot be reached keeps nothing from starting.
@@ -43,12 +65,13 @@ pub(super) fn open(route: &Arc<Route>, lane: &Lane) -> Box<dyn Peer> {
         Destination::Syslog { address, form: _ } => {
             Box::new(Stream::new(route, Listener::Tcp(*address), progress))
         }
+        Destination::Otlp(endpoint) => Box::new(otlp::Otlp::new(route, endpoint, progress)),
         Destination::Journald { path } => Box::new(journald::Journald::new(route, path, progress)),
     }
 }
 
 /// A peer that is not there, or that the service may not speak to.
-fn unreachable(place: &dyn Display, error: impl Into<io::Error>) -> io::Error {
+pub(in crate::runtime) fn unreachable(place: &dyn Display, error: impl Into<io::Error>) -> io::Error {
     let error = error.into();
     // What RestrictAddressFamilies= and IPAddressDeny= of a unit make of a connection.
     let is_kept =

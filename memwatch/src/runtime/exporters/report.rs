@@ -12,12 +12,17 @@ use crate::sys::boot_ns;
 pub(super) const NAME: &str = Name::Lost.as_str();
 
 /// Kinds of what went missing, by [`lost_kinds`].
-pub(in crate::runtime) const KINDS: [&str; 2] = ["export_shed", "export_held_back"];
+pub(in crate::runtime) const KINDS: [&str; 3] = ["export_shed", "export_held_back", "export_refused"];
 
 /// What went missing between two accounts, a line for each reason.
 pub(super) fn lost(now: &Account, before: &Account) -> impl Iterator<Item = Event> + use<> {
-    let [shed, held_back] = KINDS;
-    let reasons = [(shed, now.shed, before.shed), (held_back, now.held_back, before.held_back)];
+    let [shed, held_back, refused] = KINDS;
+    let no_room = |account: &Account| account.shed - account.refused;
+    let reasons = [
+        (shed, no_room(now), no_room(before)),
+        (held_back, now.held_back, before.held_back),
+        (refused, now.refused, before.refused),
+    ];
     let losses =
         reasons.map(|(kind, total, told)| Loss { time_ns: boot_ns(), kind, count: total - told, total });
     losses.into_iter().filter(|loss| loss.count > 0).map(|loss| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::lane::{Lane, Turn};
-use super::peer::{self, Peer};
+use super::peer::{self, Peer, Trouble};
 use super::report;
 use crate::export::event::Event;
 use crate::export::route::Route;
@@ -15,6 +15,8 @@ use crate::sys;
 /// Waits between tries: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The longest that a peer may ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// Starts the thread of a route. It is not waited for for good when the program ends: its peer may be stuck.
 ///
@@ -47,7 +49,7 @@ impl Worker {
                 Turn::Deliver => {
                     let before = events(&batch);
                     let result = self.peer.deliver(&mut batch);
-                    self.lane.delivered(before - events(&batch));
+                    self.settle(before - events(&batch));
                     self.after(result);
                 }
                 Turn::End => break,
@@ -57,18 +59,29 @@ impl Worker {
         tracing::info!("exporter {} has ended: {account}", self.route.name);
     }
 
-    fn after(&mut self, result: io::Result<()>) {
+    /// Counts events that have left.
+    fn settle(&mut self, gone: u64) {
+        let (refused, reason) = self.peer.refused().unwrap_or_default();
+        // What is refused may be a report.
+        let refused = refused.min(gone);
+        if refused > 0 {
+            self.lane.refused(refused, reason);
+        }
+        self.lane.delivered(gone - refused);
+    }
+
+    fn after(&mut self, result: Result<(), Trouble>) {
         let name = &self.route.name;
         match result {
             Ok(()) if self.pause.take().is_none() => {}
             Ok(()) => tracing::info!("exporter {name} delivers again: {}", self.lane.account()),
-            Err(error) => {
+            Err(Trouble { error, wait }) => {
                 if self.pause.is_none() {
                     tracing::warn!("exporter {name} cannot deliver, and goes on trying: {error}");
                 }
                 let pause = self.pause.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
                 self.pause = Some(pause);
-                self.lane.pause(pause);
+                self.lane.pause(wait.map_or(pause, |wait| wait.clamp(pause, LONGEST_WAIT)));
             }
         }
     }

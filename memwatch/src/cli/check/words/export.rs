@@ -2,7 +2,7 @@
 
 use super::{Paragraph, duration};
 use crate::core::quantity::Bytes;
-use crate::export::metrics::Listen;
+use crate::export::metrics::Offer;
 use crate::export::route::{Destination, Form, Rate, Rotation, Route};
 
 pub(super) fn all(routes: &[Route]) -> Vec<Paragraph> {
@@ -13,14 +13,20 @@ pub(super) fn all(routes: &[Route]) -> Vec<Paragraph> {
     routes.iter().map(export).collect()
 }
 
-pub(super) fn metrics(listen: Option<Listen>) -> Paragraph {
-    let says = match listen {
-        Some(Listen { address, max_cgroups }) => vec![
-            format!("Prometheus asks for them at http://{address}/metrics"),
-            format!("{max_cgroups} cgroups have a label of their own, all others share one"),
-        ],
-        None => vec!["are told to nobody".to_owned()],
-    };
+pub(super) fn metrics(Offer { listen, push, max_cgroups }: &Offer) -> Paragraph {
+    let mut says = Vec::new();
+    if let Some(address) = listen {
+        says.push(format!("Prometheus asks for them at http://{address}/metrics"));
+    }
+    if let Some(push) = push {
+        let every_ns = u64::try_from(push.every.as_nanos()).unwrap_or(u64::MAX);
+        says.push(format!("every {} they are sent to {}", duration(every_ns), push.to));
+    }
+    says.push(if says.is_empty() {
+        "are told to nobody".to_owned()
+    } else {
+        format!("{max_cgroups} cgroups have a label of their own, all others share one")
+    });
     Paragraph::unnamed("metrics", says)
 }
 
@@ -66,6 +72,7 @@ fn destination(to: &Destination) -> String {
         Destination::Syslog { address, form } => {
             format!("the syslog server at {address}, as RFC 5424 over TCP, {}", lines(*form))
         }
+        Destination::Otlp(endpoint) => format!("the receiver of OTLP at {endpoint}, a log record each"),
         Destination::Unix { path, form } => {
             format!("who listens at the Unix socket {}, {}", path.display(), lines(*form))
         }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
-use super::{Peer, lines};
+use super::{Peer, Trouble, lines};
 use crate::export::event::Event;
 use crate::export::route::{Rotation, Route};
 use crate::sys::boot_ns;
@@ -90,7 +90,7 @@ impl LogFile {
 }
 
 impl Peer for LogFile {
-    fn deliver(&mut self, batch: &mut VecDeque<Arc<Event>>) -> io::Result<()> {
+    fn deliver(&mut self, batch: &mut VecDeque<Arc<Event>>) -> Result<(), Trouble> {
         let mut text = Vec::new();
         while let Some(first) = batch.front() {
             text.clear();

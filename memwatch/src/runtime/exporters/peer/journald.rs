@@ -17,7 +17,7 @@ use rustix::net::{
     SocketType, connect, send, sendmsg, socket_with,
 };
 
-use super::{Peer, syslog};
+use super::{Peer, Trouble, syslog};
 use crate::export::event::{Event, fields};
 use crate::export::route::Route;
 use crate::runtime::outlet::{Progress, wait_for_room};
@@ -47,7 +47,7 @@ impl Journald {
 }
 
 impl Peer for Journald {
-    fn deliver(&mut self, batch: &mut VecDeque<Arc<Event>>) -> io::Result<()> {
+    fn deliver(&mut self, batch: &mut VecDeque<Arc<Event>>) -> Result<(), Trouble> {
         let socket = match self.socket.take() {
             Some(socket) => socket,
             None => self.connect()?,

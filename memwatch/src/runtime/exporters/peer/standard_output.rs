@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::io::{self, Stdout};
 use std::sync::Arc;
 
-use super::Peer;
 use super::lines::Lines;
+use super::{Peer, Trouble};
 use crate::export::event::Event;
 use crate::export::route::Route;
 use crate::runtime::outlet::{Outlet, Progress};
@@ -22,9 +22,9 @@ impl StandardOutput {
 }
 
 impl Peer for StandardOutput {
-    fn deliver(&mut self, batch: &mut VecDeque<Arc<Event>>) -> io::Result<()> {
+    fn deliver(&mut self, batch: &mut VecDeque<Arc<Event>>) -> Result<(), Trouble> {
         let (bytes, result) = self.outlet.write(self.lines.rest(batch));
         self.lines.written(bytes, batch);
-        result
+        Ok(result?)
     }
 }

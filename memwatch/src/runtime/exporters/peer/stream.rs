@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-use super::Peer;
 use super::lines::Lines;
+use super::{Peer, Trouble};
 use crate::export::event::Event;
 use crate::export::route::Route;
 use crate::runtime::outlet::{Outlet, Progress};
@@ -69,7 +69,7 @@ impl Stream {
 }
 
 impl Peer for Stream {
-    fn deliver(&mut self, batch: &mut VecDeque<Arc<Event>>) -> io::Result<()> {
+    fn deliver(&mut self, batch: &mut VecDeque<Arc<Event>>) -> Result<(), Trouble> {
         let outlet = match self.connection.take().filter(Outlet::is_open) {
             Some(outlet) => outlet,
             None => {
@@ -84,7 +84,7 @@ impl Peer for Stream {
         if result.is_ok() {
             self.connection = Some(outlet);
         }
-        result
+        Ok(result?)
     }
 
     fn reopen(&mut self) {
