@@ -43,6 +43,8 @@ pub enum Need {
     Systemd,
     /// The Debian package under test, which `MEMWATCH_DEB` names.
     Package,
+    /// A database that receives metrics by OpenTelemetry's protocol, which `MEMWATCH_VICTORIA_METRICS` names.
+    VictoriaMetrics,
     /// Process ids are those of the initial name space.
     InitialPids,
 }
@@ -116,6 +118,10 @@ impl Need {
                 let named = std::env::var_os("MEMWATCH_DEB").map(PathBuf::from);
                 lacks(named.is_some_and(|path| path.is_file()), "MEMWATCH_DEB names no package".to_owned())
             }
+            Self::VictoriaMetrics => lacks(
+                program::victoria_metrics().is_some(),
+                "MEMWATCH_VICTORIA_METRICS names no program".to_owned(),
+            ),
             Self::InitialPids => {
                 // The initial name space has this fixed number (PROC_PID_INIT_INO, include/linux/proc_ns.h).
                 let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
@@ -127,11 +133,14 @@ impl Need {
 
 impl Need {
     /// Whether a guest of the matrix may lack it: what the table of kernels takes away, a version, more memory than all of the
-    /// guest's, and a package that the host could not build. All else it was made to have, and a skip would hide a fault.
+    /// guest's, a package that the host could not build, and a database of which no test needs the kernel. All else it was made to
+    /// have, and a skip would hide a fault.
     #[must_use]
     pub fn may_lack_in_guest(self) -> bool {
         match self {
-            Self::Way(_) | Self::Feature(_) | Self::Kernel(..) | Self::Package => true,
+            Self::Way(_) | Self::Feature(_) | Self::Kernel(..) | Self::Package | Self::VictoriaMetrics => {
+                true
+            }
             Self::FreeMemory(bytes) => memory("MemTotal:") < bytes,
             Self::Root
             | Self::Tracing

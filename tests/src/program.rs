@@ -13,6 +13,12 @@ pub fn root() -> Option<PathBuf> {
     own.ancestors().map(|folder| folder.join("guest/rootfs/full")).find(|folder| folder.is_dir())
 }
 
+/// A database that receives metrics by OpenTelemetry's protocol: the program that `MEMWATCH_VICTORIA_METRICS` names.
+#[must_use]
+pub fn victoria_metrics() -> Option<PathBuf> {
+    std::env::var_os("MEMWATCH_VICTORIA_METRICS").map(PathBuf::from).filter(|path| path.is_file())
+}
+
 /// Why a program cannot be run; `None` when it can.
 #[must_use]
 pub fn missing(path: &str) -> Option<String> {

@@ -12,6 +12,7 @@ use clap::{Arg, ArgAction, value_parser};
 
 use crate::{Task, build, process, report, rootfs, vm};
 
+mod receiver;
 mod tally;
 
 use tally::Tally;
@@ -57,10 +58,11 @@ fn every(args: impl Iterator<Item = OsString>) -> Result<()> {
     }
     let binary = build::release()?;
     let programs = real_programs();
+    let receiver = receiver::ensure();
     let mut tally = Tally::default();
     let mut has_failed = false;
     for name in names {
-        let mut command = harness(&binary, programs.as_deref());
+        let mut command = harness(&binary, programs.as_deref(), receiver.as_deref());
         command.args(name.as_slice()).args(&options);
         let before = tally.clone();
         has_failed |= !run(command, &mut tally)?;
@@ -76,7 +78,7 @@ fn every(args: impl Iterator<Item = OsString>) -> Result<()> {
 }
 
 /// `cargo test` of all packages, without what selects among the tests.
-fn harness(binary: &Path, programs: Option<&Path>) -> Command {
+fn harness(binary: &Path, programs: Option<&Path>, receiver: Option<&Path>) -> Command {
     // Tests that start memwatch start the very file that is released.
     let mut command = process::cargo();
     command
@@ -85,6 +87,9 @@ fn harness(binary: &Path, programs: Option<&Path>) -> Command {
         .stdout(Stdio::piped());
     if let Some(programs) = programs {
         command.env("MEMWATCH_ROOTFS", programs);
+    }
+    if let Some(receiver) = receiver {
+        command.env("MEMWATCH_VICTORIA_METRICS", receiver);
     }
     command
 }

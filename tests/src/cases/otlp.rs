@@ -18,6 +18,7 @@ use super::daemon::NEEDS;
 use super::exporters::{Account, Told};
 use crate::case::Case;
 use crate::child::PATIENCE;
+use crate::need::Need;
 use crate::receiver::{Mood, Protocol, REASON, Receiver, number, text};
 use crate::tracer::eventually;
 
@@ -33,7 +34,10 @@ pub(super) const CASES: &[Case] = &[
     Case::new("otlp::garbage_is_no_answer", NEEDS, garbage),
     Case::new("otlp::metrics_are_sent_over_grpc", NEEDS, || pushed::all(Protocol::Grpc)),
     Case::new("otlp::metrics_are_sent_over_http", NEEDS, || pushed::all(Protocol::Http)),
+    Case::new("otlp::victoria_metrics_takes_them", DATABASE_NEEDS, pushed::to_victoria_metrics),
 ];
+
+const DATABASE_NEEDS: &[Need] = &[Need::Root, Need::Tracing, Need::InitialPids, Need::VictoriaMetrics];
 
 const MIB: u64 = 1 << 20;
 

@@ -1,8 +1,9 @@
-//! Metrics that are sent.
+//! Metrics that are sent: to the receiver of the tests, and to a real one.
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -10,9 +11,11 @@ use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 
 use super::MIB;
 use crate::cases::daemon::{POOL, Stage, policy, pool};
-use crate::cases::metrics::free_address;
-use crate::child::PATIENCE;
+use crate::cases::metrics::{free_address, query};
+use crate::child::{PATIENCE, Running};
+use crate::program;
 use crate::receiver::{Mood, Protocol, Receiver, text};
+use crate::scratch::Scratch;
 use crate::tracer::eventually;
 
 /// Names of the metrics that `/metrics` shows.
@@ -82,5 +85,33 @@ pub(super) fn all(protocol: Protocol) -> anyhow::Result<()> {
     stage.wait_for_error_line("metrics are taken again")?;
     let lost = || value(&receiver, "memwatch_pushed_points_total", ("outcome", "lost"));
     eventually(PATIENCE, "what was lost is counted", || lost().is_some_and(|count| count > 0.0))?;
+    stage.end().map(drop)
+}
+
+/// A real database gets them, under the names that it would see if it asked.
+pub(super) fn to_victoria_metrics() -> anyhow::Result<()> {
+    let (own, scratch) = (free_address()?, Scratch::new()?);
+    let mut command = Command::new(program::victoria_metrics().context("VictoriaMetrics")?);
+    command.arg(format!("-storageDataPath={}", scratch.path().join("data").display()));
+    command.args([format!("-httpListenAddr={own}").as_str(), "-search.latencyOffset=0s"]);
+    let _database = Running::start(command.stdin(Stdio::null()).current_dir(scratch.path()))?;
+    let pool = pool(8 * MIB, 200 * MIB, &[])?;
+    let offer = format!(
+        "{POOL}[metrics.otlp]\nurl = \"http://{own}/opentelemetry\"\nprotocol = \"http\"\nevery = \"1s\"\n"
+    );
+    let text = policy("enforce", pool.pid(), &offer);
+    let mut stage = Stage::new(pool, &text, &["-v"])?;
+    stage.wait_for("closing", |line| line.is("memwatch.closing.ending", "returned"))?;
+    for expression in [
+        "sum(memwatch_decisions_total{service.name=\"memwatch\"})",
+        "sum(memwatch_pool_workers{pool=\"trigger\"})",
+        "memwatch_host_memory_bytes",
+        "sum(memwatch_decision_duration_seconds_count)",
+        "sum(memwatch_pushed_points_total{outcome=\"delivered\"})",
+    ] {
+        eventually(PATIENCE, expression, || query(own, expression).is_some_and(|number| number > 0.0))?;
+    }
+    let refused = query(own, "sum(memwatch_pushed_points_total{outcome=\"refused\"})");
+    ensure!(refused.is_none(), "{refused:?} data points were refused");
     stage.end().map(drop)
 }
