@@ -56,7 +56,9 @@ fn object() -> Result<(), Failure> {
         Failure::Say(format!("cannot take the BPF object {}: {error}", built.display()))
     };
     let elf = fs::read(&built).map_err(|error| say(&error))?;
-    let object = stripped::stripped(&elf).ok_or_else(|| say(&"it is no whole ELF file"))?;
+    // What a verifier refuses is found sooner with them, while the kernel side is being written.
+    let wants_lines = env::var_os("PROFILE").is_some_and(|profile| profile == "debug");
+    let object = stripped::stripped(&elf, wants_lines).ok_or_else(|| say(&"it is no whole ELF file"))?;
     fs::write(out.join("memwatch-ebpf"), object).map_err(|error| say(&error))
 }
 
