@@ -189,6 +189,15 @@ fn clock_ns(clock: libc::clockid_t) -> u64 {
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
+/// Has large blocks go back to the kernel when they are freed, and grow without a copy. By itself the allocator (glibc) takes
+/// the next one of that size from the heap once such a block was freed: reading the kernel's types, which aya does once more,
+/// takes 28 MiB then.
+pub fn return_large_blocks() {
+    const LARGE: libc::c_int = 128 << 10;
+    // SAFETY: integers only.
+    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) };
+}
+
 /// Gives memory that parsing needed back to the kernel.
 pub fn trim_heap() {
     // SAFETY: no arguments of consequence.
