@@ -11,6 +11,7 @@ mod guard;
 mod hook;
 mod pidfd;
 mod reaper;
+mod unit;
 
 pub use dry_run::DryRun;
 pub use guard::{Guard, Lineage, Refusal};
@@ -31,6 +32,10 @@ pub trait Actuator {
     /// Kills every process of the cgroup that a process is in, and of those below it. Nobody is killed when one of them
     /// is guarded, or the cgroup is the root.
     fn kill_cgroup(&mut self, key: ProcessKey) -> Outcome;
+
+    /// Has systemd stop the unit that a process is in. Nothing is stopped when one of its processes is guarded, or the host's
+    /// systemd has no such unit.
+    fn stop_unit(&mut self, key: ProcessKey) -> Outcome;
 
     /// Tells the master of a pool to change its number of workers.
     fn tell(&mut self, key: ProcessKey, order: Order) -> Outcome {

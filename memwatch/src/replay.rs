@@ -235,7 +235,9 @@ impl Player {
                 },
                 None => Input::Unreadable(key),
             }),
-            Command::Send { decision, key, .. } | Command::KillCgroup { decision, key } => {
+            Command::Send { decision, key, .. }
+            | Command::KillCgroup { decision, key }
+            | Command::StopUnit { decision, key } => {
                 waiting.push_back(Input::Outcome { decision, outcome: Outcome::Sent });
                 self.end(key);
                 waiting.push_back(Input::Ended(key));

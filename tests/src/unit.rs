@@ -32,6 +32,15 @@ impl Unit {
         Self::with(name, descriptors, script, &["PrivateNetwork=yes"])
     }
 
+    /// The same, started again by systemd whenever it ends.
+    ///
+    /// # Errors
+    /// systemd refuses.
+    pub fn returning(name: &str, descriptors: u64, script: &str) -> anyhow::Result<Self> {
+        let always = ["Restart=always", "RestartSec=100ms", "StartLimitIntervalSec=0"];
+        Self::with(name, descriptors, script, &always)
+    }
+
     fn with(name: &str, descriptors: u64, script: &str, more: &[&str]) -> anyhow::Result<Self> {
         let scratch = Scratch::new()?;
         let go = scratch.path().join("go");

@@ -1,7 +1,7 @@
 //! Acting on nothing: the same checks, and then only the answer that it would have been done.
 
 use super::cgroup::Target;
-use super::{Actuator, Guard};
+use super::{Actuator, Guard, unit};
 use crate::core::fact::ProcessKey;
 use crate::core::policy::{Outcome, Signal};
 
@@ -30,5 +30,9 @@ impl Actuator for DryRun {
 
     fn kill_cgroup(&mut self, key: ProcessKey) -> Outcome {
         Target::find(&mut self.guard, key).map_or_else(|outcome| outcome, |_| Outcome::WouldSend)
+    }
+
+    fn stop_unit(&mut self, key: ProcessKey) -> Outcome {
+        unit::find(&mut self.guard, key).map_or_else(|outcome| outcome, |_| Outcome::WouldSend)
     }
 }

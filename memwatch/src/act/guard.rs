@@ -12,9 +12,9 @@ use std::sync::Arc;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::core::fact::ProcessKey;
-use crate::core::policy::{MOVED, Outcome, Protect, Reach, Who, guarded_path};
+use crate::core::policy::{MOVED, Outcome, Protect, Reach, Who, guarded_path, unit};
 use crate::enrich::cgroup::{folder_of, parse_mounts};
-use crate::enrich::container::is_in_container;
+use crate::enrich::container::{is_in_container, unit_of};
 use crate::enrich::guarded_files::GuardedFiles;
 use crate::enrich::identify::Identifier;
 use crate::enrich::proc::{Living, ProcFs, ProcessDir, ReadError, StatLine, scan_cgroups, scan_stat};
@@ -283,6 +283,23 @@ impl Guard {
         let dir = self.proc.process(tgid).ok()?;
         let text = dir.read_into("cgroup", self.room.as_mut()).ok()?;
         folder_of(&parse_mounts(&self.proc.mountinfo().ok()?), text)
+    }
+
+    /// The unit that a process is in, and the folder of its cgroup; `None` where the host's systemd stops none.
+    pub(super) fn unit_of(&mut self, tgid: u32) -> Option<(String, PathBuf)> {
+        let mut folder = self.cgroup_folder(tgid)?;
+        let dir = self.proc.process(tgid).ok()?;
+        let path = self.cgroup_path(&dir)?;
+        let unit = unit_of(path)?;
+        let cgroup = unit::cgroup_of(path, &unit)?;
+        let below = Path::new(path).strip_prefix(cgroup).ok()?;
+        if !folder.ends_with(below) {
+            return None; // it has moved meanwhile
+        }
+        for _ in below.components() {
+            folder.pop();
+        }
+        folder.ends_with(Path::new(cgroup).file_name()?).then_some((unit, folder))
     }
 
     /// The process that has this id now.

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use super::cgroup::Target;
 use super::fifo;
 use super::reaper::Reaper;
-use super::{Actuator, Guard};
+use super::{Actuator, Guard, unit};
 use crate::core::fact::ProcessKey;
 use crate::core::policy::{Outcome, Signal};
 use crate::sys;
@@ -101,6 +101,10 @@ impl Actuator for PidfdActuator {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.kill_each(key, target),
             Err(error) => Outcome::Failed(error.raw_os_error().unwrap_or(libc::EIO)),
         }
+    }
+
+    fn stop_unit(&mut self, key: ProcessKey) -> Outcome {
+        unit::find(&mut self.guard, key).map_or_else(|outcome| outcome, |unit| unit::stop(&unit))
     }
 }
 

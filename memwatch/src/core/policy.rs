@@ -26,6 +26,7 @@ mod samples;
 mod server;
 mod settings;
 mod sizing;
+pub mod unit;
 mod who;
 mod world;
 

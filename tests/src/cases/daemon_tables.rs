@@ -36,6 +36,7 @@ pub(super) const CASES: &[Case] = &[
     Case::alone("tables::uwsgi_is_killed_at_64_mib_touched", needs!(), touched),
     Case::alone("tables::uwsgi_is_refused", needs!(Need::Feature("fmod_ret_security")), refused),
     Case::alone("tables::uwsgi_that_starts_its_router_again_is_stopped_over", needs!(), stopped_over),
+    Case::alone("tables::uwsgi_goes_as_a_unit_and_is_not_started_again", needs!(), unit_stopped),
     Case::alone("tables::uwsgi_goes_as_a_cgroup_in_the_end", needs!(Need::Kernel(5, 14)), taken_as_one),
 ];
 
@@ -54,7 +55,11 @@ struct Scene {
 impl Scene {
     /// Starts both, and then has uWSGI go.
     fn start(descriptors: u64, rule: &str) -> anyhow::Result<Self> {
-        let unit = Unit::waiting("uwsgi", descriptors, UWSGI)?;
+        Self::on(Unit::waiting("uwsgi", descriptors, UWSGI)?, rule)
+    }
+
+    /// The same in this unit.
+    fn on(unit: Unit, rule: &str) -> anyhow::Result<Self> {
         let policy = format!(
             "mode = \"enforce\"\n[growth]\nenabled = false\n[[scope]]\nname = \"unit\"\ncgroup = \"{}\"\n\
              [[fd_table]]\nname = \"uwsgi\"\nmatch = {{ exe = \"uwsgi*\" }}\n{rule}",
@@ -155,6 +160,19 @@ fn stopped_over() -> anyhow::Result<()> {
     // One more may have asked before the word reached the kernel.
     ensure!((3..=4).contains(&victims.len()), "{victims:?} were killed");
     Ok(())
+}
+
+/// A unit that systemd would start again is stopped by systemd.
+fn unit_stopped() -> anyhow::Result<()> {
+    let rule = "action = \"signal-mapped\"\nrounds = 2\nthen = \"unit\"\n";
+    let mut scene = Scene::on(Unit::returning("uwsgi", BEARABLE, UWSGI)?, rule)?;
+    let decision = scene.stage.wait_for("decision", |line| line.is("memwatch.decision.rule", "respawn"))?;
+    decision.expect(&[("memwatch.decision.gravity", "stop_unit".into())])?;
+    eventually(PATIENCE, "the unit is empty", || scene.unit.pids().is_empty())?;
+    // Ten times what systemd waits before it starts it again.
+    std::thread::sleep(Duration::from_secs(1));
+    ensure!(scene.unit.pids().is_empty(), "it was started again");
+    scene.end().map(drop)
 }
 
 fn taken_as_one() -> anyhow::Result<()> {

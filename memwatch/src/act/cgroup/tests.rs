@@ -22,10 +22,15 @@ struct Group {
 impl Group {
     /// `None` where this hierarchy is not mounted, or may not be written to.
     fn new(hierarchy: Hierarchy) -> Option<Self> {
+        Self::with(hierarchy, "")
+    }
+
+    /// The same with an end to its name.
+    fn with(hierarchy: Hierarchy, ending: &str) -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let mounts = parse_mounts(&fs::read("/proc/self/mountinfo").unwrap());
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("memwatch-act-{}-{number}", std::process::id());
+        let name = format!("memwatch-act-{}-{number}{ending}", std::process::id());
         let folder = widest(&mounts, hierarchy)?.point.join(name);
         fs::create_dir(&folder).ok()?;
         Some(Self { folder, children: Vec::new() })
@@ -160,4 +165,28 @@ fn our_own_cgroup_and_the_root_are_spared() {
     assert!(child.try_wait().unwrap().is_none());
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn a_unit_is_taken_as_one_and_only_where_nobody_is_spared() {
+    for hierarchy in [Hierarchy::Unified, Hierarchy::Memory] {
+        let Some(mut unit) = Group::with(hierarchy, ".service") else { continue };
+        let key = family(&mut unit);
+        let name = unit.folder.file_name().unwrap().to_str().unwrap().to_owned();
+        let below = unit.folder.join("inner");
+        fs::create_dir(&below).unwrap();
+        fs::write(below.join("cgroup.procs"), key.tgid.to_string()).unwrap();
+        let (found, folder) = Guard::new([]).unwrap().unit_of(key.tgid).unwrap();
+        assert_eq!((found, &folder), (name, &unit.folder));
+        assert_eq!(DryRun::new(Guard::new([]).unwrap()).stop_unit(key), Outcome::WouldSend);
+        let sleeps = Match { exe: vec![Pattern::parse("*/sleep").unwrap()], ..Match::default() };
+        let guard = Guard::new([]).unwrap().protecting(&Protect { matching: vec![sleeps] });
+        assert_eq!(DryRun::new(guard).stop_unit(key), Outcome::Guarded);
+        fs::write(unit.folder.join("cgroup.procs"), key.tgid.to_string()).unwrap();
+        fs::remove_dir(&below).unwrap();
+    }
+    each_hierarchy(|mut group| {
+        let key = group.start("cat; sleep 60");
+        assert_eq!(DryRun::new(Guard::new([]).unwrap()).stop_unit(key), Outcome::Guarded, "no unit");
+    });
 }

@@ -166,6 +166,7 @@ fn respawns(rounds: u32, then: Then) -> String {
     let then = match then {
         Then::Stop => "nothing more is done about it, and that is told",
         Then::Master => "the master is acted on",
+        Then::Unit => "systemd is told to stop its unit",
         Then::Cgroup => "its whole cgroup is killed",
     };
     format!("when the master has started {rounds} victims again at once, {then}")

@@ -51,7 +51,7 @@ const ROUNDS: Key<Count> = Key::new(
 const THEN: Key<Then> = Key::new(
     "then",
     Unwritten::Toml("\"stop\""),
-    "What is done then: `stop` acting on it and say so, act on the `master`, or kill the whole `cgroup`.",
+    "What is done then: `stop` acting on it and say so, act on the `master`, have systemd stop the `unit`, or kill the whole `cgroup`.",
 );
 
 /// `[[fd_table]]`.

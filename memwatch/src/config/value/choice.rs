@@ -50,7 +50,7 @@ impl Default for Then {
 }
 
 impl Form for Then {
-    const FORM: &'static str = "\"stop\", \"master\" or \"cgroup\"";
+    const FORM: &'static str = "\"stop\", \"master\", \"unit\" or \"cgroup\"";
     const EXAMPLE: &'static str = "\"stop\"";
 }
 
@@ -59,6 +59,7 @@ impl Value for Then {
         let words = [
             ("stop", policy::Then::Stop),
             ("master", policy::Then::Master),
+            ("unit", policy::Then::Unit),
             ("cgroup", policy::Then::Cgroup),
         ];
         choose::<Self, _>(value, &words).map(Self)

@@ -161,6 +161,13 @@ pub enum Command {
         /// A process in it.
         key: ProcessKey,
     },
+    /// Have systemd stop the unit that a process is in; [`super::Input::Outcome`] answers.
+    StopUnit {
+        /// For which decision.
+        decision: u64,
+        /// A process in it.
+        key: ProcessKey,
+    },
     /// Run a hook; [`super::Input::Outcome`] answers.
     RunHook {
         /// For which decision.
@@ -220,6 +227,7 @@ impl Command {
             | Self::Send { .. }
             | Self::Tell { .. }
             | Self::KillCgroup { .. }
+            | Self::StopUnit { .. }
             | Self::RunHook { .. }
             | Self::Limit(_)
             | Self::Unlimit(_)

@@ -17,6 +17,8 @@ pub enum Gravity {
     Refuse,
     /// Ask the process to leave.
     Graceful,
+    /// Have systemd stop its unit, which is not started again then.
+    StopUnit,
     /// Kill it.
     Kill,
     /// Kill its whole cgroup.
@@ -198,6 +200,9 @@ impl Decision {
         if self.gravity == Gravity::Refuse {
             return "ENOMEM".to_owned();
         }
+        if self.gravity == Gravity::StopUnit {
+            return "systemctl stop".to_owned();
+        }
         self.order.map_or_else(|| self.signal.to_string(), |order| order.to_string())
     }
 }
@@ -206,7 +211,7 @@ impl Decision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// The signal was sent, or the cgroup killed.
+    /// The signal was sent, the cgroup killed, or systemd asked.
     Sent,
     /// It would have been: nothing is enforced.
     WouldSend,

@@ -271,6 +271,8 @@ pub enum Then {
     Stop,
     /// Act on the master.
     Master,
+    /// Have systemd stop the unit.
+    Unit,
     /// Kill the whole cgroup.
     Cgroup,
 }

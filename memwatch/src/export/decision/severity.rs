@@ -8,7 +8,7 @@ pub(super) const fn of(told: Told<'_>) -> Severity {
     match told {
         Told::Decided(decision) => match decision.gravity {
             Gravity::Resize | Gravity::Refuse | Gravity::Graceful => Severity::Notice,
-            Gravity::Kill | Gravity::KillCgroup => Severity::Warning,
+            Gravity::StopUnit | Gravity::Kill | Gravity::KillCgroup => Severity::Warning,
         },
         Told::Closed(closing) => match closing.ending {
             Ending::Returned | Ending::Refused | Ending::Observed | Ending::Gone | Ending::Resized => {

@@ -26,9 +26,11 @@ fn decided(decision: &Decision, engine: &Engine, outbox: &Outbox) -> String {
         (Mode::Observe, Gravity::Resize) => "would tell",
         (_, Gravity::Refuse) => "refused a mapping of",
         (Mode::Enforce, Gravity::Graceful) => "asking",
+        (Mode::Enforce, Gravity::StopUnit) => "having systemd stop the unit of",
         (Mode::Enforce, Gravity::Kill) => "killing",
         (Mode::Enforce, Gravity::KillCgroup) => "killing the cgroup of",
         (Mode::Observe, Gravity::Graceful) => "would ask",
+        (Mode::Observe, Gravity::StopUnit) => "would have systemd stop the unit of",
         (Mode::Observe, Gravity::Kill) => "would kill",
         (Mode::Observe, Gravity::KillCgroup) => "would kill the cgroup of",
     };

@@ -11,7 +11,10 @@ use crate::core::policy::{Command, Input, Outcome};
 
 /// Whether a command does something to a process.
 pub(super) const fn acts(command: &Command) -> bool {
-    matches!(command, Command::Send { .. } | Command::Tell { .. } | Command::KillCgroup { .. })
+    matches!(
+        command,
+        Command::Send { .. } | Command::Tell { .. } | Command::KillCgroup { .. } | Command::StopUnit { .. }
+    )
 }
 
 impl Daemon {
@@ -39,6 +42,9 @@ impl Daemon {
             }
             Command::KillCgroup { decision, key } => {
                 Some(Input::Outcome { decision, outcome: self.actuator.kill_cgroup(key) })
+            }
+            Command::StopUnit { decision, key } => {
+                Some(Input::Outcome { decision, outcome: self.actuator.stop_unit(key) })
             }
             Command::RunHook { decision, key, pool, before } => {
                 let outcome = self.run_hook(decision, key, pool, before)?;

@@ -38,9 +38,12 @@ impl Engine {
             && (proposal.gravity != Gravity::Kill || self.may_take_cgroup(key, out));
         let gravity = match proposal.gravity {
             Gravity::Kill if as_one => Gravity::KillCgroup,
-            Gravity::Resize | Gravity::Refuse | Gravity::Graceful | Gravity::Kill | Gravity::KillCgroup => {
-                proposal.gravity
-            }
+            Gravity::Resize
+            | Gravity::Refuse
+            | Gravity::Graceful
+            | Gravity::StopUnit
+            | Gravity::Kill
+            | Gravity::KillCgroup => proposal.gravity,
         };
         let in_place = self.in_place(proposal, key);
         let mut decision = self.record(now_ns, &Proposal { gravity, ..*proposal }, key, signal, out);
@@ -340,6 +343,12 @@ pub(super) fn send(case: &mut Case, now_ns: u64, out: &mut Outbox) {
                 Some((master, order)) => Command::Tell { decision, key: master, order },
                 None => Command::Send { decision, key, signal },
             });
+        }
+        Gravity::StopUnit => {
+            // What does not stop in time is killed, with whoever is in its cgroup.
+            case.as_one = true;
+            case.stage = Stage::Asked { until_ns: now_ns + case.deadline_ns };
+            out.commands.push(Command::StopUnit { decision, key });
         }
         Gravity::Kill => kill(case, now_ns, out),
         Gravity::KillCgroup => {

@@ -281,7 +281,9 @@ impl Engine {
             return false;
         }
         let signal = match proposal.gravity {
-            Gravity::Graceful | Gravity::Resize | Gravity::Refuse => self.graceful(proposal, pool),
+            Gravity::Graceful | Gravity::Resize | Gravity::Refuse | Gravity::StopUnit => {
+                self.graceful(proposal, pool)
+            }
             Gravity::Kill | Gravity::KillCgroup => Signal::KILL,
         };
         self.open_case(now_ns, proposal, key, signal, scope, out);
@@ -385,6 +387,10 @@ impl Engine {
                     self.world.holder(master).filter(|member| member.is_free()).map(|member| member.who.key);
                 let key = key.filter(|key| !self.is_kept(now_ns, *key));
                 key.map(|key| (key, Gravity::Graceful, Signal::TERM))
+            }
+            Then::Unit => {
+                let key = self.left_of(row).filter(|key| self.may_stop_unit(*key, out));
+                key.map(|key| (key, Gravity::StopUnit, Signal::TERM))
             }
             Then::Cgroup => {
                 let key = self.left_of(row).filter(|key| self.may_take_cgroup(*key, out));

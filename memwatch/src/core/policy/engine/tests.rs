@@ -9,3 +9,4 @@ mod properties;
 mod queue;
 mod story;
 mod true_use;
+mod unit;

@@ -253,6 +253,25 @@ impl Sim {
                     self.end(key);
                 }
             }
+            Command::StopUnit { decision, key } => {
+                let outcome = match self.engine.settings().mode {
+                    Mode::Observe => Outcome::WouldSend,
+                    Mode::Enforce => Outcome::Sent,
+                };
+                self.feed(Input::Outcome { decision, outcome });
+                let stops = self.processes.get(&key).filter(|fake| fake.obeys && outcome == Outcome::Sent);
+                let Some(unit) = stops.and_then(|fake| fake.who.unit.clone()) else { return };
+                let all: Vec<_> = self
+                    .processes
+                    .values()
+                    .filter(|fake| fake.who.unit.as_deref() == Some(&*unit))
+                    .map(|fake| fake.who.key)
+                    .collect();
+                for key in all {
+                    self.taken.push(key);
+                    self.end(key);
+                }
+            }
             Command::RunHook { decision, .. } => {
                 self.feed(Input::Outcome { decision, outcome: Outcome::HookEnded });
             }

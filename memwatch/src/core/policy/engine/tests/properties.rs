@@ -23,6 +23,7 @@ fn touched(command: &Command) -> Option<ProcessKey> {
         Command::Send { key, .. }
         | Command::Tell { key, .. }
         | Command::KillCgroup { key, .. }
+        | Command::StopUnit { key, .. }
         | Command::RunHook { key, .. }
         | Command::Rule { key, .. } => Some(*key),
         Command::Limit(limit) => Some(limit.key),
@@ -49,7 +50,7 @@ proptest! {
             prop_assert!(is_spared, "{command:?}");
         }
         for key in &sim.taken {
-            prop_assert!(!is_guarded(&sim, &settings, *key), "{key:?} went with its cgroup");
+            prop_assert!(!is_guarded(&sim, &settings, *key), "{key:?} went with its cgroup or unit");
         }
     }
 
@@ -75,7 +76,7 @@ proptest! {
         // Counted when a decision about one of its workers was made; rules on single processes hold whatever a pool needs.
         for (alive, gravity, rule) in &sim.alive_at_decision {
             prop_assert!(
-                *gravity == Gravity::KillCgroup
+                matches!(gravity, Gravity::StopUnit | Gravity::KillCgroup)
                     || ["fd_table", "process_limit"].contains(rule)
                     || *alive > settings.pools[0].min_alive as usize,
                 "{alive} were left by {rule}"

@@ -69,7 +69,7 @@ const EXES: [&str; 8] = [
     "/srv/backup",
     "",
 ];
-const CGROUPS: [&str; 4] = ["/web", "/web", "/web/a", "/batch"];
+const CGROUPS: [&str; 5] = ["/web", "/web", "/web/a", "/batch", "/web/app.service"];
 
 pub(super) fn step() -> impl Strategy<Value = Step> {
     let tgids = 1..30_u32;
@@ -91,7 +91,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
 }
 
 pub(super) fn any_settings() -> impl Strategy<Value = Settings> {
-    let pool = (0..4_u32, 0..3_usize, 1..4_u32, 50..400_u64, any::<bool>(), any::<bool>());
+    let pool = (0..4_u32, 0..4_usize, 1..4_u32, 50..400_u64, any::<bool>(), any::<bool>());
     let others = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..3_usize);
     let host = (1..5_u32, any::<bool>(), 0..3_u8);
     (pool, others, host).prop_map(|(pool_settings, others, (kills, any_process, reach))| {
@@ -116,7 +116,7 @@ pub(super) fn any_settings() -> impl Strategy<Value = Settings> {
             let matching = matching("/srv/*");
             settings.process_limits = vec![ProcessLimit { name, matching, bytes, signal: Signal::KILL }];
         }
-        let then = [Then::Stop, Then::Master, Then::Cgroup][then];
+        let then = [Then::Stop, Then::Master, Then::Unit, Then::Cgroup][then];
         settings.fd_tables = vec![FdTableRule {
             name: "tables".into(),
             matching: matching("/srv/*"),
@@ -186,6 +186,7 @@ fn take(sim: &mut Sim, step: &Step) {
             }
             let mut who = who(tgid, parent, EXES[exe], sim.now_ns);
             who.cgroup = Some(CGROUPS[cgroup].into());
+            who.unit = CGROUPS[cgroup].ends_with(".service").then(|| "app.service".into());
             match EXES[exe] {
                 "" => who.exe = None,
                 "/usr/bin/python3.11" => who.args = vec!["gunicorn: worker [app]".into()],
