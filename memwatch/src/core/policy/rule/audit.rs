@@ -16,8 +16,11 @@ const NEAR_NS: u64 = 1_000_000_000;
 const NEAR: u64 = 90;
 /// Part of what is left to the lower bound that its processes may take more before the scope is read again.
 const TAKEN: u64 = 4;
-/// Time that passes after a reading of what is no scope, in CPU times of that reading: the share of a processor that this may take.
+/// Time that passes after a reading before a cgroup that is no scope is read again, in CPU times of that reading: the share of a
+/// processor that this may take.
 const REST: u64 = 1_000;
+/// The same before one that was never read: fifty new ones are not to wait for an hour, and no host has new ones for long.
+const FIRST_REST: u64 = 50;
 /// The same of a scope.
 const SCOPE_REST: u64 = 20;
 
@@ -26,8 +29,8 @@ pub(super) struct AuditRule {
     told: BTreeSet<u64>,
     /// Resident bytes of each scope when it was last asked about.
     resident: Vec<u64>,
-    /// Nothing but scopes is read before this time.
-    rests_until_ns: u64,
+    /// When one was last read, and how much CPU time that took, in nanoseconds.
+    last: Option<(u64, u64)>,
 }
 
 impl Rule for AuditRule {
@@ -36,10 +39,10 @@ impl Rule for AuditRule {
         let Some(rule) = view.settings.audit else { return };
         self.told.retain(|number| view.world.cgroups.get(*number).is_some());
         for (number, holding) in view.world.cgroups.fresh() {
-            self.rests_until_ns = view.now_ns.saturating_add(holding.cpu_ns.saturating_mul(REST));
+            self.last = Some((view.now_ns, holding.cpu_ns));
             self.warn(rule, number, holding, wishes);
         }
-        if view.now_ns >= self.rests_until_ns && wishes.audit.is_empty() {
+        if wishes.audit.is_empty() {
             self.next(view, rule, wishes);
         }
     }
@@ -91,12 +94,18 @@ impl AuditRule {
         if view.world.cgroups.are_read(view.now_ns) {
             return;
         }
+        let rested = |times: u64| {
+            let rests_until =
+                |(read_ns, cpu_ns): (u64, u64)| read_ns.saturating_add(cpu_ns.saturating_mul(times));
+            self.last.is_none_or(|last| view.now_ns >= rests_until(last))
+        };
+        let (may_read_new, may_read_again) = (rested(FIRST_REST), rested(REST));
         let due = view.world.cgroups.each().filter_map(|(number, audited)| {
-            let (due_ns, met_ns) = match audited.read {
-                None => (audited.met_ns.saturating_add(rule.settle_ns), Some(audited.met_ns)),
-                Some((read_ns, _)) => (read_ns.saturating_add(rule.every_ns), None),
+            let (may_read, due_ns, met_ns) = match audited.read {
+                None => (may_read_new, audited.met_ns.saturating_add(rule.settle_ns), Some(audited.met_ns)),
+                Some((read_ns, _)) => (may_read_again, read_ns.saturating_add(rule.every_ns), None),
             };
-            (due_ns <= view.now_ns).then_some((met_ns, Reverse(due_ns), number))
+            (may_read && due_ns <= view.now_ns).then_some((met_ns, Reverse(due_ns), number))
         });
         wishes.audit.extend(due.max().map(|(.., number)| number));
     }

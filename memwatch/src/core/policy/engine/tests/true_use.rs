@@ -1,6 +1,6 @@
 //! What cgroups truly hold: when it is read, and what follows from it.
 
-use super::host::{MIB, SECOND, Sim, settings};
+use super::host::{Fake, MIB, SECOND, Sim, settings, who};
 use crate::core::policy::explain::Query;
 use crate::core::policy::{Amount, Audit, Cause, Command, Holding, Input, Reach, Signal, Warning};
 
@@ -99,6 +99,44 @@ fn a_figure_that_is_old_stands_for_nothing() {
     sim.run(1);
     assert_eq!(sim.sent(), [], "the shares of its processes are 400 MiB");
     assert_eq!(sim.engine.explain(sim.now_ns, &Query::All).scopes[0].memory, Some(100_000 * MIB));
+}
+
+#[test]
+fn new_cgroups_do_not_wait_for_as_long_as_known_ones_do() {
+    let mut sim = indexed(false);
+    let of_others = |sim: &Sim| {
+        let is_other = |number| sim.engine.cgroup(number).is_some_and(|path| path.starts_with("/new"));
+        let asked = sim.said.iter().filter_map(|(_, command)| {
+            if let Command::Audit(number) = command {
+                Some(*number).filter(|number| is_other(*number))
+            } else {
+                None
+            }
+        });
+        asked.last().and_then(|number| sim.engine.cgroup(number)).map(str::to_owned)
+    };
+    for tgid in 100..150 {
+        let born = sim.now_ns;
+        let mut who = who(tgid, 2, "/srv/other", born);
+        (who.cgroup, who.cgroup_id) = (Some(format!("/new/{tgid}").into()), Some(u64::from(tgid)));
+        sim.start(Fake { who, private: MIB, obeys: true });
+    }
+    // Each takes 20 ms to read.
+    let holding = Holding { used: MIB, charged: MIB, cpu_ns: SECOND / 50, ..Holding::default() };
+    let mut read = std::collections::BTreeSet::new();
+    for _ in 0..120 {
+        sim.run(1);
+        if let Some(path) = of_others(&sim)
+            && read.insert(path.clone())
+        {
+            sim.feed(Input::Holding { cgroup: path.into(), holding: Some(holding) });
+        }
+    }
+    assert_eq!(read.len(), 50, "{read:?}");
+    let before = sim.said.len();
+    sim.run(15);
+    let again = sim.said[before..].iter().filter(|(_, command)| matches!(command, Command::Audit(_)));
+    assert_eq!(again.count(), 0, "none again before its time");
 }
 
 #[test]
