@@ -47,9 +47,17 @@ impl Syntax {
         SETTINGS.iter().find(|syntax| syntax.kind == kind)
     }
 
+    /// Each file with the lines that go into it for this advice: the server's own, and the unit's, whose limit holds whatever the
+    /// server does.
+    #[must_use]
+    pub fn files(&self, advice: &Advice) -> [(&str, Vec<String>); 2] {
+        let limit = format!("MemoryMax={}M", advice.limit >> 20);
+        [(&self.file, self.lines(advice)), ("the unit, under [Service]", vec![limit])]
+    }
+
     /// The lines for this advice; those with a number that is not known are left out.
     #[must_use]
-    pub fn lines(&self, advice: &Advice) -> Vec<String> {
+    fn lines(&self, advice: &Advice) -> Vec<String> {
         let mut lines: Vec<String> = self.head.iter().cloned().collect();
         lines.extend(self.lines.iter().filter_map(|line| filled(line, advice)));
         lines

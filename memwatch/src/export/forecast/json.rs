@@ -24,12 +24,14 @@ pub fn write(forecast: &Forecast, clock: Option<Clock>, out: &mut Vec<u8>) {
         line.pool(pool);
         line.end();
         let Some(syntax) = pool.server.and_then(|server| Syntax::of(&server.kind)) else { continue };
-        for text in syntax.lines(&pool.advice) {
-            let mut line = Object::begin(Line::Setting, time, out);
-            line.whose(pool.master.key.tgid, pool.server.map(|server| server.name.as_str()));
-            line.text(&keys::FILE, syntax.file.as_bytes());
-            line.text(&keys::TEXT, text.as_bytes());
-            line.end();
+        for (file, settings) in syntax.files(&pool.advice) {
+            for text in settings {
+                let mut line = Object::begin(Line::Setting, time, out);
+                line.whose(pool.master.key.tgid, pool.server.map(|server| server.name.as_str()));
+                line.text(&keys::FILE, file.as_bytes());
+                line.text(&keys::TEXT, text.as_bytes());
+                line.end();
+            }
         }
     }
 }
@@ -167,6 +169,9 @@ mod tests {
         assert_eq!(lines[1]["event.name"], "memwatch.forecast.pool");
         assert_eq!(lines[1]["memwatch.server"], "gunicorn");
         assert_eq!(lines[2]["memwatch.forecast.setting.line"], "workers = 3");
+        let last = lines.last().expect("lines");
+        let limit = format!("MemoryMax={}M", samples::gunicorn().pools[0].advice.limit >> 20);
+        assert_eq!(last["memwatch.forecast.setting.line"], limit);
         assert!(!lines[1].contains_key("timestamp"), "the recording's host may be another");
     }
 }

@@ -262,12 +262,10 @@ fn settings(pool: &PoolForecast, text: &mut String) {
         );
     }
     let Some(syntax) = pool.server.and_then(|server| Syntax::of(&server.kind)) else { return };
-    let _ = writeln!(text, "    {}", syntax.file);
-    for setting in syntax.lines(advice) {
-        line(text, "", setting);
+    for (file, settings) in syntax.files(advice) {
+        let _ = writeln!(text, "    {file}");
+        settings.into_iter().for_each(|setting| line(text, "", setting));
     }
-    let _ = writeln!(text, "    the unit, under [Service]");
-    line(text, "", format!("MemoryMax={}M", advice.limit >> 20));
     line(text, "note", syntax.note.clone());
 }
 
