@@ -3,6 +3,7 @@
 //! One flat object a line, as for events; docs/decisions.md tells the keys.
 
 mod severity;
+mod warning;
 mod words;
 
 use serde::Serialize;
@@ -12,9 +13,10 @@ use super::event::{Event, Severity};
 use super::schema::VERSION;
 use crate::core::fact::ProcessKey;
 use crate::core::policy::{
-    Cause, Command, Ending, Engine, Gravity, Grows, Holding, Outbox, Resize, Told, Turn, Warning, Who,
+    Cause, Command, Ending, Engine, Gravity, Holding, Outbox, Resize, Told, Turn, Who,
 };
-use words::{ranked, reason_of, warn};
+pub(super) use warning::kind;
+use words::{ranked, reason_of};
 pub use words::{reason, sentence};
 
 const DECISION: &str = "memwatch.decision";
@@ -219,16 +221,6 @@ struct ClosingBody {
     ended_after_ns: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct WarningBody<'a> {
-    #[serde(rename = "memwatch.warning.kind")]
-    kind: &'static str,
-    #[serde(rename = "memwatch.warning.text")]
-    text: String,
-    #[serde(flatten)]
-    holding: Option<HoldingBody<'a>>,
-}
-
 /// What a cgroup truly holds.
 #[derive(Serialize)]
 struct HoldingBody<'a> {
@@ -265,13 +257,6 @@ impl<'a> HoldingBody<'a> {
             took_ns: Some(holding.took_ns),
             cpu_ns: Some(holding.cpu_ns),
         }
-    }
-
-    fn of_warning(warning: &Warning, engine: &'a Engine) -> Option<Self> {
-        let Warning::UnderCharged { cgroup, used, charged, missing, limit } = *warning else { return None };
-        let cgroup = engine.cgroup(cgroup);
-        let (low, high, took_ns, cpu_ns) = (None, None, None, None);
-        Some(Self { cgroup, used, low, high, charged, missing, limit, took_ns, cpu_ns })
     }
 }
 
@@ -339,12 +324,8 @@ impl Decisions {
                 self.line((CLOSING, severity), time_ns, Some(process(closing.key)), body, out);
             }
             Told::Warned(warning) => {
-                let body = WarningBody {
-                    kind: kind(warning),
-                    text: warn(warning, engine),
-                    holding: HoldingBody::of_warning(warning, engine),
-                };
-                self.line((WARNING, severity), time_ns, concerned(warning).map(process), body, out);
+                let body = warning::Body::new(warning, engine);
+                self.line((WARNING, severity), time_ns, warning::concerned(warning).map(process), body, out);
             }
         }
     }
@@ -378,35 +359,5 @@ impl Decisions {
         if serde_json::to_writer(&mut *out, &line).is_ok() {
             out.push(b'\n');
         }
-    }
-}
-
-/// Kind of a warning, as lines and metrics name it.
-pub(super) const fn kind(warning: &Warning) -> &'static str {
-    match warning {
-        Warning::BudgetSpent { .. } => "budget_spent",
-        Warning::Stopped { .. } => "stopped",
-        Warning::CgroupSpared { .. } => "cgroup_spared",
-        Warning::NobodyLeft { .. } => "nobody_left",
-        Warning::Growing { .. } => "growing",
-        Warning::Thrashing { .. } => "thrashing",
-        Warning::UnderCharged { .. } => "under_charged",
-        Warning::Forecast { .. } => "forecast",
-        Warning::FdTable { .. } => "fd_table",
-    }
-}
-
-const fn concerned(warning: &Warning) -> Option<ProcessKey> {
-    match *warning {
-        Warning::Stopped { key, .. } | Warning::CgroupSpared { key, .. } | Warning::FdTable { key, .. } => {
-            Some(key)
-        }
-        Warning::Growing { grows: Grows::Pool { master, .. }, .. } => Some(master),
-        Warning::BudgetSpent { .. }
-        | Warning::NobodyLeft { .. }
-        | Warning::Growing { grows: Grows::Scope(_), .. }
-        | Warning::Thrashing { .. }
-        | Warning::UnderCharged { .. }
-        | Warning::Forecast { .. } => None,
     }
 }

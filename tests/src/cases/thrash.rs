@@ -74,6 +74,10 @@ fn told() -> anyhow::Result<()> {
     };
     let text = told.text("memwatch.warning.text")?;
     ensure!(text.contains("scope index thrashes"), "{told}");
+    told.expect(&[("memwatch.thrash.scope", "index".into())])?;
+    let (refaults, faults) =
+        (told.number("memwatch.thrash.refaults")?, told.number("memwatch.thrash.major_faults")?);
+    ensure!(text.contains(&format!("{refaults} pages a second")) && faults > 0, "{told}");
     ensure!(std::path::Path::new(&format!("/proc/{}", reader.pid())).exists(), "the reader is gone");
     Ok(())
 }

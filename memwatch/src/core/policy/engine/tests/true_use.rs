@@ -113,12 +113,12 @@ fn new_cgroups_do_not_wait_for_as_long_as_known_ones_do() {
                 None
             }
         });
-        asked.last().and_then(|number| sim.engine.cgroup(number)).map(str::to_owned)
+        asked.into_iter().next_back().and_then(|number| sim.engine.cgroup(number)).map(str::to_owned)
     };
     for tgid in 100..150 {
         let born = sim.now_ns;
         let mut who = who(tgid, 2, "/srv/other", born);
-        (who.cgroup, who.cgroup_id) = (Some(format!("/new/{tgid}").into()), Some(u64::from(tgid)));
+        (who.cgroup, who.cgroup_id) = (Some(format!("/new/{tgid}")), Some(u64::from(tgid)));
         sim.start(Fake { who, private: MIB, obeys: true });
     }
     // Each takes 20 ms to read.
@@ -129,7 +129,7 @@ fn new_cgroups_do_not_wait_for_as_long_as_known_ones_do() {
         if let Some(path) = of_others(&sim)
             && read.insert(path.clone())
         {
-            sim.feed(Input::Holding { cgroup: path.into(), holding: Some(holding) });
+            sim.feed(Input::Holding { cgroup: path, holding: Some(holding) });
         }
     }
     assert_eq!(read.len(), 50, "{read:?}");
