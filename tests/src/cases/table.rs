@@ -268,13 +268,15 @@ fn touched_by_two() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A limit whose tables any machine bears, and that is near no power of two: alignment makes those of 2^30 fit it.
+const SMALL: u64 = 19_997;
+
 fn aligned() -> anyhow::Result<()> {
     for alignment in ["4096", "16384", "65536", "2097152"] {
-        let element = large_element();
-        let trigger = ["--call", "malloc", "--alignment", alignment, "--elements", &element.to_string()];
-        let run = table(ANY, &trigger)?.succeeded()?;
+        let trigger = ["table", "--call", "malloc", "--alignment", alignment, "--elements", "1024"];
+        let run = Tracer::new(ANY)?.descriptors(SMALL).trigger(&trigger)?.succeeded()?;
         let line = finding(&run)?;
-        line.expect(&[("limit", limit::table().into()), ("element_bytes", element.into())])?;
+        line.expect(&[("limit", SMALL.into()), ("element_bytes", 1024.into())])?;
         ensure!(line.is("fit", "aligned"), "at {alignment}: {line}");
     }
     Ok(())
@@ -298,20 +300,21 @@ fn remembered() -> anyhow::Result<()> {
 }
 
 fn populated() -> anyhow::Result<()> {
-    // Whatever the machine allows: all of it becomes resident.
-    const LIMIT: u64 = 19_997;
-    let trigger = ["table", "--elements", "64", "--region", "populated"];
-    let run = Tracer::new(ANY)?.descriptors(LIMIT).trigger(&trigger)?.succeeded()?;
-    let pid = run.pid()?;
-    let line = run.first("fd_table", |line| line.pid() == pid && line.is("state", "touched"))?;
-    line.expect(&[("touched_bytes", (LIMIT * 64 + 16).next_multiple_of(4096).into())])
+    whole(64, &["--region", "populated"])
 }
 
 fn locked() -> anyhow::Result<()> {
-    let run = table(ANY, &["--lock-all"])?.succeeded()?;
+    whole(8, &["--lock-all"])
+}
+
+/// All of a table is touched as soon as it is there, and no fault tells of it.
+fn whole(element: u64, how: &[&str]) -> anyhow::Result<()> {
+    let elements = element.to_string();
+    let trigger = [&["table", "--elements", &elements], how].concat();
+    let run = Tracer::new(ANY)?.descriptors(SMALL).trigger(&trigger)?.succeeded()?;
     let pid = run.pid()?;
     let line = run.first("fd_table", |line| line.pid() == pid && line.is("state", "touched"))?;
-    line.expect(&[("touched_bytes", length(8).into())])
+    line.expect(&[("touched_bytes", (SMALL * element + 16).next_multiple_of(4096).into())])
 }
 
 fn touched_before() -> anyhow::Result<()> {
