@@ -1,7 +1,7 @@
 //! Real servers whose number of workers follows what waits at their sockets: it falls while they are idle and rises under load, and no
 //! request fails.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
@@ -72,8 +72,10 @@ fn follows(server: Server, grow: &str, shrink: &str) -> anyhow::Result<()> {
     let site = Site::start(server, None)?;
     let stage = Stage::new((), &policy("enforce", &site), &[])?;
     // One client is served all the while: workers go while requests come.
+    let started = Instant::now();
     while site.workers() != Some(LEAST) {
         serve(&site, 20, 1)?;
+        ensure!(started.elapsed() < PATIENCE, "nobody goes: {}", stage.explained().unwrap_or_default());
     }
     let mut most = 0;
     for _ in 0..20 {
