@@ -46,7 +46,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// Lines and records of a flood that nobody reads until the tracer has ended: each is read then, or counted as lost.
 fn stalled(options: &[&str], signal: Option<i32>) -> anyhow::Result<()> {
-    const CALLS: u64 = 200_000;
+    const CALLS: u64 = 50_000;
     let trigger = Trigger::ready(&["map", "--bytes", "7000001", "--unmap", "--times", &CALLS.to_string()])?;
     let pid = trigger.pid().to_string();
     let options = [options, &["--pid", &pid, "--event", "mmap", "--min-bytes", "7000001"]].concat();

@@ -1,4 +1,4 @@
-//! Which of a kernel's modules a guest needs before it has its disk, in the order they must be loaded.
+//! Which of a kernel's modules a guest needs, in the order they must be loaded: before it has its disk, and because the disk has none.
 
 use std::{
     collections::BTreeMap,
@@ -9,9 +9,9 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-/// The drivers of the disk, and of the port that brings the results out. Debian builds some of them in, and
-/// ext4, from one version on.
-const WANTED: [&str; 3] = ["virtio_pci", "virtio_blk", "virtio_console"];
+/// The drivers of the disk, and of the port that brings the results out; what tells how many connections wait at a socket, which a
+/// host's kernel loads when it is asked. Debian builds some of them in, and ext4, from one version on.
+const WANTED: [&str; 5] = ["virtio_pci", "virtio_blk", "virtio_console", "tcp_diag", "unix_diag"];
 
 /// A module's content, as the kernel takes it.
 pub(super) struct Module {
@@ -46,9 +46,7 @@ fn add(
         return Ok(());
     }
     let Some(file) = files.get(name) else {
-        bail!(
-            "the kernel has no driver {name}, neither as a module nor built in: a guest cannot start without"
-        )
+        bail!("the kernel has no {name}, neither as a module nor built in: a guest cannot do without")
     };
     let content = read(file, busybox)?;
     for dependency in depends(&content) {

@@ -27,6 +27,8 @@ struct Network {
     netstat: Option<File>,
     states: HashMap<u32, State>,
     overflows: Option<u64>,
+    /// Whether it was told that TCP sockets cannot be read, and Unix sockets.
+    has_told: [bool; 2],
 }
 
 impl Networks {
@@ -85,18 +87,28 @@ impl Network {
         let thread = std::thread::Builder::new().name("memwatch-network".into()).spawn(open)?;
         let (diag, netstat) =
             thread.join().map_err(|_| io::Error::other("the thread in the namespace failed"))??;
-        Ok(Self { diag, netstat, states: HashMap::new(), overflows: None })
+        Ok(Self { diag, netstat, states: HashMap::new(), overflows: None, has_told: [false; 2] })
     }
 
     fn read(&mut self, tcp: bool, unix: bool) {
         self.states.clear();
+        let [tcp_told, unix_told] = &mut self.has_told;
         if tcp && let Err(error) = self.diag.tcp(&mut self.states) {
-            tracing::debug!("the queues of TCP sockets cannot be read: {error}");
+            tell_once(tcp_told, "TCP", "tcp_diag", &error);
         }
         if unix && let Err(error) = self.diag.unix(&mut self.states) {
-            tracing::debug!("the queues of Unix sockets cannot be read: {error}");
+            tell_once(unix_told, "Unix", "unix_diag", &error);
         }
         self.overflows = self.netstat.as_ref().and_then(overflows);
+    }
+}
+
+fn tell_once(is_told: &mut bool, sockets: &str, module: &str, error: &io::Error) {
+    if !std::mem::replace(is_told, true) {
+        tracing::warn!(
+            "what waits at {sockets} sockets cannot be read, so no pool behind them changes its size: {error}; the kernel needs \
+             {module} for that (`modprobe {module}`)"
+        );
     }
 }
 
