@@ -16,14 +16,20 @@ use crate::tables;
 pub(crate) const ASKED_AGAIN: u64 = u64::MAX;
 
 /// The first rule with this action that concerns the current process and a table of `length` bytes, if the length makes as sure
-/// as it asks; `explained` is what [`tables::fd_table_explain`] gave, or [`ASKED_AGAIN`].
+/// as it asks; `explained` gives what [`tables::fd_table_explain`] does, or [`ASKED_AGAIN`], and is asked where a rule concerns it.
 #[inline(always)]
-pub(crate) fn find(knobs: &Knobs, action: u32, length: u64, explained: u64) -> Option<(u32, &'static Rule)> {
+pub(crate) fn find(
+    knobs: &Knobs,
+    action: u32,
+    length: u64,
+    explained: impl FnOnce() -> u64,
+) -> Option<(u32, &'static Rule)> {
     if knobs.rules == 0 {
         return None;
     }
     let index = rule_first(action, length);
     let rule = RULES.get(index)?;
+    let explained = explained();
     let certainty = if explained == ASKED_AGAIN {
         Certainty::High as u32
     } else {

@@ -180,10 +180,10 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
     if failed {
         return;
     }
-    if let Some((_, rule)) = rule::find(knobs, ACTION_SIGNAL_MAPPED, length, explained) {
+    if let Some((_, rule)) = rule::find(knobs, ACTION_SIGNAL_MAPPED, length, || explained) {
         rule::signal(process, rule, length, rule.min_table);
     }
-    if let Some((index, rule)) = rule::find(knobs, ACTION_SIGNAL_TOUCHED, length, explained) {
+    if let Some((index, rule)) = rule::find(knobs, ACTION_SIGNAL_TOUCHED, length, || explained) {
         process.tables.bound = rule.touched;
         process.tables.rule = index;
     }

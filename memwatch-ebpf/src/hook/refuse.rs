@@ -57,9 +57,10 @@ fn handle(ctx: &FEntryContext) -> i32 {
         return 0;
     }
     let is_again = is_asked_again(process.refused, length);
-    let explained = if is_again {
-        rule::ASKED_AGAIN
-    } else {
+    let explained = || {
+        if is_again {
+            return rule::ASKED_AGAIN;
+        }
         match tables::fd_table_explain(SOURCE_MMAP, length) {
             0 if call != MREMAP => tables::fd_table_explain(SOURCE_BRK, length),
             explained => explained,
