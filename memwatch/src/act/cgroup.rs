@@ -40,8 +40,12 @@ impl Target {
             );
             return Err(Outcome::Guarded);
         };
+        Self::around(guard, key, folder)
+    }
+
+    /// A cgroup with a process in it: that may have moved, or its id may be another's since the path was read.
+    pub(super) fn around(guard: &mut Guard, key: ProcessKey, folder: PathBuf) -> Result<Self, Outcome> {
         let target = Self::of(guard, folder)?;
-        // It may have moved, or its id may be another's since the path was read.
         if target.members.iter().any(|member| member.key.is_same(key)) {
             Ok(target)
         } else {

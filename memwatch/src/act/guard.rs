@@ -287,19 +287,13 @@ impl Guard {
 
     /// The unit that a process is in, and the folder of its cgroup; `None` where the host's systemd stops none.
     pub(super) fn unit_of(&mut self, tgid: u32) -> Option<(String, PathBuf)> {
-        let mut folder = self.cgroup_folder(tgid)?;
         let dir = self.proc.process(tgid).ok()?;
-        let path = self.cgroup_path(&dir)?;
+        let text = dir.read_into("cgroup", self.room.as_mut()).ok()?;
+        let folder = folder_of(&parse_mounts(&self.proc.mountinfo().ok()?), text)?;
+        let path = telling_path(text)?;
         let unit = unit_of(path)?;
-        let cgroup = unit::cgroup_of(path, &unit)?;
-        let below = Path::new(path).strip_prefix(cgroup).ok()?;
-        if !folder.ends_with(below) {
-            return None; // it has moved meanwhile
-        }
-        for _ in below.components() {
-            folder.pop();
-        }
-        folder.ends_with(Path::new(cgroup).file_name()?).then_some((unit, folder))
+        let below = Path::new(path).strip_prefix(unit::cgroup_of(path, &unit)?).ok()?;
+        Some((unit, folder.ancestors().nth(below.components().count())?.to_owned()))
     }
 
     /// The process that has this id now.
@@ -309,9 +303,7 @@ impl Guard {
 
     /// The path that the policy knows the process's cgroup by; `None` when it cannot be read as text.
     fn cgroup_path(&mut self, dir: &ProcessDir) -> Option<&str> {
-        let text = dir.read_into("cgroup", self.room.as_mut()).ok()?;
-        let (_, path) = scan_cgroups(text).ok()?.telling_path()?;
-        std::str::from_utf8(path).ok()
+        telling_path(dir.read_into("cgroup", self.room.as_mut()).ok()?)
     }
 
     /// Whether one of a process's ancestors is the one that is looked for; `None` when that cannot be told.
@@ -345,4 +337,10 @@ fn is_below(path: &str, root: &str) -> bool {
 
 fn stat_in<'a>(dir: &ProcessDir, tgid: u32, room: &'a mut [u8]) -> Result<StatLine<'a>, ReadError> {
     scan_stat(dir.read_into("stat", room)?).map_err(|source| ReadError::Parse { tgid, source })
+}
+
+/// The path that says most of a process's place, by the text of its `/proc/PID/cgroup`.
+fn telling_path(memberships: &[u8]) -> Option<&str> {
+    let (_, path) = scan_cgroups(memberships).ok()?.telling_path()?;
+    std::str::from_utf8(path).ok()
 }

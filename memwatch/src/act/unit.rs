@@ -15,9 +15,7 @@ pub(super) fn find(guard: &mut Guard, key: ProcessKey) -> Result<String, Outcome
         tracing::warn!("process {} is in no unit of this host's systemd: none is stopped", key.tgid);
         return Err(Outcome::Guarded);
     };
-    let target = Target::of(guard, folder)?;
-    // It may have moved, or its id may be another's since the path was read.
-    if target.members.iter().any(|member| member.key.is_same(key)) { Ok(unit) } else { Err(Outcome::Gone) }
+    Target::around(guard, key, folder).map(|_| unit)
 }
 
 /// Asks systemd to stop a unit; that it has does not mean that it could.
