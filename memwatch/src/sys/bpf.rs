@@ -120,7 +120,6 @@ impl Functions<'_> {
 /// What `bpf(2)` says, with the verifier's last lines.
 pub fn load_tracing(source: Source<'_>, kind: Trampoline, function: u32) -> Result<OwnedFd, String> {
     let Source { name, instructions, functions } = source;
-    let mut log = vec![0u8; LOG_BYTES];
     let mut kept = [0; 16];
     kept.iter_mut().zip(name.bytes().take(15)).for_each(|(to, from)| *to = from);
     let mut attr = LoadAttr {
@@ -154,6 +153,7 @@ pub fn load_tracing(source: Source<'_>, kind: Trampoline, function: u32) -> Resu
         Err(first) => first,
     };
     // Once more with the log, which the kernel does not write unless asked.
+    let mut log = vec![0u8; LOG_BYTES];
     (attr.log_level, attr.log_size, attr.log) = (1, LOG_BYTES as u32, log.as_mut_ptr() as u64);
     load(&attr).map_err(|_| {
         let text = String::from_utf8_lossy(&log);
