@@ -104,6 +104,16 @@ impl Suite {
         Ok(installed(&text))
     }
 
+    /// Unpacks one package, without what it depends on, into a folder that is there only when it is complete.
+    ///
+    /// # Errors
+    /// The suite lacks it, or it cannot be fetched or unpacked.
+    pub(crate) fn unpack_alone(&self, name: &str, into: &Path) -> Result<()> {
+        let mut packages = self.resolve(&[name])?;
+        packages.retain(|package| package.name == name);
+        self.unpack(&packages, into)
+    }
+
     /// Downloads packages and unpacks them into a folder that is there only when it is complete.
     ///
     /// # Errors

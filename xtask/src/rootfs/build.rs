@@ -65,9 +65,7 @@ fn mmdebstrap() -> Result<PathBuf> {
     let program = unpacked.join("usr/bin/mmdebstrap");
     if !program.is_file() {
         let suite = Suite::open(&guest, &machine_suite()?)?;
-        let mut packages = suite.resolve(&["mmdebstrap"])?;
-        packages.retain(|package| package.name == "mmdebstrap");
-        suite.unpack(&packages, &unpacked)?;
+        suite.unpack_alone("mmdebstrap", &unpacked)?;
     }
     Ok(program)
 }

@@ -28,9 +28,7 @@ fn unpacked() -> Result<PathBuf> {
     if !folder.is_dir() {
         let suite = Suite::open(&guest, SUITE)?;
         report::step(&format!("unpacking VictoriaMetrics of {SUITE} in {}", folder.display()));
-        let mut packages = suite.resolve(&["victoria-metrics"])?;
-        packages.retain(|package| package.name == "victoria-metrics");
-        suite.unpack(&packages, &folder)?;
+        suite.unpack_alone("victoria-metrics", &folder)?;
     }
     Ok(folder.join("usr/bin/victoria-metrics"))
 }

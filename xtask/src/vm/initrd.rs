@@ -45,9 +45,7 @@ fn busybox(guest: &Path) -> Result<PathBuf> {
     let dir = guest.join("tools/busybox-static");
     if !dir.is_dir() {
         let suite = Suite::open(guest, &machine_suite()?)?;
-        let mut packages = suite.resolve(&["busybox-static"])?;
-        packages.retain(|package| package.name == "busybox-static");
-        suite.unpack(&packages, &dir)?;
+        suite.unpack_alone("busybox-static", &dir)?;
     }
     let found = BUSYBOX.iter().map(|place| dir.join(place)).find(|path| path.is_file());
     found.with_context(|| format!("no busybox in {}: remove the folder and try again", dir.display()))
