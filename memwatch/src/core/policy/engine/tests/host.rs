@@ -235,42 +235,18 @@ impl Sim {
             }
             Command::Tell { decision, key, order } => self.told(decision, key, order),
             Command::KillCgroup { decision, key } => {
-                let outcome = match self.engine.settings().mode {
-                    Mode::Observe => Outcome::WouldSend,
-                    Mode::Enforce => Outcome::Sent,
-                };
+                let outcome = self.enforced();
                 self.feed(Input::Outcome { decision, outcome });
                 let cgroup = self.processes.get(&key).and_then(|fake| fake.who.cgroup.clone());
                 let Some(cgroup) = cgroup.filter(|_| outcome == Outcome::Sent) else { return };
-                let all: Vec<_> = self
-                    .processes
-                    .values()
-                    .filter(|fake| fake.who.is_below(&cgroup))
-                    .map(|fake| fake.who.key)
-                    .collect();
-                for key in all {
-                    self.taken.push(key);
-                    self.end(key);
-                }
+                self.take_all(|fake| fake.who.is_below(&cgroup));
             }
             Command::StopUnit { decision, key } => {
-                let outcome = match self.engine.settings().mode {
-                    Mode::Observe => Outcome::WouldSend,
-                    Mode::Enforce => Outcome::Sent,
-                };
+                let outcome = self.enforced();
                 self.feed(Input::Outcome { decision, outcome });
                 let stops = self.processes.get(&key).filter(|fake| fake.obeys && outcome == Outcome::Sent);
                 let Some(unit) = stops.and_then(|fake| fake.who.unit.clone()) else { return };
-                let all: Vec<_> = self
-                    .processes
-                    .values()
-                    .filter(|fake| fake.who.unit.as_deref() == Some(&*unit))
-                    .map(|fake| fake.who.key)
-                    .collect();
-                for key in all {
-                    self.taken.push(key);
-                    self.end(key);
-                }
+                self.take_all(|fake| fake.who.unit.as_deref() == Some(&*unit));
             }
             Command::RunHook { decision, .. } => {
                 self.feed(Input::Outcome { decision, outcome: Outcome::HookEnded });
@@ -293,12 +269,26 @@ impl Sim {
         }
     }
 
-    /// A master follows at once, unless it does not obey: the newest worker is added or the oldest goes.
-    fn told(&mut self, decision: u64, key: ProcessKey, order: Order) {
-        let outcome = match self.engine.settings().mode {
+    /// What becomes of an act that the actuator does not refuse.
+    fn enforced(&self) -> Outcome {
+        match self.engine.settings().mode {
             Mode::Observe => Outcome::WouldSend,
             Mode::Enforce => Outcome::Sent,
-        };
+        }
+    }
+
+    fn take_all(&mut self, goes: impl Fn(&Fake) -> bool) {
+        let all: Vec<_> =
+            self.processes.values().filter(|fake| goes(fake)).map(|fake| fake.who.key).collect();
+        for key in all {
+            self.taken.push(key);
+            self.end(key);
+        }
+    }
+
+    /// A master follows at once, unless it does not obey: the newest worker is added or the oldest goes.
+    fn told(&mut self, decision: u64, key: ProcessKey, order: Order) {
+        let outcome = self.enforced();
         self.feed(Input::Outcome { decision, outcome });
         let Some(master) = self.processes.get(&key).filter(|fake| fake.obeys).cloned() else { return };
         let workers = self.processes.values().filter(|fake| fake.who.parent == Some(key.tgid));

@@ -1,16 +1,8 @@
 //! What cgroups truly hold: when it is read, and what follows from it.
 
-use super::host::{Fake, MIB, SECOND, Sim, settings, who};
+use super::host::{Fake, MIB, SECOND, Sim, settings, warnings, who};
 use crate::core::policy::explain::Query;
 use crate::core::policy::{Amount, Audit, Cause, Command, Holding, Input, Reach, Signal, Warning};
-
-fn warnings(sim: &Sim) -> Vec<Warning> {
-    let told = sim
-        .said
-        .iter()
-        .filter_map(|(_, command)| if let Command::Warn(warning) = command { Some(*warning) } else { None });
-    told.collect()
-}
 
 /// A scope of a cgroup with a limit of 1000 MiB, whose four workers have 100 MiB of their own each.
 fn indexed(true_use: bool) -> Sim {
