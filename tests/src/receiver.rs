@@ -60,10 +60,28 @@ pub struct State {
     pub mood: Mood,
     /// Requests, whatever was answered.
     pub asked: u64,
-    /// Requests of records that were taken, at least in part.
+    /// What was taken, at least in part.
+    pub taken: Requests,
+    /// What was refused as a whole.
+    pub refused: Requests,
+}
+
+/// Requests of each kind, in order.
+#[derive(Debug, Default)]
+pub struct Requests {
+    /// Of records.
     pub logs: Vec<ExportLogsServiceRequest>,
-    /// Requests of metrics that were taken, at least in part.
+    /// Of metrics.
     pub metrics: Vec<ExportMetricsServiceRequest>,
+}
+
+impl Requests {
+    /// Every record.
+    pub fn records(&self) -> impl Iterator<Item = &LogRecord> {
+        let scopes =
+            self.logs.iter().flat_map(|request| &request.resource_logs).flat_map(|of| &of.scope_logs);
+        scopes.flat_map(|of| &of.log_records)
+    }
 }
 
 /// The receiver; it ends when dropped.
@@ -81,7 +99,7 @@ impl Receiver {
     /// # Errors
     /// There is none.
     pub fn new(protocol: Protocol, mood: Mood) -> anyhow::Result<Self> {
-        let state = State { mood, asked: 0, logs: Vec::new(), metrics: Vec::new() };
+        let state = State { mood, asked: 0, taken: Requests::default(), refused: Requests::default() };
         let listener = TcpListener::bind("127.0.0.1:0").context("find a port")?;
         let address = listener.local_addr()?;
         let mut receiver = Self { address, state: Arc::new(Mutex::new(state)), running: None };
@@ -137,17 +155,14 @@ impl Receiver {
     /// Every record that was taken, in order.
     #[must_use]
     pub fn records(&self) -> Vec<LogRecord> {
-        let state = self.state();
-        let scopes =
-            state.logs.iter().flat_map(|request| &request.resource_logs).flat_map(|of| &of.scope_logs);
-        scopes.flat_map(|of| &of.log_records).cloned().collect()
+        self.state().taken.records().cloned().collect()
     }
 
     /// The metrics of the last request.
     #[must_use]
     pub fn metrics(&self) -> Vec<Metric> {
         let state = self.state();
-        let scopes = state.metrics.last().into_iter().flat_map(|request| &request.resource_metrics);
+        let scopes = state.taken.metrics.last().into_iter().flat_map(|request| &request.resource_metrics);
         scopes.flat_map(|of| &of.scope_metrics).flat_map(|of| &of.metrics).cloned().collect()
     }
 }

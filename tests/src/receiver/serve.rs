@@ -29,7 +29,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _, pb};
 use tower::ServiceExt as _;
 
-use super::{Mood, Protocol, REASON, State};
+use super::{Mood, Protocol, REASON, Requests, State};
 
 type Shared = Arc<Mutex<State>>;
 
@@ -66,7 +66,7 @@ trait Signal: Message + Default + Clone {
     type Answer: Message + Default;
 
     /// Puts it where a test finds it.
-    fn keep(self, state: &mut State);
+    fn keep(self, requests: &mut Requests);
 
     /// Says that one of its items was refused.
     fn in_part() -> Self::Answer;
@@ -75,8 +75,8 @@ trait Signal: Message + Default + Clone {
 impl Signal for ExportLogsServiceRequest {
     type Answer = ExportLogsServiceResponse;
 
-    fn keep(self, state: &mut State) {
-        state.logs.push(self);
+    fn keep(self, requests: &mut Requests) {
+        requests.logs.push(self);
     }
 
     fn in_part() -> Self::Answer {
@@ -88,8 +88,8 @@ impl Signal for ExportLogsServiceRequest {
 impl Signal for ExportMetricsServiceRequest {
     type Answer = ExportMetricsServiceResponse;
 
-    fn keep(self, state: &mut State) {
-        state.metrics.push(self);
+    fn keep(self, requests: &mut Requests) {
+        requests.metrics.push(self);
     }
 
     fn in_part() -> Self::Answer {
@@ -103,14 +103,17 @@ fn judge<S: Signal>(state: &Shared, request: S) -> Answer<S::Answer> {
     state.asked += 1;
     match state.mood {
         Mood::Take => {
-            request.keep(&mut state);
+            request.keep(&mut state.taken);
             Answer::Taken(S::Answer::default())
         }
         Mood::TakePart => {
-            request.keep(&mut state);
+            request.keep(&mut state.taken);
             Answer::Taken(S::in_part())
         }
-        Mood::Refuse => Answer::Refused,
+        Mood::Refuse => {
+            request.keep(&mut state.refused);
+            Answer::Refused
+        }
         Mood::Busy => Answer::Busy,
         Mood::Stall => Answer::Stalled,
     }
