@@ -69,9 +69,9 @@ fn concerns(rule: &Rule) -> bool {
     in_scope && (rule.comm_on == 0 || same_comm(&rule.comm))
 }
 
-/// Signals the current process for a rule, and reports it.
+/// Signals the current process for a rule; 0, or the negative errno. Who asks for it reports it.
 #[inline(always)]
-pub(crate) fn signal(process: &Process, rule: &Rule, bytes: u64, bound: u64) {
+pub(crate) fn signal(rule: &Rule) -> i64 {
     let result = unsafe { bpf_send_signal(rule.signal) };
     if result != 0 {
         count(FaultCode::Signal);
@@ -85,6 +85,12 @@ pub(crate) fn signal(process: &Process, rule: &Rule, bytes: u64, bound: u64) {
         current_tgid(),
         result
     );
+    result
+}
+
+/// Writes the record of a signal.
+#[inline(always)]
+pub(crate) fn report_signal(process: &Process, rule: &Rule, bytes: u64, bound: u64, result: i64) {
     report(process, rule.id, rule.action, rule.signal, bytes, bound, result);
 }
 

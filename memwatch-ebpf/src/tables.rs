@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use memwatch_ebpf::abi::event::{
     ACTION_SIGNAL_MAPPED, ACTION_SIGNAL_TOUCHED, FdTable, Kind, SOURCE_BRK, SOURCE_MMAP, SOURCE_MREMAP,
-    TABLE_FAILED, TABLE_MAPPED,
+    TABLE_FAILED, TABLE_MAPPED, TABLE_SIGNALLED,
 };
 use memwatch_ebpf::abi::offsets::ABSENT;
 use memwatch_ebpf::abi::state::{LEARNED_MAX, Process, REGIONS_MAX, Region, Tables};
@@ -143,6 +143,14 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
     let mm = resident::current_mm();
     let anon = resident::own_anon(Kptr(mm));
     process.tables.count += 1;
+    // Before it is told: who hears of the table knows then whether it was acted on.
+    let struck = if failed { None } else { rule::find(knobs, ACTION_SIGNAL_MAPPED, length, || explained) };
+    let outcome = struck.map(|(_, rule)| rule::signal(rule));
+    let state = match outcome {
+        _ if failed => TABLE_FAILED,
+        Some(0) => TABLE_SIGNALLED,
+        _ => TABLE_MAPPED,
+    };
     // Written straight to each of its places: before 6.8 the stack has no room for a copy beside what calls this
     // (kernel/bpf/verifier.c, check_max_stack_depth).
     let describe = |process: &Process, table: &mut FdTable| {
@@ -156,7 +164,7 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
             anon,
             element: found & 0xffff,
             fit: found >> 16,
-            state: if failed { TABLE_FAILED } else { TABLE_MAPPED },
+            state,
             source,
             flags,
             ordinal: process.tables.count,
@@ -180,8 +188,8 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
     if failed {
         return;
     }
-    if let Some((_, rule)) = rule::find(knobs, ACTION_SIGNAL_MAPPED, length, || explained) {
-        rule::signal(process, rule, length, rule.min_table);
+    if let (Some((_, rule)), Some(result)) = (struck, outcome) {
+        rule::report_signal(process, rule, length, rule.min_table, result);
     }
     if let Some((index, rule)) = rule::find(knobs, ACTION_SIGNAL_TOUCHED, length, || explained) {
         process.tables.bound = rule.touched;

@@ -222,7 +222,8 @@ fn tell(process: &mut Process) {
         if let Some(rule) = RULES.get(process.tables.rule)
             && rule.action == ACTION_SIGNAL_TOUCHED
         {
-            rule::signal(process, rule, certain, bound);
+            let result = rule::signal(rule);
+            rule::report_signal(process, rule, certain, bound, result);
         }
     }
 }

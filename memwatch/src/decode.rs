@@ -148,7 +148,11 @@ fn close_sweep(payload: &Payload<'_>) -> Result<event::CloseSweep, DecodeError> 
 fn fd_table(payload: &Payload<'_>) -> Result<event::FdTable, DecodeError> {
     let body: event::FdTable = payload.read()?;
     let how = body.learned.how;
-    payload.check("state", body.state, (event::TABLE_MAPPED..=event::TABLE_FAILED).contains(&body.state))?;
+    payload.check(
+        "state",
+        body.state,
+        (event::TABLE_MAPPED..=event::TABLE_SIGNALLED).contains(&body.state),
+    )?;
     payload.check("source", body.source, (event::SOURCE_MMAP..=event::SOURCE_BRK).contains(&body.source))?;
     payload.check("fit", body.fit, Fit::from_number(body.fit).is_some())?;
     payload.check(

@@ -250,6 +250,8 @@ pub const TABLE_MAPPED: u32 = 1;
 pub const TABLE_TOUCHED: u32 = 2;
 /// [`FdTable::state`]: the memory was asked for and refused with `ENOMEM`.
 pub const TABLE_FAILED: u32 = 3;
+/// [`FdTable::state`]: the memory was asked for and granted, and a rule signalled the process for it: the record of that follows.
+pub const TABLE_SIGNALLED: u32 = 4;
 
 /// [`FdTable::source`]: `mmap`.
 pub const SOURCE_MMAP: u32 = 1;

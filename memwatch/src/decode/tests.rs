@@ -100,7 +100,7 @@ fn numbers_nobody_gave() {
         })
     };
     for (bytes, kind, field, value) in [
-        (table(|body| body.state = 4), Kind::FdTable, "state", 4),
+        (table(|body| body.state = 5), Kind::FdTable, "state", 5),
         (table(|body| body.source = 0), Kind::FdTable, "source", 0),
         (table(|body| body.fit = 6), Kind::FdTable, "fit", 6),
         (table(|body| body.learned.how = 9), Kind::FdTable, "way of learning a limit", 9),

@@ -219,6 +219,7 @@ pub(super) fn finding() -> Finding {
         asked_by: Some(43),
         source: Source::Mmap,
         state: State::Mapped,
+        signalled: false,
         result: 0x7f00_0000_0000,
         touched_bytes: 0,
         ordinal: 1,

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use memwatch_ebpf::abi::event::{self, TABLE_FAILED, TABLE_TOUCHED};
+use memwatch_ebpf::abi::event::{self, TABLE_FAILED, TABLE_SIGNALLED, TABLE_TOUCHED};
 use memwatch_ebpf::abi::state::Learned;
 use memwatch_ebpf::table::Fit;
 
@@ -255,6 +255,7 @@ fn explain(sight: Sight<'_>, region: &Region, process: &Process, id: u64) -> Fin
         asked_by: region.asked_by,
         source,
         state,
+        signalled: table.state == TABLE_SIGNALLED,
         result: table.result,
         touched_bytes: table.touched,
         ordinal: table.ordinal,

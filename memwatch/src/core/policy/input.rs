@@ -183,6 +183,8 @@ impl Figures {
 pub enum TableState {
     /// Granted.
     Mapped,
+    /// Granted, and the kernel side signalled the process for it: its act follows.
+    Signalled,
     /// Granted, and a good part of it is resident.
     Touched,
     /// Refused by the kernel.

@@ -167,6 +167,7 @@ impl Intake {
             bytes: finding.total_bytes.max(finding.bytes),
             touched: finding.touched_bytes,
             state: match finding.state {
+                State::Mapped if finding.signalled => TableState::Signalled,
                 State::Mapped => TableState::Mapped,
                 State::Touched => TableState::Touched,
                 State::Failed => TableState::Failed,

@@ -44,6 +44,8 @@ pub struct Finding {
     pub source: Source,
     /// What became of it.
     pub state: State,
+    /// Whether a rule of the kernel side signalled the process as the memory was granted.
+    pub signalled: bool,
     /// Address of the region, or the negative errno of a refused request.
     pub result: i64,
     /// Bytes of the tables that were touched, at most `total_bytes`.

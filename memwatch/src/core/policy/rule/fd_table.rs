@@ -3,6 +3,7 @@
 
 use super::{Among, Proposal, Rule, View, Wishes};
 use crate::core::policy::decision::{Cause, Gravity};
+use crate::core::policy::input::TableState;
 use crate::core::policy::settings::{Settings, TableAction};
 use crate::core::policy::world::{Member, World};
 
@@ -23,7 +24,9 @@ impl Rule for FdTable {
             }
             let bound = match rule.action {
                 TableAction::Touched(bound) => bound,
-                // Where the kernel side has acted the process is gone by now; this is the second line.
+                // Told once, by the kernel side's own account of it.
+                TableAction::Mapped if table.state == TableState::Signalled => continue,
+                // The second line: it had no order yet, or was less sure.
                 TableAction::Mapped => 0,
                 TableAction::Report | TableAction::Refuse => continue,
             };

@@ -1,6 +1,6 @@
 //! What the policies do, one by one.
 
-use super::host::{Fake, MIB, SECOND, Sim, matching, pool, settings, warnings, who};
+use super::host::{Fake, MIB, SECOND, Sim, endings, matching, pool, settings, warnings, who};
 use crate::core::fact::ProcessKey;
 use crate::core::policy::{
     Amount, Bounds, Budget, Cause, Command, Ending, FdTableRule, Host, Input, Mode, Pressure, ProcessLimit,
@@ -8,13 +8,6 @@ use crate::core::policy::{
 };
 
 const HUP: Signal = Signal(1);
-
-fn endings(sim: &Sim) -> Vec<Ending> {
-    let closed = sim.said.iter().filter_map(|(_, command)| {
-        if let Command::Closed(closing) = command { Some(closing.ending) } else { None }
-    });
-    closed.collect()
-}
 
 #[test]
 fn below_the_lower_bound_nothing_happens() {

@@ -6,8 +6,8 @@ use crate::core::fact::ProcessKey;
 use crate::core::pattern::Pattern;
 use crate::core::policy::guard::Own;
 use crate::core::policy::{
-    Amount, Bounds, Budget, Command, Decision, Engine, Figures, Gravity, Hooks, Host, Input, Match, Measure,
-    Mode, Order, Outbox, Outcome, Pool, Protect, Reach, Scope, Settings, Signal, Then, Warning, Who,
+    Amount, Bounds, Budget, Command, Decision, Ending, Engine, Figures, Gravity, Hooks, Host, Input, Match,
+    Measure, Mode, Order, Outbox, Outcome, Pool, Protect, Reach, Scope, Settings, Signal, Then, Warning, Who,
 };
 
 pub(super) const MIB: u64 = 1 << 20;
@@ -345,6 +345,14 @@ fn figures(fake: &Fake) -> Figures {
         caught: None,
         as_one: None,
     }
+}
+
+/// How the cases ended, in order.
+pub(super) fn endings(sim: &Sim) -> Vec<Ending> {
+    let closed = sim.said.iter().filter_map(|(_, command)| {
+        if let Command::Closed(closing) = command { Some(closing.ending) } else { None }
+    });
+    closed.collect()
 }
 
 /// All that was warned of.

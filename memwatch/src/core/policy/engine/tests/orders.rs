@@ -1,10 +1,10 @@
 //! What the kernel side is told to do by itself, and when it is not to do so any more.
 
-use super::host::{Fake, MIB, SECOND, Sim, matching, settings, who};
+use super::host::{Fake, MIB, SECOND, Sim, endings, matching, settings, who};
 use crate::core::fact::ProcessKey;
 use crate::core::policy::{
     Acted, Budget, Command, Ending, FdTableRule, Gravity, Input, Outbox, ProcessLimit, Settings, Signal,
-    TableAction, Then, Warning, Who,
+    Table, TableAction, TableState, Then, Warning, Who,
 };
 
 /// What the kernel side would do about a process if it had heard these commands: the signal of its limit and the number of its
@@ -141,6 +141,25 @@ fn who_starts_again_what_the_kernel_side_kills_is_stopped_over() {
     sim.of(23).private = 200 * MIB;
     sim.run(5);
     assert_eq!(sim.sent(), []);
+}
+
+/// The kernel side tells of a table before it tells that it acted on it.
+#[test]
+fn a_table_that_the_kernel_side_acted_on_is_decided_on_once() {
+    let mut sim = Sim::new(ordered(), 100_000 * MIB).with_pool(0, 0);
+    let bytes = 8 << 30;
+    for tgid in 20..23 {
+        assert_eq!(warned(&sim, |_| true), 0, "before {tgid}");
+        let key = start(&mut sim, tgid).key;
+        let (limit, state) = (1 << 30, TableState::Signalled);
+        sim.feed(Input::Table(Table { key, limit, bytes, touched: 0, state, confidence: 2 }));
+        sim.feed(Input::Acted(Acted { key, rule: 0, bytes, bound: 1 << 30, done: true }));
+        sim.end(key);
+        sim.run(1);
+    }
+    assert_eq!(sim.sent(), []);
+    assert_eq!(endings(&sim), [Ending::Returned; 3]);
+    assert_eq!(warned(&sim, |warning| matches!(warning, Warning::Stopped { rounds: 3, .. })), 1);
 }
 
 #[test]

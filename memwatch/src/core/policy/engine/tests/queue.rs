@@ -1,6 +1,6 @@
 //! Pools whose size follows the load.
 
-use super::host::{Fake, MIB, SECOND, Sim, pool, settings, who};
+use super::host::{Fake, MIB, SECOND, Sim, endings, pool, settings, who};
 use crate::core::fact::ProcessKey;
 use crate::core::pattern::Pattern;
 use crate::core::policy::explain::{Query, Stays};
@@ -88,13 +88,6 @@ fn told(sim: &Sim) -> Vec<Order> {
         if let Command::Tell { order, key, .. } = command { (key.tgid == 10).then_some(*order) } else { None }
     });
     told.collect()
-}
-
-fn endings(sim: &Sim) -> Vec<Ending> {
-    let closed = sim.said.iter().filter_map(|(_, command)| {
-        if let Command::Closed(closing) = command { Some(closing.ending) } else { None }
-    });
-    closed.collect()
 }
 
 fn stays(sim: &Sim) -> Option<Stays> {
