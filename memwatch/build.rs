@@ -1,4 +1,5 @@
-//! Builds the kernel side and leaves its object in `OUT_DIR/memwatch-ebpf`, where the crate embeds it.
+//! Builds the kernel side and leaves its object in `OUT_DIR/memwatch-ebpf`, where the crate embeds it; makes the client of
+//! container runtimes from its definition in `proto/`.
 //!
 //! The compiler and linker are those `cargo xtask setup` recorded. `MEMWATCH_BPF_OBJECT` names a finished
 //! object instead, for packagers who build the kernel side on their own.
@@ -12,6 +13,8 @@ use std::{
     process::ExitCode,
 };
 
+#[path = "build/cri.rs"]
+mod cri;
 #[path = "../xtask/src/setup/kernel_side.rs"]
 mod kernel_side;
 #[path = "../xtask/src/setup/record.rs"]
@@ -23,7 +26,7 @@ use kernel_side::KernelBuild;
 use record::{Toolchain, record_path, target_dir};
 
 fn main() -> ExitCode {
-    match object() {
+    match client().and_then(|()| object()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Told) => ExitCode::FAILURE,
         Err(Failure::Say(message)) => {
@@ -39,6 +42,14 @@ enum Failure {
     Say(String),
     /// The compiler has explained itself on standard error.
     Told,
+}
+
+fn client() -> Result<(), Failure> {
+    let proto = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join("proto/cri-v1.proto");
+    cri::generate(&proto).map_err(|error| {
+        // Cargo takes one line.
+        Failure::Say(format!("cannot make the client of {}: {}", proto.display(), error.replace('\n', " ")))
+    })
 }
 
 fn object() -> Result<(), Failure> {

@@ -5,6 +5,7 @@ pub mod detect;
 pub mod exposure;
 pub mod fact;
 pub mod forecast;
+pub mod naming;
 pub mod origin;
 pub mod pattern;
 pub mod policy;
