@@ -15,6 +15,7 @@ mod self_protection;
 mod sequence;
 mod stop;
 mod tree;
+mod waiting;
 mod writer;
 
 use std::time::Duration;
@@ -178,6 +179,7 @@ async fn trace(
                     pipeline.count_losses(probe)?;
                 }
             }
+            () = pipeline.waiting.ready() => pipeline.release(false),
             sent = writer.send(&mut pipeline.output) => if !sent {
                 return Ok(Why::Closed);
             },
@@ -207,6 +209,10 @@ async fn tell_rest(
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    }
+    while pipeline.waiting.len() > 0 {
+        pipeline.waiting.ready().await;
+        pipeline.release(false);
     }
     pipeline.count_losses(probe)?;
     Ok(!pipeline.has_output() || writer.send(&mut pipeline.output).await)

@@ -15,9 +15,10 @@ use clap::builder::PossibleValuesParser;
 use memwatch_ebpf::abi::event::Kind;
 
 use super::values::{
-    Color, EventKind, Output, Pattern, parse_bound, parse_comm, parse_pid, parse_ring_size, parse_size,
-    parse_time_to_end, parse_uid, parse_whole,
+    Color, CriSocket, EventKind, Output, Pattern, parse_bound, parse_comm, parse_cri_socket, parse_pid,
+    parse_ring_size, parse_size, parse_time_to_end, parse_uid, parse_whole,
 };
+use crate::enrich::cri::Containers;
 use crate::export::Exporter;
 use crate::export::json::Json;
 use crate::export::table::Table;
@@ -136,6 +137,10 @@ struct Tuning {
     /// Processes followed at once
     #[arg(long, default_value_t = 32_768, value_parser = |text: &str| parse_whole(text, 64..=4_194_304), allow_hyphen_values = true, value_name = "N")]
     max_processes: u64,
+    /// Socket of a container runtime that is asked for the names of containers; `none` asks nobody [default: those of
+    /// containerd, CRI-O and cri-dockerd where they are]
+    #[arg(long, value_parser = parse_cri_socket, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
+    cri_socket: Vec<CriSocket>,
     /// Look at what runs on each CPU this often a second: RSS, faults, descriptor table
     #[arg(long, default_value_t = 100, value_parser = |text: &str| parse_whole(text, 1..=10_000), allow_hyphen_values = true, value_name = "HZ")]
     sample_hz: u64,
@@ -190,16 +195,27 @@ pub fn run(args: Args, kernel_log: bool) -> anyhow::Result<Traced> {
 async fn trace(args: Args, kernel_log: bool) -> anyhow::Result<Traced> {
     let form = Output::or_suitable(args.output);
     let mut setup = setup::prepare(&args, kernel_log)?;
+    let mut stop = Stop::listen()?;
+    // After that: its thread takes no signals.
+    let containers = match form {
+        // Nobody reads a name.
+        Output::None => Containers::none(),
+        Output::Json | Output::Table => Containers::start(&CriSocket::all(&args.tuning.cri_socket))
+            .context("cannot start the thread that asks container runtimes")?,
+    };
     let exporter: Option<Box<dyn Exporter>> = match form {
-        Output::Json => Some(Box::new(Json::new())),
-        Output::Table => Some(Box::new(Table::new(width(), args.color.on_stdout()))),
+        Output::Json => Some(Box::new(Json::new().with_containers(containers.clone()))),
+        Output::Table => {
+            let table = Table::new(width(), args.color.on_stdout());
+            Some(Box::new(table.with_containers(containers.clone())))
+        }
         Output::None => None,
     };
-    let mut stop = Stop::listen()?;
     stop.with(setup.start_command(&args.command, &stop)?);
     say(&wrapped(&setup.banner(form)));
     let outcome = if form == Output::Table { Outcome::WithSummary } else { Outcome::Lines };
-    let pipeline = setup.pipeline(exporter, outcome).context("the stages were taken before")?;
+    let mut pipeline = setup.pipeline(exporter, outcome).context("the stages were taken before")?;
+    pipeline.name_containers(containers);
     let ends = Ends { duration: args.ends.duration, count: args.ends.count };
     let ended = runtime::run(&mut setup.probe, pipeline, ends, &mut stop).await;
     // A rule lives as long as its programs: whoever asked for it counts on it until the command ends.

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod corpus;
 pub mod signal;
+mod socket;
 
 use std::io::IsTerminal;
 use std::ops::RangeInclusive;
@@ -14,6 +15,7 @@ use memwatch_ebpf::abi::event::Kind;
 
 use crate::core::detect::fd_table::Confidence;
 pub use crate::core::pattern::Pattern;
+pub use socket::{CriSocket, parse_cri_socket};
 
 /// A confidence as the command line names it.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]

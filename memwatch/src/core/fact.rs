@@ -212,3 +212,11 @@ pub struct Fact {
     /// Of an OOM kill: the path of the cgroup that was short of memory.
     pub domain: Option<Arc<str>>,
 }
+
+impl Fact {
+    /// The process that it is about: the victim of an OOM kill, else the one that the header names.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Identity> {
+        if let Body::OomKill(_) = &self.event.body { self.other.as_deref() } else { Some(&self.process) }
+    }
+}

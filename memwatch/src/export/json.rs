@@ -6,6 +6,7 @@ mod body;
 mod exposure;
 mod finding;
 mod line;
+mod naming;
 mod origin;
 mod process;
 
@@ -17,12 +18,15 @@ use super::subject::Subject;
 use super::{Exporter, Loss, Summary};
 use crate::core::detect::fd_table::Finding;
 use crate::core::fact::Fact;
+use crate::enrich::cri::Containers;
 use line::Line;
+pub use naming::add as add_naming;
 
 /// The exporter.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Json {
     clock: Clock,
+    containers: Containers,
 }
 
 impl Json {
@@ -35,7 +39,13 @@ impl Json {
     /// An exporter that states moments by `clock`.
     #[must_use]
     pub const fn with_clock(clock: Clock) -> Self {
-        Self { clock }
+        Self { clock, containers: Containers::none() }
+    }
+
+    /// The same with the names of containers from here.
+    #[must_use]
+    pub fn with_containers(self, containers: Containers) -> Self {
+        Self { containers, ..self }
     }
 }
 
@@ -53,7 +63,7 @@ impl Exporter for Json {
         }
         let mut line = Line::begin(Name::Of(kind), fact.event.header.time_ns, self.clock, out);
         let subject = Subject::of(fact);
-        process::write(&mut line, &subject);
+        process::write(&mut line, &subject, &self.containers);
         process::write_thread(&mut line, &subject);
         body::write(&mut line, fact);
         line.end();
@@ -61,7 +71,7 @@ impl Exporter for Json {
 
     fn finding(&mut self, finding: &Finding, out: &mut Vec<u8>) {
         let mut line = Line::begin(Name::Of(Kind::FdTable), finding.time_ns, self.clock, out);
-        process::write_identity(&mut line, &finding.process);
+        process::write_identity(&mut line, &finding.process, &self.containers);
         finding::write(&mut line, finding);
         line.end();
     }

@@ -95,6 +95,21 @@ pub const ALL: &[LostKind] = &[
         "raise --min-table",
     ),
     kind(
+        "containers_unnamed",
+        "events that left without the names of their container: its runtime did not tell them in time",
+        "none: they carry the container's id; later ones of it carry the names as well",
+    ),
+    kind(
+        "container_calls_failed",
+        "calls to a container runtime that failed, took too long, or brought what makes no sense",
+        "see why with -vv, and whether the runtime runs; what was known stays known",
+    ),
+    kind(
+        "containers_not_kept",
+        "containers whose names were forgotten before their time, or not taken in: the host has too many",
+        "none: events still carry the container's id",
+    ),
+    kind(
         "export_shed",
         "events that an exporter of the daemon had no room for; in its own output",
         "read it faster, or raise its `queue`",

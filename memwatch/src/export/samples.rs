@@ -12,7 +12,9 @@ use crate::core::detect::fd_table::standing::Expectation;
 use crate::core::detect::fd_table::{Confidence, Finding, Reason, Source, State};
 use crate::core::exposure::{Exposure, Risk};
 use crate::core::fact::{Body, Container, Event, Fact, Hierarchy, Identity, Pod, ProcessKey, Qos};
+use crate::core::naming::{Image, Label, Naming, PodNaming};
 use crate::core::origin::{Limits, Origin};
+use crate::enrich::cri::Containers;
 
 /// 2023-11-14T22:13:20Z.
 pub(super) const BOOT_UNIX_NS: u64 = 1_700_000_000_000_000_000;
@@ -47,6 +49,30 @@ pub(crate) fn identity() -> Identity {
         unit: Some("containerd.service".into()),
         slice: Some("system.slice".into()),
     }
+}
+
+/// What a runtime says of the container of [`identity`].
+pub(crate) fn containers() -> Containers {
+    let text = |text: &str| Some(text.to_owned());
+    let label = |key: &str, value: &str| vec![Label { key: key.to_owned(), value: value.to_owned() }];
+    let naming = Naming {
+        name: text("app"),
+        restarts: Some(2),
+        image: Image {
+            name: text("registry.example/app"),
+            tag: text("1.2"),
+            id: text("sha256:1"),
+            digest: text("registry.example/app@sha256:2"),
+        },
+        labels: label("tier", "front"),
+        pod: PodNaming {
+            name: text("web-0"),
+            namespace: text("shop"),
+            uid: text("1-2-3"),
+            labels: label("app.kubernetes.io/name", "web"),
+        },
+    };
+    Containers::knowing([("abc".to_owned(), naming)])
 }
 
 /// A process of which nothing but its pid and name is known.

@@ -110,6 +110,8 @@ pub enum Type {
     Flag,
     /// An array of strings.
     Texts,
+    /// A string for each label, with the label's own key at the end of the key.
+    Labels,
 }
 
 impl Type {
@@ -124,6 +126,7 @@ impl Type {
             Self::Time => "time string",
             Self::Flag => "boolean",
             Self::Texts => "array of strings",
+            Self::Labels => "string for each label",
         }
     }
 }
@@ -140,6 +143,9 @@ pub enum Lines {
     /// Those of one name.
     Only(Name),
 }
+
+/// What stands for a label's own key.
+const LABEL: &str = "<key>";
 
 /// A row of the table.
 #[derive(Debug)]
@@ -158,6 +164,21 @@ impl Field {
     #[must_use]
     pub const fn key(&self) -> &'static str {
         self.key
+    }
+
+    /// The key up to a label's own.
+    #[must_use]
+    pub fn prefix(&self) -> &'static str {
+        self.key.strip_suffix(LABEL).unwrap_or(self.key)
+    }
+
+    /// Whether a key is this one, or one of its labels'.
+    #[must_use]
+    pub fn is(&self, key: &str) -> bool {
+        match self.key.strip_suffix(LABEL) {
+            Some(prefix) => key.strip_prefix(prefix).is_some_and(|label| !label.is_empty()),
+            None => key == self.key,
+        }
     }
 
     /// A comma, the key as a JSON string, and a colon.

@@ -16,6 +16,7 @@ use super::subject::Subject;
 use super::{Exporter, Loss, Summary, summary};
 use crate::core::detect::fd_table::Finding;
 use crate::core::fact::Fact;
+use crate::enrich::cri::Containers;
 pub(super) use finding::{because, describe, push_headline, shown};
 use layout::{Layout, Paint};
 
@@ -24,6 +25,7 @@ use layout::{Layout, Paint};
 pub struct Table {
     clock: Clock,
     layout: Layout,
+    containers: Containers,
     /// Text of the last column, kept for its memory.
     details: Vec<u8>,
     titled: bool,
@@ -45,7 +47,14 @@ impl Table {
     #[must_use]
     pub fn with_clock(clock: Clock, width: usize, coloured: bool) -> Self {
         let layout = Layout::new(width, coloured);
-        Self { clock, layout, details: Vec::new(), titled: false, told: HashMap::new() }
+        let containers = Containers::none();
+        Self { clock, layout, containers, details: Vec::new(), titled: false, told: HashMap::new() }
+    }
+
+    /// The same with the names of containers from here.
+    #[must_use]
+    pub fn with_containers(self, containers: Containers) -> Self {
+        Self { containers, ..self }
     }
 
     /// Writes the columns in front of the details.
@@ -87,7 +96,7 @@ impl Exporter for Table {
         }
         let subject = Subject::of(fact);
         self.details.clear();
-        details::push(fact, &mut self.details);
+        details::push(fact, &self.containers, &mut self.details);
         let process = Some((subject.key.tgid, subject.comm()));
         self.line(Name::Of(kind), fact.event.header.time_ns, process, out);
     }
@@ -100,7 +109,7 @@ impl Exporter for Table {
         self.layout.details(&self.details, out);
         match self.remember(finding) {
             Some(told) => finding::push_news(finding, &told, &self.layout, out),
-            None => finding::push_block(finding, &self.layout, out),
+            None => finding::push_block(finding, &self.containers, &self.layout, out),
         }
     }
 

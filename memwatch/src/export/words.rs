@@ -4,6 +4,30 @@ use memwatch_ebpf::abi::{event, state};
 use memwatch_ebpf::table::Fit;
 
 use crate::core::fact::{Hierarchy, Qos};
+use crate::core::naming::Naming;
+
+/// A container by its names, as far as there are any.
+pub(super) fn naming(naming: &Naming) -> String {
+    let Naming { name, image, pod, .. } = naming;
+    let mut text = String::new();
+    if let Some(name) = name {
+        text += &format!("container {name}");
+        if let Some(repository) = &image.name {
+            let tag = image.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
+            text += &format!(" ({repository}{tag})");
+        }
+    }
+    if let Some(pod) = &pod.name {
+        let of = if text.is_empty() { "" } else { " of " };
+        text += of;
+        text += "pod ";
+        if let Some(namespace) = &naming.pod.namespace {
+            text += &format!("{namespace}/");
+        }
+        text += pod;
+    }
+    text
+}
 
 /// A pod's class, as Kubernetes writes it.
 pub(super) const fn qos(class: Qos) -> &'static str {

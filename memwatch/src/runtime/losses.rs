@@ -4,12 +4,23 @@ use std::collections::BTreeMap;
 
 use memwatch_ebpf::abi::fault::FaultCode;
 
+use super::waiting::Waiting;
 use crate::export::Loss;
 use crate::sys::boot_ns;
 
 /// Names of the pipeline's own counters.
 pub(super) const OWN: [&str; 5] =
     ["undecodable", "unaccounted", "unread", "findings_dropped", "findings_state_evicted"];
+
+/// Names of the counters about names of containers.
+pub(super) const CONTAINERS: [&str; 3] =
+    ["containers_unnamed", "container_calls_failed", "containers_not_kept"];
+
+/// What they come to.
+pub(super) fn of_containers<T>(waiting: &Waiting<T>) -> impl Iterator<Item = (&'static str, u64)> + use<T> {
+    let lost = waiting.containers().losses();
+    CONTAINERS.into_iter().zip([waiting.unnamed(), lost.calls_failed, lost.not_kept])
+}
 
 /// Name of the one that is known only when nothing more can be written.
 const UNWRITTEN: &str = "unwritten";
@@ -64,6 +75,7 @@ mod tests {
             .chain(LedgerLosses::default().by_name())
             .map(|(name, _)| name)
             .chain(OWN)
+            .chain(CONTAINERS)
             .chain([UNWRITTEN])
             .chain(report::KINDS)
             .chain(scan.counts().map(|(name, _)| name))

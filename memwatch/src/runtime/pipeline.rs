@@ -15,10 +15,12 @@ use memwatch_ebpf::abi::state::{Counters, Process};
 use super::filter::Filter;
 use super::losses::{self, Losses};
 use super::sequence::Sequence;
+use super::waiting::Waiting;
 use crate::core::detect::fd_table::{FdTables, Finding};
-use crate::core::fact::{Body, Fact, ProcessKey};
+use crate::core::fact::{Body, Container, Fact, ProcessKey};
 use crate::decode::decode;
 use crate::enrich::cgroup::hierarchy_of;
+use crate::enrich::cri::Containers;
 use crate::enrich::ledger::Ledger;
 use crate::enrich::origins::Origins;
 use crate::export::{Exporter, Summary, TopCgroup, TopProcess};
@@ -69,6 +71,17 @@ pub struct Pipeline {
     /// Those that have ended and asked for the most, the largest first.
     ended: Vec<TopProcess>,
     losses: Losses,
+    /// What waits for the name of its container.
+    pub(super) waiting: Waiting<Telling>,
+    /// What need not wait any more; kept for its memory.
+    ready: Vec<Telling>,
+}
+
+/// What is to be told.
+#[derive(Debug)]
+pub(super) enum Telling {
+    Fact(Box<Fact>),
+    Finding(Box<Finding>),
 }
 
 impl fmt::Debug for Pipeline {
@@ -110,7 +123,14 @@ impl Pipeline {
             findings_dropped: 0,
             ended: Vec::with_capacity(TOP + 1),
             losses: Losses::default(),
+            waiting: Waiting::new(Containers::none()),
+            ready: Vec::new(),
         }
+    }
+
+    /// Has what speaks of containers wait a moment for their names, where somebody is asked for them.
+    pub fn name_containers(&mut self, containers: Containers) {
+        self.waiting = Waiting::new(containers);
     }
 
     /// Sees which pages are touched whether or not a table was found.
@@ -184,14 +204,8 @@ impl Pipeline {
         let is_own = fact.event.header.tgid == self.own_tgid && kind != Kind::OomKill;
         let shown = !is_own && self.filter.admits(&fact, kind);
         // What the kernel side reports of tables is told by the detector's findings.
-        if shown
-            && !matches!(fact.event.body, Body::FdTable(_))
-            && self.count_line(kind)
-            && let Some(exporter) = &mut self.exporter
-        {
-            exporter.fact(&fact, &mut self.line);
-            self.output.extend_from_slice(&self.line);
-            self.line.clear();
+        if shown && !matches!(fact.event.body, Body::FdTable(_)) && self.count_line(kind) {
+            self.tell_fact(fact);
         }
         let found = std::mem::take(&mut self.found);
         for finding in &found {
@@ -213,6 +227,43 @@ impl Pipeline {
         true
     }
 
+    /// Writes a fact, or has it wait for the name of its container.
+    fn tell_fact(&mut self, fact: Fact) {
+        let container = fact.subject().and_then(|identity| identity.container.as_ref());
+        match container.filter(|container| self.waiting.awaits(container)).cloned() {
+            Some(container) => self.wait(&container, Telling::Fact(Box::new(fact))),
+            None => self.write(|exporter, line| exporter.fact(&fact, line)),
+        }
+    }
+
+    fn wait(&mut self, container: &Container, telling: Telling) {
+        self.waiting.push(container, telling);
+        if self.waiting.is_crowded() {
+            self.release(false);
+        }
+    }
+
+    /// Writes what has the name of its container by now, or has waited long enough; all that waits when told so.
+    pub(super) fn release(&mut self, all: bool) {
+        let mut ready = std::mem::take(&mut self.ready);
+        self.waiting.take_ready(all, &mut ready);
+        for telling in ready.drain(..) {
+            match telling {
+                Telling::Fact(fact) => self.write(|exporter, line| exporter.fact(&fact, line)),
+                Telling::Finding(finding) => self.write(|exporter, line| exporter.finding(&finding, line)),
+            }
+        }
+        self.ready = ready;
+    }
+
+    fn write(&mut self, line: impl FnOnce(&mut dyn Exporter, &mut Vec<u8>)) {
+        if let Some(exporter) = &mut self.exporter {
+            line(exporter.as_mut(), &mut self.line);
+            self.output.extend_from_slice(&self.line);
+            self.line.clear();
+        }
+    }
+
     fn tell(&mut self, finding: &Finding) {
         if self.filter.kinds & Kind::FdTable.bit() == 0 {
             return;
@@ -225,10 +276,10 @@ impl Pipeline {
         if !self.count_line(Kind::FdTable) {
             return;
         }
-        if let Some(exporter) = &mut self.exporter {
-            exporter.finding(finding, &mut self.line);
-            self.output.extend_from_slice(&self.line);
-            self.line.clear();
+        let container = finding.process.container.as_ref();
+        match container.filter(|container| self.waiting.awaits(container)) {
+            Some(container) => self.wait(container, Telling::Finding(Box::new(finding.clone()))),
+            None => self.write(|exporter, line| exporter.finding(finding, line)),
         }
     }
 
@@ -241,17 +292,14 @@ impl Pipeline {
             [self.undecodable, unaccounted, self.unread, self.findings_dropped, self.detector.evicted()];
         let counters = losses::named(&faults)
             .chain(self.ledger.losses().by_name())
+            .chain(losses::of_containers(&self.waiting))
             .chain(losses::OWN.into_iter().zip(own));
         let (mut ring_lost, mut is_crowded) = (false, false);
         for (kind, total) in counters {
             if let Some(loss) = self.losses.take(kind, total) {
                 ring_lost |= kind == FaultCode::RingFull.name();
                 is_crowded |= kind == FaultCode::ProcessMapFull.name();
-                if let Some(exporter) = &mut self.exporter {
-                    exporter.lost(&loss, &mut self.line);
-                    self.output.extend_from_slice(&self.line);
-                    self.line.clear();
-                }
+                self.write(|exporter, line| exporter.lost(&loss, line));
             }
         }
         if ring_lost && let Err(error) = self.ledger.reconcile() {
@@ -282,6 +330,7 @@ impl Pipeline {
 
     /// Counts the records that are left, and drops what was told and is not written; gives how many lines that were.
     pub(super) fn pass_over(&mut self, probe: &mut Probe, source: &mut Source) -> Result<u64, ProbeError> {
+        self.release(true);
         let left = memchr::memchr_iter(b'\n', &self.output).count() as u64;
         self.output.clear();
         let mut count = |record: &[u8]| {
@@ -323,6 +372,7 @@ impl Pipeline {
             top: self.top(&states),
             cgroups: self.cgroups(probe, &states)?,
         };
+        self.release(true);
         let mut output = std::mem::take(&mut self.output);
         if self.outcome == Outcome::WithSummary
             && let Some(exporter) = &mut self.exporter

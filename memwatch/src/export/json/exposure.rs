@@ -21,7 +21,7 @@ impl Json {
     /// Appends what a scan found of a process.
     pub fn exposure(&self, exposure: &Exposure, out: &mut Vec<u8>) {
         let mut line = Line::begin(Name::Exposure, exposure.time_ns, self.clock, out);
-        process::write_identity(&mut line, &exposure.process);
+        process::write_identity(&mut line, &exposure.process, &self.containers);
         line.word(&fields::EXPOSURE_KIND, exposure.risk.as_str());
         line.number(&fields::EXPOSURE_AT_RISK, exposure.at_risk());
         risk(&mut line, exposure);

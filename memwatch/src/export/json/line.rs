@@ -1,5 +1,6 @@
 //! One line of JSON, field by field.
 
+use crate::core::naming::Label;
 use crate::export::clock::Clock;
 use crate::export::escape;
 use crate::export::kernel_names::{self, Bit};
@@ -24,6 +25,17 @@ impl<'a> Line<'a> {
         line.time(&fields::TIMESTAMP, boot_ns);
         line.number(&fields::BOOT_NS, boot_ns);
         line
+    }
+
+    /// Goes on with an object that lacks nothing but its end. No moment can be written to it.
+    pub(super) fn resume(out: &'a mut Vec<u8>) -> Self {
+        let start = out.len();
+        Self { out, clock: Clock::new(0), start }
+    }
+
+    /// Closes an object that was gone on with.
+    pub(super) fn close(self) {
+        self.out.extend_from_slice(b"}\n");
     }
 
     /// Closes the line.
@@ -81,6 +93,18 @@ impl<'a> Line<'a> {
             self.quoted(value.as_ref());
         }
         self.out.push(b']');
+    }
+
+    /// A key for each label.
+    pub(super) fn labels(&mut self, field: &Field, labels: &[Label]) {
+        debug_assert_eq!(field.ty(), Type::Labels, "{}", field.key());
+        for Label { key, value } in labels {
+            self.out.extend_from_slice(b",\"");
+            self.out.extend_from_slice(field.prefix().as_bytes());
+            escape::json(key.as_bytes(), self.out);
+            self.out.extend_from_slice(b"\":");
+            self.quoted(value.as_bytes());
+        }
     }
 
     pub(super) fn time(&mut self, field: &Field, boot_ns: u64) {

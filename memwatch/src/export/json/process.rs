@@ -3,25 +3,27 @@
 use memwatch_ebpf::abi::header::cgroup_number;
 
 use super::line::Line;
+use super::naming;
 use crate::core::fact::{Identity, ProcessKey};
+use crate::enrich::cri::Containers;
 use crate::export::schema::fields;
 use crate::export::subject::Subject;
 use crate::export::words;
 
 /// The process of a fact.
-pub(super) fn write(line: &mut Line<'_>, subject: &Subject<'_>) {
+pub(super) fn write(line: &mut Line<'_>, subject: &Subject<'_>, containers: &Containers) {
     key(line, subject.key);
     line.maybe(&fields::PROCESS_PARENT_PID, subject.parent_tgid());
     line.text(&fields::PROCESS_COMM, subject.comm());
     line.maybe(&fields::PROCESS_REAL_USER_ID, subject.uid());
     line.maybe(&fields::CGROUP_ID, subject.cgroup_id().map(cgroup_number));
     if let Some(identity) = subject.identity {
-        known(line, identity);
+        known(line, identity, containers);
     }
 }
 
 /// A process by itself.
-pub(super) fn write_identity(line: &mut Line<'_>, identity: &Identity) {
+pub(super) fn write_identity(line: &mut Line<'_>, identity: &Identity, containers: &Containers) {
     key(line, identity.key);
     line.maybe(&fields::PROCESS_PARENT_PID, identity.parent_tgid);
     if !identity.comm.is_empty() {
@@ -29,7 +31,7 @@ pub(super) fn write_identity(line: &mut Line<'_>, identity: &Identity) {
     }
     line.maybe(&fields::PROCESS_REAL_USER_ID, identity.uid);
     line.maybe(&fields::CGROUP_ID, identity.cgroup_id.map(cgroup_number));
-    known(line, identity);
+    known(line, identity, containers);
 }
 
 /// The thread of a fact.
@@ -46,7 +48,7 @@ fn key(line: &mut Line<'_>, key: ProcessKey) {
     }
 }
 
-fn known(line: &mut Line<'_>, identity: &Identity) {
+fn known(line: &mut Line<'_>, identity: &Identity, containers: &Containers) {
     if let Some(exe) = &identity.exe {
         line.text(&fields::PROCESS_EXECUTABLE_PATH, exe);
         line.text(&fields::PROCESS_EXECUTABLE_NAME, exe.rsplit(|&byte| byte == b'/').next().unwrap_or(exe));
@@ -70,6 +72,9 @@ fn known(line: &mut Line<'_>, identity: &Identity) {
         line.text(&fields::CONTAINER_ID, container.id.as_bytes());
         if let Some(runtime) = container.runtime {
             line.word(&fields::CONTAINER_RUNTIME, runtime);
+        }
+        if let Some(naming) = containers.naming(&container.id) {
+            naming::write(line, &naming, identity.pod.is_some());
         }
     }
     if let Some(pod) = &identity.pod {

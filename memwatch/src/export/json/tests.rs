@@ -15,7 +15,7 @@ use crate::export::samples;
 use crate::export::schema::Type;
 
 fn exporter() -> Json {
-    Json::with_clock(Clock::new(samples::BOOT_UNIX_NS))
+    Json::with_clock(Clock::new(samples::BOOT_UNIX_NS)).with_containers(samples::containers())
 }
 
 fn parsed(out: &[u8]) -> Map<String, Value> {
@@ -48,7 +48,7 @@ fn lost_line() -> Map<String, Value> {
 fn has_type(value: &Value, ty: Type) -> bool {
     match (ty, value) {
         (Type::Integer, Value::Number(number)) => number.is_u64() || number.is_i64(),
-        (Type::Text, Value::String(_)) | (Type::Flag, Value::Bool(_)) => true,
+        (Type::Text | Type::Labels, Value::String(_)) | (Type::Flag, Value::Bool(_)) => true,
         (Type::Hex, Value::String(text)) => {
             text.strip_prefix("0x").is_some_and(|hex| u64::from_str_radix(hex, 16).is_ok())
         }
@@ -122,7 +122,7 @@ fn every_key_is_where_the_table_says() {
     for (name, line) in lines() {
         assert_eq!(line["event.name"], name.as_str());
         for (key, value) in &line {
-            let field = fields::ALL.iter().find(|field| field.key() == key);
+            let field = fields::ALL.iter().find(|field| field.is(key));
             let field = field.unwrap_or_else(|| panic!("{key} is not in the table"));
             assert!(field.is_in(name), "{key} in {}", name.as_str());
             assert!(has_type(value, field.ty()), "{key}: {value} is no {}", field.ty().name());
@@ -168,6 +168,17 @@ fn mmap_in_full() {
             "memwatch.slice": "system.slice",
             "container.id": "abc",
             "container.runtime.name": "containerd",
+            "container.name": "app",
+            "container.image.name": "registry.example/app",
+            "container.image.tags": ["1.2"],
+            "container.image.id": "sha256:1",
+            "container.image.repo_digests": ["registry.example/app@sha256:2"],
+            "container.label.tier": "front",
+            "k8s.pod.name": "web-0",
+            "k8s.namespace.name": "shop",
+            "k8s.container.name": "app",
+            "k8s.container.restart_count": 2,
+            "k8s.pod.label.app.kubernetes.io/name": "web",
             "k8s.pod.uid": "1-2-3",
             "k8s.pod.qos_class": "Guaranteed",
             "thread.id": 43,
@@ -180,6 +191,20 @@ fn mmap_in_full() {
             "memwatch.mmap.result": "0x7f0000000000",
         })
     );
+}
+
+#[test]
+fn names_are_added_to_an_object_that_is_written_already() {
+    let naming = samples::containers().naming("abc").expect("a naming");
+    let mut object = b"{\"process.pid\":7,\"container.id\":\"x\",\"k8s.pod.uid\":\"of the path\"}\n".to_vec();
+    add_naming(&mut object, "abc", &naming);
+    let object = parsed(&object);
+    assert_eq!((&object["process.pid"], &object["k8s.pod.name"]), (&json!(7), &json!("web-0")));
+    assert_eq!((&object["k8s.pod.uid"], &object["container.id"]), (&json!("of the path"), &json!("x")));
+    let mut object = b"{\"process.pid\":7}\n".to_vec();
+    add_naming(&mut object, "abc", &naming);
+    let object = parsed(&object);
+    assert_eq!((&object["k8s.pod.uid"], &object["container.id"]), (&json!("1-2-3"), &json!("abc")));
 }
 
 /// The event's own fields of a line, without their common beginning.

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use super::Report;
 use crate::core::exposure::{Exposure, Risk};
 use crate::core::quantity::{Bytes, Limit};
+use crate::enrich::cri::Containers;
 use crate::export::escape;
 use crate::export::table::layout::{Layout, Paint, cut};
 use crate::export::table::{because, describe, shown};
@@ -71,7 +72,7 @@ fn block(exposure: &Exposure, layout: Layout, out: &mut Vec<u8>) {
         layout.paragraph("table", &text, out);
     }
     layout.paragraph("limit", &limit(exposure), out);
-    layout.paragraph("process", &describe(&exposure.process), out);
+    layout.paragraph("process", &describe(&exposure.process, &Containers::none()), out);
     because(exposure.reasons().iter(), &layout, out);
     layout.paragraph("advice", &shown(exposure.advice().as_bytes()), out);
 }

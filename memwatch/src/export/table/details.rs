@@ -9,6 +9,7 @@ use memwatch_ebpf::abi::event::{
 
 use crate::core::fact::{Body, Fact, Identity};
 use crate::core::quantity::{Bytes, Counted, Limit, Nanos};
+use crate::enrich::cri::Containers;
 use crate::export::exit_status::{self, End};
 use crate::export::kernel_names::{self, MAP, PROT};
 use crate::export::subject::{known, until_zero};
@@ -20,7 +21,7 @@ macro_rules! say {
 }
 
 /// Appends the details of a fact.
-pub(super) fn push(fact: &Fact, out: &mut Vec<u8>) {
+pub(super) fn push(fact: &Fact, containers: &Containers, out: &mut Vec<u8>) {
     match &fact.event.body {
         Body::Mmap(body) => mmap(body, out),
         Body::Munmap(body) => {
@@ -49,7 +50,7 @@ pub(super) fn push(fact: &Fact, out: &mut Vec<u8>) {
         // The detector turns these into findings.
         Body::FdTable(_) => {}
         Body::Action(body) => action(body, out),
-        Body::OomKill(body) => oom_kill(body, fact, out),
+        Body::OomKill(body) => oom_kill(body, fact, containers, out),
         Body::Exec(body) => exec(body, &fact.process, out),
         Body::Fork(body) => say!(out, "made process {}", body.tgid),
         Body::Exit(body) => exit(body, out),
@@ -64,9 +65,13 @@ pub(super) fn push_loss(loss: &Loss, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends where a process belongs: its container and pod, or else its unit or cgroup.
-pub(super) fn push_place(identity: &Identity, out: &mut Vec<u8>) {
-    if let Some(container) = &identity.container {
+/// Appends where a process belongs: its container and pod, by name where a runtime tells, or else its unit or cgroup.
+pub(super) fn push_place(identity: &Identity, containers: &Containers, out: &mut Vec<u8>) {
+    let naming = identity.container.as_ref().and_then(|container| containers.naming(&container.id));
+    if let Some(naming) = naming.as_deref().map(words::naming).filter(|words| !words.is_empty()) {
+        out.extend_from_slice(b", ");
+        escape::terminal(naming.as_bytes(), out);
+    } else if let Some(container) = &identity.container {
         out.extend_from_slice(b", container ");
         escape::terminal(container.id.as_bytes(), out);
         if let Some(pod) = &identity.pod {
@@ -207,7 +212,7 @@ fn action(body: &Action, out: &mut Vec<u8>) {
     failure(body.result, out);
 }
 
-fn oom_kill(body: &OomKill, fact: &Fact, out: &mut Vec<u8>) {
+fn oom_kill(body: &OomKill, fact: &Fact, containers: &Containers, out: &mut Vec<u8>) {
     say!(
         out,
         "killed for lack of memory: anon {}, file {}, shmem {}, page tables {}, oom_score_adj {}",
@@ -233,7 +238,7 @@ fn oom_kill(body: &OomKill, fact: &Fact, out: &mut Vec<u8>) {
     say!(out, "; triggered by {} ", trigger.tgid);
     escape::terminal(until_zero(&trigger.comm), out);
     if let Some(victim) = &fact.other {
-        push_place(victim, out);
+        push_place(victim, containers, out);
     }
 }
 

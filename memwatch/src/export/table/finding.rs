@@ -9,6 +9,7 @@ use super::layout::Layout;
 use crate::core::detect::fd_table::{Finding, Reason, State};
 use crate::core::fact::Identity;
 use crate::core::quantity::{Bytes, Counted, Nanos};
+use crate::enrich::cri::Containers;
 use crate::export::{escape, kernel_names, words};
 
 /// Appends the finding in one phrase.
@@ -32,10 +33,10 @@ pub(crate) fn push_headline(finding: &Finding, out: &mut Vec<u8>) {
 }
 
 /// Appends what the finding rests on, and its advice.
-pub(super) fn push_block(finding: &Finding, layout: &Layout, out: &mut Vec<u8>) {
+pub(super) fn push_block(finding: &Finding, containers: &Containers, layout: &Layout, out: &mut Vec<u8>) {
     layout.paragraph("table", &arithmetic(finding), out);
     layout.paragraph("limit", &origin(finding), out);
-    layout.paragraph("process", &describe(&finding.process), out);
+    layout.paragraph("process", &describe(&finding.process, containers), out);
     because(finding.reasons.iter(), layout, out);
     layout.paragraph("advice", &shown(finding.advice.as_bytes()), out);
 }
@@ -93,7 +94,7 @@ fn origin(finding: &Finding) -> String {
 }
 
 /// The program that a process runs, with its arguments and the place it runs in.
-pub(crate) fn describe(identity: &Identity) -> String {
+pub(crate) fn describe(identity: &Identity, containers: &Containers) -> String {
     let mut text = Vec::new();
     match &identity.exe {
         Some(exe) => escape::terminal(exe, &mut text),
@@ -103,7 +104,7 @@ pub(crate) fn describe(identity: &Identity) -> String {
         text.push(b' ');
         push_args(args, &mut text);
     }
-    push_place(identity, &mut text);
+    push_place(identity, containers, &mut text);
     String::from_utf8_lossy(&text).into_owned()
 }
 

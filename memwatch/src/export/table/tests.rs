@@ -64,6 +64,16 @@ fn every_kind_in_words() {
 }
 
 #[test]
+fn a_container_is_told_by_its_names_where_they_are_known() {
+    let named =
+        |finding| text(|out| table(110, false).with_containers(samples::containers()).finding(finding, out));
+    let shown = named(&samples::finding());
+    let place = "container app (registry.example/app:1.2) of pod shop/web-0";
+    let joined = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(joined.contains(&format!("--http :80, {place}")), "{shown}");
+}
+
+#[test]
 fn lines_fit_the_terminal() {
     for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::FdTable) {
         let shown = text(|out| table(80, false).fact(&samples::fact(kind), out));
