@@ -22,6 +22,7 @@ use std::path::Path;
 pub use fault::{Fault, Faults};
 
 use crate::core::policy::Settings;
+use crate::enrich::cri::Sockets;
 use crate::export::metrics::Offer;
 use crate::export::route::Route;
 use reader::Reader;
@@ -35,6 +36,8 @@ pub struct Configuration {
     pub exports: Vec<Route>,
     /// Who gets metrics.
     pub metrics: Offer,
+    /// Who is asked for the names of containers.
+    pub containers: Sockets,
 }
 
 /// Reads and checks a file.

@@ -2,6 +2,7 @@
 
 pub(super) mod audit;
 pub(super) mod budget;
+pub(super) mod containers;
 pub(super) mod export;
 pub(super) mod fd_table;
 pub(super) mod growth;
@@ -22,7 +23,7 @@ use super::reader::Table;
 use super::value::Name;
 
 /// All tables, in the order of the documentation.
-pub(super) const ALL: [&Section; 18] = [
+pub(super) const ALL: [&Section; 19] = [
     &policy::SECTION,
     &scope::SECTION,
     &scope::STEP,
@@ -41,6 +42,7 @@ pub(super) const ALL: [&Section; 18] = [
     &export::SECTION,
     &metrics::SECTION,
     &metrics::OTLP_SECTION,
+    &containers::SECTION,
 ];
 
 /// Refuses rules of one name: a report would not say which was meant.

@@ -6,7 +6,7 @@ mod text;
 
 pub(super) use choice::{Confidence, LineForm, MinSeverity, Mode, Protocol, Then, To, UseOf, WhatToDo};
 pub(super) use quantity::{Bound, Count, Exponent, Nanoseconds, Share, Size};
-pub(super) use text::{Address, Cgroup, Command, Kind, Kinds, Name, Patterns, Place, Uids, Url};
+pub(super) use text::{Address, Cgroup, Command, Kind, Kinds, Name, Patterns, Place, Places, Uids, Url};
 
 use toml::de::DeValue;
 

@@ -10,11 +10,15 @@ use serde::Serialize;
 
 use super::clock::Clock;
 use super::event::{Event, Severity};
+use super::json;
 use super::schema::VERSION;
+use super::table::shown;
 use crate::core::fact::ProcessKey;
+use crate::core::naming::Naming;
 use crate::core::policy::{
     Cause, Command, Ending, Engine, Gravity, Holding, Outbox, Resize, Told, Turn, Who,
 };
+pub use warning::concerned;
 pub(super) use warning::kind;
 use words::{ranked, reason_of};
 pub use words::{reason, sentence};
@@ -325,7 +329,7 @@ impl Decisions {
             }
             Told::Warned(warning) => {
                 let body = warning::Body::new(warning, engine);
-                self.line((WARNING, severity), time_ns, warning::concerned(warning).map(process), body, out);
+                self.line((WARNING, severity), time_ns, concerned(warning).map(process), body, out);
             }
         }
     }
@@ -359,5 +363,16 @@ impl Decisions {
         if serde_json::to_writer(&mut *out, &line).is_ok() {
             out.push(b'\n');
         }
+    }
+}
+
+/// Adds the names of its container to an event.
+pub fn add_naming(event: &mut Event, id: &str, naming: &Naming) {
+    json::add_naming(&mut event.object, id, naming);
+    let words = super::words::naming(naming);
+    if let Some(sentence) = &mut event.sentence
+        && !words.is_empty()
+    {
+        *sentence += &format!(" [{}]", shown(words.as_bytes()));
     }
 }

@@ -3,6 +3,7 @@
 mod desk;
 mod intake;
 mod metrics;
+mod names;
 mod obey;
 mod pools;
 mod push;
@@ -50,6 +51,7 @@ use crate::sys::boot_ns;
 use desk::Desk;
 use intake::Intake;
 use metrics::Metrics;
+use names::Names;
 use pools::Pools;
 use recorder::Recorder;
 pub use recorder::Tally;
@@ -124,6 +126,7 @@ struct Daemon {
     rules: Vec<Rule>,
     decisions: Decisions,
     exporters: Exporters,
+    names: Names,
     metrics: Metrics,
     recorder: Option<Recorder>,
     inputs: Vec<Input>,
@@ -189,10 +192,16 @@ pub async fn run(start: Start) -> anyhow::Result<Option<Tally>> {
                 let _ = answer.send(daemon.engine.explain(boot_ns(), &query));
             }
             answer = daemon.metrics.asked() => {
-                let state = daemon.metrics.state(&daemon.engine, &mut daemon.probe, daemon.exporters.accounts());
+                let state = daemon.metrics.state(
+                    &daemon.engine,
+                    &mut daemon.probe,
+                    daemon.exporters.accounts(),
+                    daemon.names.losses(),
+                );
                 // Who asked may have gone.
                 let _ = answer.send(state);
             }
+            () = daemon.names.ready() => daemon.name(false),
             () = tokio::time::sleep(until_look) => {}
             waited = source.wait() => {
                 waited.context("cannot tell the kernel side that its records are awaited")?;
@@ -200,6 +209,7 @@ pub async fn run(start: Start) -> anyhow::Result<Option<Tally>> {
         }
     }
     daemon.notifier.stopping();
+    daemon.name(true);
     daemon.exporters.finish();
     Ok(daemon.recorder.take().map(Recorder::finish))
 }
@@ -234,7 +244,7 @@ fn progress(tally: &Tally) {
 
 impl Daemon {
     fn new(start: Start, configuration: Configuration) -> anyhow::Result<Self> {
-        let Configuration { policy: settings, exports, metrics } = configuration;
+        let Configuration { policy: settings, exports, metrics, containers } = configuration;
         let proc = || ProcFs::open(Path::new("/proc")).context("cannot open /proc");
         let mut ledger = Ledger::new(proc()?).context("cannot read the mounts of this host")?;
         let rules = rules::rules(&settings);
@@ -278,6 +288,8 @@ impl Daemon {
             decisions: Decisions::new(Some(Clock::of_this_host()))
                 .with_arguments(exporters.wants_arguments()),
             exporters,
+            names: Names::start(containers)
+                .context("cannot start the thread that asks container runtimes")?,
             metrics: Metrics::start(metrics)?,
             recorder: recorder.transpose()?,
             inputs: Vec::with_capacity(4096),
@@ -407,7 +419,16 @@ impl Daemon {
         if self.exporters.is_empty() {
             return;
         }
-        if let Some(event) = self.decisions.event(now_ns, command, &self.engine, outbox) {
+        if let Some(event) = self.decisions.event(now_ns, command, &self.engine, outbox)
+            && let Some(event) = self.names.name(event, command, &self.engine)
+        {
+            self.exporters.offer(event);
+        }
+    }
+
+    /// Hands on what has the name of its container by now, or has waited long enough; all that waits when told so.
+    fn name(&mut self, all: bool) {
+        for event in self.names.take_ready(all) {
             self.exporters.offer(event);
         }
     }
@@ -481,6 +502,7 @@ impl Daemon {
             }
         }
         self.exporters.keep_house();
+        self.names.keep_house();
         let unanswered = self.desk.as_ref().map_or(0, |desk| desk.peers().unanswered());
         if unanswered > self.unanswered_told {
             tracing::warn!(

@@ -43,6 +43,7 @@ pub(super) fn all(configuration: &Configuration) -> Vec<Paragraph> {
     let mut paragraphs = policy(&configuration.policy);
     paragraphs.extend(export::all(&configuration.exports));
     paragraphs.push(export::metrics(&configuration.metrics));
+    paragraphs.push(export::containers(&configuration.containers));
     paragraphs
 }
 

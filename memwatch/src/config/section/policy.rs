@@ -3,7 +3,8 @@
 use toml::de::DeTable;
 
 use super::{
-    audit, budget, export, fd_table, growth, metrics, pool, pressure, process_limit, protect, scope, thrash,
+    audit, budget, containers, export, fd_table, growth, metrics, pool, pressure, process_limit, protect,
+    scope, thrash,
 };
 use crate::config::Configuration;
 use crate::config::key::{Each, Inner, Key, Section, Unwritten};
@@ -59,6 +60,11 @@ const BUDGET: Key<Inner> = Key::new("budget", Unwritten::Absent("defaults"), "Ho
 const EXPORT: Key<Each> =
     Key::new("export", Unwritten::Absent("standard output, in the form of `--output`"), "Where events go.");
 const METRICS: Key<Inner> = Key::new("metrics", Unwritten::Absent("none"), "Who gets metrics.");
+const CONTAINERS: Key<Inner> = Key::new(
+    "containers",
+    Unwritten::Absent("its keys' defaults"),
+    "Who is asked for the names of containers.",
+);
 
 /// The top level.
 pub(in crate::config) const SECTION: Section = Section {
@@ -82,6 +88,7 @@ pub(in crate::config) const SECTION: Section = Section {
         BUDGET.row,
         EXPORT.row,
         METRICS.row,
+        CONTAINERS.row,
     ],
 };
 
@@ -132,5 +139,6 @@ pub(in crate::config) fn read(reader: &Reader<'_>, document: &DeTable<'_>) -> Co
         policy,
         exports: export::read(&file.each(&EXPORT, &export::SECTION)),
         metrics: metrics::read(&file.inner(&METRICS, &metrics::SECTION)),
+        containers: containers::read(&file.inner(&CONTAINERS, &containers::SECTION)),
     }
 }

@@ -184,6 +184,26 @@ impl Value for Place {
     }
 }
 
+/// Paths of sockets.
+#[derive(Clone, Debug, Default)]
+pub(in crate::config) struct Places(pub(in crate::config) Vec<PathBuf>);
+
+impl Form for Places {
+    const FORM: &'static str = "path, or an array of them";
+    const EXAMPLE: &'static str = "\"/run/containerd/containerd.sock\"";
+}
+
+impl Value for Places {
+    fn read(value: &DeValue<'_>) -> Result<Self, Misfit> {
+        let places = each(value).map(|value| {
+            let of_this =
+                |misfit: Misfit| Misfit { remedy: format!("write for example {}", Self::EXAMPLE), ..misfit };
+            Place::read(value).map(|place| place.0).map_err(of_this)
+        });
+        places.collect::<Result<_, _>>().map(Self)
+    }
+}
+
 /// A cgroup's path.
 #[derive(Clone, Debug, Default)]
 pub(in crate::config) struct Cgroup(pub(in crate::config) Vec<String>);

@@ -104,7 +104,7 @@ pub(in crate::export) const fn kind(warning: &Warning) -> &'static str {
 }
 
 /// Whom a warning is about.
-pub(super) const fn concerned(warning: &Warning) -> Option<ProcessKey> {
+pub const fn concerned(warning: &Warning) -> Option<ProcessKey> {
     match *warning {
         Warning::Stopped { key, .. } | Warning::CgroupSpared { key, .. } | Warning::FdTable { key, .. } => {
             Some(key)

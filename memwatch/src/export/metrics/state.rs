@@ -299,7 +299,10 @@ impl State {
     /// What memwatch loses, sheds and costs.
     fn own(&self, to: &mut Families) -> Result<()> {
         to.counter(
-            ("memwatch_lost_total", "What the kernel side lost, by kind (docs/events.md)."),
+            (
+                "memwatch_lost_total",
+                "What the kernel side lost, and names of containers, by kind (docs/events.md).",
+            ),
             ["kind"],
             self.losses.iter().map(|(kind, count)| ([*kind], *count)),
         )?;

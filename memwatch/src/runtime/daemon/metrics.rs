@@ -118,6 +118,7 @@ impl Metrics {
         engine: &Engine,
         probe: &mut Probe,
         exporters: impl Iterator<Item = (&'a str, Account)>,
+        names: impl Iterator<Item = (&'static str, u64)>,
     ) -> State {
         let faults = probe.faults().unwrap_or_default();
         let losses = FaultCode::ALL.iter().zip(faults).map(|(code, count)| (code.name(), count));
@@ -126,7 +127,7 @@ impl Metrics {
             gauges: engine.gauges(boot_ns()),
             holdings: self.holdings.iter().map(|(cgroup, holding)| (cgroup.clone(), *holding)).collect(),
             max_cgroups: self.offer.max_cgroups,
-            losses: losses.collect(),
+            losses: losses.chain(names).collect(),
             programs: probe.run_times().map(program).collect(),
             exporters: exporters.map(|(name, account)| (name.to_owned(), account)).collect(),
         }

@@ -24,7 +24,7 @@ impl Daemon {
         let Some(config) = self.start.config().map(Path::to_owned) else { return };
         self.modified = modified(&config);
         let loaded = load(&config).and_then(|configuration| {
-            let Configuration { policy: settings, exports, metrics } = configuration;
+            let Configuration { policy: settings, exports, metrics, containers } = configuration;
             anyhow::ensure!(
                 !is_empty(&config),
                 "the file is empty, which would mean the whole host; write at least the mode"
@@ -32,9 +32,9 @@ impl Daemon {
             if let Some(trees) = &self.trees {
                 trees.name(&settings, &mut self.probe, self.intake.ledger());
             }
-            Ok((actuator(&settings, self.trees.clone())?, settings, exports, metrics))
+            Ok((actuator(&settings, self.trees.clone())?, settings, exports, metrics, containers))
         });
-        let (actuator, settings, exports, metrics) = match loaded {
+        let (actuator, settings, exports, metrics, containers) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
                 tracing::error!("the policy stays as it was: {error:#}");
@@ -58,6 +58,11 @@ impl Daemon {
         }
         if let Err(error) = self.metrics.change(metrics) {
             tracing::error!("metrics stay where they were: {error:#}");
+        }
+        if let Err(error) = self.names.change(containers) {
+            tracing::error!(
+                "container runtimes are asked as before: cannot start the thread for others: {error}"
+            );
         }
         self.decisions = self.decisions.with_arguments(self.exporters.wants_arguments());
         (self.actuator, self.rules, self.pressure) = (actuator, rules, pressure(&settings));

@@ -16,6 +16,7 @@ use crate::config::{self, Configuration};
 use crate::core::detect::fd_table::region_floor;
 use crate::core::policy::guard::Own;
 use crate::core::policy::{FdTableRule, Mode, Settings, TableAction};
+use crate::enrich::cri::Sockets;
 use crate::export::metrics::Offer;
 use crate::export::route::{Destination, Form, Route};
 use crate::measure::PressureTrigger;
@@ -121,6 +122,8 @@ pub(super) fn configuration(policy: &Policy) -> anyhow::Result<Configuration> {
             policy: Settings::clone(settings),
             exports: Vec::new(),
             metrics: Offer::default(),
+            // Nobody is told a name.
+            containers: Sockets::At(Vec::new()),
         }),
     }
 }

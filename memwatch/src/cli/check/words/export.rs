@@ -2,6 +2,7 @@
 
 use super::{Paragraph, duration};
 use crate::core::quantity::Bytes;
+use crate::enrich::cri::Sockets;
 use crate::export::metrics::Offer;
 use crate::export::route::{Destination, Form, Rate, Rotation, Route};
 
@@ -28,6 +29,20 @@ pub(super) fn metrics(Offer { listen, push, max_cgroups }: &Offer) -> Paragraph 
         format!("{max_cgroups} cgroups have a label of their own, all others share one")
     });
     Paragraph::unnamed("metrics", says)
+}
+
+pub(super) fn containers(sockets: &Sockets) -> Paragraph {
+    let says = match sockets {
+        Sockets::Usual => {
+            "names of containers are asked for where a runtime listens at its usual socket".to_owned()
+        }
+        Sockets::At(paths) if paths.is_empty() => "nobody is asked for names of containers".to_owned(),
+        Sockets::At(paths) => {
+            let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+            format!("names of containers are asked for at {}", paths.join(", "))
+        }
+    };
+    Paragraph::unnamed("containers", vec![says])
 }
 
 fn export(route: &Route) -> Paragraph {
