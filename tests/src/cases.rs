@@ -4,6 +4,7 @@ mod action;
 mod audit;
 mod cleanup;
 mod command;
+mod containers;
 mod daemon;
 mod daemon_orders;
 mod daemon_tables;
@@ -78,6 +79,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         queue::CASES,
         exporters::CASES,
         otlp::CASES,
+        containers::CASES,
         metrics::CASES,
         monitoring::CASES,
         scan::CASES,

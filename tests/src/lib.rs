@@ -7,6 +7,7 @@ pub mod case;
 pub mod cases;
 pub mod cgroup;
 pub mod child;
+pub mod container_runtime;
 pub mod counting;
 pub mod crowded;
 pub mod kernel_log;

@@ -121,6 +121,11 @@ impl<Pool> Stage<Pool> {
         self.daemon.wait_for_another_error_line(text, PATIENCE)
     }
 
+    /// What it is about.
+    pub(super) const fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     /// The most that the daemon had resident, in KiB.
     pub(super) fn peak_kib(&self) -> anyhow::Result<u64> {
         super::load::peak_kib(self.daemon.pid())

@@ -16,6 +16,9 @@ use memwatch_tests::syscall::sandbox;
 pub(crate) struct Inside {
     #[arg(long)]
     root: PathBuf,
+    /// Has `/sys` in it, with the cgroup hierarchies, as who starts containers needs it.
+    #[arg(long)]
+    sys: bool,
     /// Ends everything after this time.
     #[arg(long)]
     seconds: u64,
@@ -56,6 +59,12 @@ impl Inside {
 
     fn mount(&self) -> anyhow::Result<()> {
         let at = |name: &str| self.root.join(name);
+        if self.sys {
+            // A container gets its root by pivot_root(2), which takes the present one only where something is mounted.
+            sandbox::mount(Some(&self.root), &self.root, None, libc::MS_BIND).context("mount the root")?;
+            sandbox::mount(Some(Path::new("/sys")), &at("sys"), None, libc::MS_BIND | libc::MS_REC)
+                .context("mount /sys")?;
+        }
         sandbox::mount(None, &at("proc"), Some("proc"), 0).context("mount /proc")?;
         sandbox::mount(Some(Path::new("/dev")), &at("dev"), None, libc::MS_BIND | libc::MS_REC)
             .context("mount /dev")?;
