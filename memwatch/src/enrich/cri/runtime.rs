@@ -68,13 +68,11 @@ pub(super) async fn serve(shared: Weak<Shared>, index: usize, mut asked: Receive
             }
             Some(path) => {
                 drop(held);
-                let Err(status) = session(&shared, index, &path, &mut asked).await else { return };
+                let Err(failure) = session(&shared, index, &path, &mut asked).await else { return };
                 let Some(shared) = shared.upgrade() else { return };
-                if status.code() == Code::Unimplemented {
-                    tracing::debug!("{} has no CRI: {}", path.display(), status.message());
-                } else {
+                tracing::debug!("cannot ask {}: {failure}", path.display());
+                if let Failure::Call(_) = failure {
                     shared.failed();
-                    tracing::debug!("cannot ask {}: {status}", path.display());
                 }
                 fail(&shared, index, &mut asked);
             }
@@ -84,6 +82,24 @@ pub(super) async fn serve(shared: Weak<Shared>, index: usize, mut asked: Receive
         }
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE.1);
+    }
+}
+
+/// Why a runtime cannot be asked.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// A runtime that was stopped leaves its socket behind: nothing is lost that could be had.
+    #[error("nobody listens: {0:?}")]
+    Absent(tonic::transport::Error),
+    #[error("it has no CRI: {0}")]
+    Other(Status),
+    #[error("{0}")]
+    Call(Status),
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        if status.code() == Code::Unimplemented { Self::Other(status) } else { Self::Call(status) }
     }
 }
 
@@ -104,13 +120,10 @@ async fn session(
     index: usize,
     path: &Path,
     asked: &mut Receiver<Box<str>>,
-) -> Result<(), Status> {
-    let endpoint = Endpoint::from_shared(format!("unix:{}", path.display()))
-        .map_err(|error| Status::invalid_argument(error.to_string()))?;
-    let channel = within(CALL, async {
-        endpoint.connect().await.map_err(|error| Status::unavailable(format!("{error:?}")))
-    })
-    .await?;
+) -> Result<(), Failure> {
+    let endpoint = Endpoint::from_shared(format!("unix:{}", path.display())).map_err(Failure::Absent)?;
+    let connected = timeout(CALL, endpoint.connect()).await;
+    let channel = connected.map_err(|_| too_late())?.map_err(Failure::Absent)?;
     let mut runtime = Runtime {
         client: RuntimeServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX),
         index,
@@ -124,12 +137,16 @@ async fn session(
         let mut cache = shared.cache();
         runtime.unknown.iter().for_each(|unknown| cache.denied(&unknown.id));
     }
-    result
+    result.map_err(Failure::from)
+}
+
+fn too_late() -> Status {
+    Status::deadline_exceeded("no answer in time")
 }
 
 /// A call's answer, in time.
 async fn within<T>(time: Duration, call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
-    timeout(time, call).await.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")))
+    timeout(time, call).await.unwrap_or_else(|_| Err(too_late()))
 }
 
 struct Runtime {

@@ -152,6 +152,16 @@ fn nobody_waits_where_nobody_listens() {
 }
 
 #[test]
+fn a_socket_that_a_runtime_left_behind_is_no_loss() {
+    let place = Place::new("left");
+    drop(UnixListener::bind(&place.0).expect("a socket"));
+    let containers = place.containers();
+    assert!(waited(&containers, &asked_for(1)) < PATIENCE, "nobody listens");
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(containers.losses(), Losses::default());
+}
+
+#[test]
 fn a_runtime_that_never_answers_is_waited_for_once_and_not_for_long() {
     let place = Place::new("stalled");
     let listener = UnixListener::bind(&place.0).expect("a socket");
