@@ -149,6 +149,8 @@ impl Containers {
             // Where nobody has room for the question it may be asked again.
             if asks > 0 {
                 cache.asked(id, asks, now);
+            } else {
+                cache.shed(1);
             }
         }
         if cache.is_awaited(id, now) { Answer::Awaited } else { Answer::Unknown }

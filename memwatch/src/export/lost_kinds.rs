@@ -110,6 +110,11 @@ pub const ALL: &[LostKind] = &[
         "none: events still carry the container's id",
     ),
     kind(
+        "containers_not_asked",
+        "questions for the names of a container that were dropped: too many were open",
+        "none: events carry the container's id, and a later one has it asked for again",
+    ),
+    kind(
         "export_shed",
         "events that an exporter of the daemon had no room for; in its own output",
         "read it faster, or raise its `queue`",

@@ -13,13 +13,13 @@ pub(super) const OWN: [&str; 5] =
     ["undecodable", "unaccounted", "unread", "findings_dropped", "findings_state_evicted"];
 
 /// Names of the counters about names of containers.
-pub(super) const CONTAINERS: [&str; 3] =
-    ["containers_unnamed", "container_calls_failed", "containers_not_kept"];
+pub(super) const CONTAINERS: [&str; 4] =
+    ["containers_unnamed", "container_calls_failed", "containers_not_kept", "containers_not_asked"];
 
 /// What they come to.
 pub(super) fn of_containers<T>(waiting: &Waiting<T>) -> impl Iterator<Item = (&'static str, u64)> + use<T> {
     let lost = waiting.containers().losses();
-    CONTAINERS.into_iter().zip([waiting.unnamed(), lost.calls_failed, lost.not_kept])
+    CONTAINERS.into_iter().zip([waiting.unnamed(), lost.calls_failed, lost.not_kept, lost.not_asked])
 }
 
 /// Name of the one that is known only when nothing more can be written.

@@ -25,6 +25,8 @@ pub struct Losses {
     pub calls_failed: u64,
     /// Containers that were forgotten while they may have been of use, or not taken in, because there are too many.
     pub not_kept: u64,
+    /// Questions that were dropped because too many were open; an id is asked for again when an event brings it again.
+    pub not_asked: u64,
 }
 
 /// The names of containers by id.
@@ -153,7 +155,14 @@ impl Cache {
         if self.asked.len() >= ASKED_MAX {
             self.asked.retain(|_, asked| asked.open > 0 && asked.is_awaited(now));
         }
-        self.asked.len() < ASKED_MAX
+        let has_room = self.asked.len() < ASKED_MAX;
+        self.shed(u64::from(!has_room));
+        has_room
+    }
+
+    /// So many questions are dropped.
+    pub(super) const fn shed(&mut self, questions: u64) {
+        self.losses.not_asked += questions;
     }
 
     /// So many runtimes are asked for it.

@@ -180,7 +180,11 @@ impl Runtime {
                     let room = UNKNOWN_MAX.saturating_sub(self.unknown.len()).min(ids.len());
                     let new = ids.drain(..room).map(|id| Unknown { id, tries: 0, next: now });
                     self.unknown.extend(new);
-                    ids.drain(..).for_each(|id| shared.cache().denied(&id));
+                    for id in ids.drain(..) {
+                        let mut cache = shared.cache();
+                        cache.shed(1);
+                        cache.denied(&id);
+                    }
                     self.resolve(&shared).await?;
                 }
                 event = Events::next(&mut events) => {

@@ -87,6 +87,11 @@ proptest! {
             }
         }
     }
+}
+
+proptest! {
+    // Texts of any characters take their time to be made up.
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn any_texts_are_cut_to_bounds(
@@ -176,6 +181,20 @@ fn a_runtime_that_never_answers_is_waited_for_once_and_not_for_long() {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(containers.look_up(&asked_for(2)), Answer::Unknown);
+    drop(listener);
+}
+
+#[test]
+fn questions_that_find_no_room_are_dropped_and_counted() {
+    const MORE: usize = 76;
+    let place = Place::new("full");
+    // Nobody takes a question before the peer has said who it is, which it never does.
+    let listener = UnixListener::bind(&place.0).expect("a socket");
+    let containers = place.containers();
+    let answers: Vec<_> = (0..ASKS + MORE).map(|number| containers.look_up(&asked_for(number))).collect();
+    let awaited = answers.iter().filter(|answer| **answer == Answer::Awaited).count();
+    assert_eq!((awaited, containers.losses().not_asked), (ASKS, MORE as u64));
+    assert_eq!(answers.last(), Some(&Answer::Unknown), "it has nothing to wait for");
     drop(listener);
 }
 
