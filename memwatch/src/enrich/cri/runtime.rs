@@ -3,6 +3,8 @@
 mod events;
 
 use std::collections::HashSet;
+use std::error::Error as _;
+use std::io;
 use std::path::Path;
 use std::sync::Weak;
 use std::time::{Duration, Instant};
@@ -97,6 +99,21 @@ enum Failure {
     Call(Status),
 }
 
+impl Failure {
+    /// What an attempt to connect ended in: only where nobody listens nothing failed.
+    fn of_connecting(error: tonic::transport::Error) -> Self {
+        let mut cause = error.source();
+        while let Some(this) = cause {
+            let kind = this.downcast_ref().map(io::Error::kind);
+            if matches!(kind, Some(io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)) {
+                return Self::Absent(error);
+            }
+            cause = this.source();
+        }
+        Self::Call(Status::from_error(error.into()))
+    }
+}
+
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         if status.code() == Code::Unimplemented { Self::Other(status) } else { Self::Call(status) }
@@ -121,9 +138,10 @@ async fn session(
     path: &Path,
     asked: &mut Receiver<Box<str>>,
 ) -> Result<(), Failure> {
-    let endpoint = Endpoint::from_shared(format!("unix:{}", path.display())).map_err(Failure::Absent)?;
+    let endpoint = Endpoint::from_shared(format!("unix:{}", path.display()));
+    let endpoint = endpoint.map_err(Failure::of_connecting)?;
     let connected = timeout(CALL, endpoint.connect()).await;
-    let channel = connected.map_err(|_| too_late())?.map_err(Failure::Absent)?;
+    let channel = connected.map_err(|_| too_late())?.map_err(Failure::of_connecting)?;
     let mut runtime = Runtime {
         client: RuntimeServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX),
         index,
