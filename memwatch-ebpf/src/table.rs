@@ -38,6 +38,8 @@ const MAP_GROWSDOWN: u32 = 0x100;
 const MAP_STACK: u32 = 0x2_0000;
 const MAP_HUGETLB: u32 = 0x4_0000;
 const MAP_FIXED_NOREPLACE: u32 = 0x10_0000;
+/// jemalloc sets it on all that it maps, unless the host does not overcommit (os_overcommits in src/pages.c, 5.3).
+pub const MAP_NORESERVE: u32 = 0x4000;
 
 /// Whether a mapping can be a table at all: writable, private, anonymous, placed by the kernel, and not a stack.
 ///
@@ -58,7 +60,7 @@ pub enum Fit {
     Exact = 1,
     /// The same with the power of two above N.
     PowerOfTwo = 2,
-    /// L is the jemalloc size class (four per doubling) that N x k falls into.
+    /// L is what jemalloc maps for the size class (four per doubling) that N x k falls into.
     SizeClass = 3,
     /// A heap that grew by N x k and malloc's top padding.
     Heap = 4,
@@ -110,14 +112,21 @@ impl Match {
     #[inline(always)]
     pub const fn overhead_of(packed: u32, limit: u64, length: u64) -> u64 {
         let slots = if packed >> 16 == Fit::Capped as u32 { CAP } else { limit };
-        length.wrapping_sub(slots.wrapping_mul((packed & 0xffff) as u64))
+        // A heap may have grown by less.
+        length.saturating_sub(slots.wrapping_mul((packed & 0xffff) as u64))
     }
 }
 
-/// Explains the length of a mapping (`mmap`, `mremap`) by a descriptor limit.
+/// Explains the length of a mapping (`mmap`, `mremap`) with these `MAP_*` bits by a descriptor limit.
 #[must_use]
 #[inline(always)]
-pub fn explain_mapping(limit: u64, length: u64) -> Option<Match> {
+pub fn explain_mapping(limit: u64, length: u64, flags: u32) -> Option<Match> {
+    // Others do not round so, and what jemalloc rounds to is now and then a multiple of the limit as well.
+    if flags & MAP_NORESERVE != 0
+        && let Some(found) = padded_class(limit, length)
+    {
+        return Some(found);
+    }
     match explain_plain(limit, length) {
         None => aligned(limit, length),
         found => found,
@@ -144,17 +153,22 @@ fn explain_plain(limit: u64, length: u64) -> Option<Match> {
     {
         return Some(found);
     }
-    size_class(limit, length)
+    match padded_class(limit, length) {
+        None => size_class(limit, length),
+        found => found,
+    }
 }
 
-/// Explains the growth of a heap (`brk`) by a descriptor limit.
+/// Explains the growth of a heap (`brk`) by a descriptor limit. glibc adds a pad and takes off what the heap has left at its end, which
+/// is a pad at most where memory was not given back before (malloc/malloc.c, sysmalloc).
 #[must_use]
 #[inline(always)]
 pub fn explain_heap(limit: u64, growth: u64) -> Option<Match> {
     if limit < HEAP_LIMIT_MIN || limit > growth {
         return None;
     }
-    multiple(limit, growth, HEAP_PAD, Fit::Heap)
+    let found = multiple(limit, growth.saturating_add(HEAP_PAD), 2 * HEAP_PAD, Fit::Heap)?;
+    Some(Match { overhead: found.overhead.saturating_sub(HEAP_PAD), ..found })
 }
 
 /// Whether a request is one for a table of `refused` bytes once more.
@@ -231,6 +245,20 @@ fn aligned(limit: u64, length: u64) -> Option<Match> {
 /// jemalloc rounds a large request up to m x 2^e with m in 4..=7.
 #[inline(always)]
 fn size_class(limit: u64, length: u64) -> Option<Match> {
+    of_class(limit, class_below(length)?, length, length)
+}
+
+/// jemalloc adds a page to a class, to place what is in it at another offset in its first page, and rounds once more: it maps the
+/// next class (large_palloc in src/large.c and extent_grow_retained in src/extent.c, 5.3; `--disable-cache-oblivious` leaves that out).
+#[inline(always)]
+fn padded_class(limit: u64, length: u64) -> Option<Match> {
+    let class = class_below(length)?;
+    of_class(limit, class_below(class)?, class, length)
+}
+
+/// The class below a class; `None` for a length that is no class of large requests.
+#[inline(always)]
+const fn class_below(length: u64) -> Option<u64> {
     if length < 16 * PAGE {
         return None;
     }
@@ -239,8 +267,13 @@ fn size_class(limit: u64, length: u64) -> Option<Match> {
     if length & (step - 1) != 0 {
         return None;
     }
-    let below = length - if length == step << 2 { step >> 1 } else { step };
-    let element = length.checked_div(limit)? & !7;
+    Some(length - if length == step << 2 { step >> 1 } else { step })
+}
+
+/// A table of more than `below` bytes and up to `class`, for which `length` bytes are mapped.
+#[inline(always)]
+fn of_class(limit: u64, below: u64, class: u64, length: u64) -> Option<Match> {
+    let element = class.checked_div(limit)? & !7;
     if !(8..=ELEMENT_MAX).contains(&element) {
         return None;
     }
@@ -274,7 +307,7 @@ mod tests {
 
     #[test]
     fn pointers_at_the_limit_of_the_incident() {
-        let found = explain_mapping(HUGE, malloc(HUGE * 8)).expect("a match");
+        let found = explain_mapping(HUGE, malloc(HUGE * 8), 0).expect("a match");
         assert_eq!((found.element, found.fit), (8, Fit::Exact));
         assert!(found.overhead < PAGE);
     }
@@ -283,7 +316,7 @@ mod tests {
     fn element_sizes_of_real_programs() {
         for limit in [20_000, 65_536, 1_000_003, 1 << 20, 1 << 26, HUGE] {
             for element in [4u64, 8, 12, 16, 32, 56, 64, 128, 136, 432, 664] {
-                let found = explain_mapping(limit, malloc(limit * element)).expect("a match");
+                let found = explain_mapping(limit, malloc(limit * element), 0).expect("a match");
                 assert_eq!(
                     (u64::from(found.element), found.fit),
                     (element, Fit::Exact),
@@ -300,37 +333,59 @@ mod tests {
         for alignment in ALIGNMENTS {
             for element in [8, 64, 1024] {
                 let length = (LIMIT * element + alignment + 56).next_multiple_of(PAGE);
-                let found = explain_mapping(LIMIT, length).expect("a match");
+                let found = explain_mapping(LIMIT, length, 0).expect("a match");
                 let expected = (element as u32, length - LIMIT * element, Fit::Aligned);
                 assert_eq!((found.element, found.overhead, found.fit), expected, "at {alignment}");
             }
         }
-        assert_eq!(explain_mapping(LIMIT, LIMIT * 8 + (1 << 20)).map(|found| found.fit), None);
+        assert_eq!(explain_mapping(LIMIT, LIMIT * 8 + (1 << 20), 0).map(|found| found.fit), None);
     }
 
     #[test]
     fn rounded_up_to_a_power_of_two() {
-        let found = explain_mapping(1_000_003, malloc((1 << 20) * 16)).expect("a match");
+        let found = explain_mapping(1_000_003, malloc((1 << 20) * 16), 0).expect("a match");
         assert_eq!((found.element, found.fit), (16, Fit::PowerOfTwo));
         assert_eq!(found.overhead, malloc((1 << 20) * 16) - 1_000_003 * 16);
     }
 
     #[test]
     fn erlang_caps_its_table() {
-        let found = explain_mapping(HUGE, 16 << 27).expect("a match");
+        let found = explain_mapping(HUGE, 16 << 27, 0).expect("a match");
         assert_eq!((found.element, found.fit), (16, Fit::Capped));
-        assert_eq!(explain_mapping(HUGE, 32 << 27).map(|found| found.fit), Some(Fit::Exact), "4 bytes each");
+        assert_eq!(
+            explain_mapping(HUGE, 32 << 27, 0).map(|found| found.fit),
+            Some(Fit::Exact),
+            "4 bytes each"
+        );
     }
 
     #[test]
     fn jemalloc_size_classes() {
         // 1,000,003 x 8 = 8,000,024 falls into the class 8 MiB (4 x 2^21), above 7 MiB.
-        let found = explain_mapping(1_000_003, 8 << 20).expect("a match");
+        let found = explain_mapping(1_000_003, 8 << 20, MAP_NORESERVE).expect("a match");
         assert_eq!((found.element, found.overhead), (8, (8 << 20) - 8_000_024));
         assert_eq!(found.fit, Fit::PowerOfTwo, "the power of two explains it first");
-        let found =
-            explain_mapping(1_300_000, 10 << 20).or(explain_mapping(1_300_000, 12 << 20)).expect("a match");
+        let found = explain_mapping(1_100_003, 10 << 20, 0).expect("a match");
         assert_eq!((found.element, found.fit), (8, Fit::SizeClass));
+    }
+
+    /// As seen of malloc in jemalloc 5.3 on Debian 12: the class of the class and a page.
+    #[test]
+    fn jemalloc_maps_the_class_above() {
+        for (limit, element, length) in [
+            (HUGE, 8, 10 << 30),
+            (HUGE, 16, 20 << 30),
+            (1 << 30, 8, 10u64 << 30),
+            (1_000_003, 8, 10 << 20),
+            (50_000_017, 8, 448 << 20),
+            (50_000_017, 16, 896 << 20),
+        ] {
+            let found = explain_mapping(limit, length, MAP_NORESERVE).expect("a match");
+            let expected = (element, length - limit * u64::from(element), Fit::SizeClass);
+            assert_eq!((found.element, found.overhead, found.fit), expected, "{limit}");
+        }
+        // Several elements fall into one class.
+        assert_eq!(padded_class(19_997, 24 << 20), None);
     }
 
     #[test]
@@ -357,7 +412,7 @@ mod tests {
         for (limit, length) in
             [(HUGE, malloc(HUGE * 8)), (HUGE, 16 << 27), (1_000_003, malloc((1 << 20) * 16))]
         {
-            let found = explain_mapping(limit, length).expect("a match");
+            let found = explain_mapping(limit, length, 0).expect("a match");
             let packed = found.pack();
             assert_eq!(Fit::from_number(packed >> 16), Some(found.fit));
             assert_eq!(
@@ -372,17 +427,23 @@ mod tests {
         for (limit, length) in
             [(0, 4096), (1, 1 << 30), (HUGE, 1 << 30), (HUGE, 512 << 20), (u64::MAX, u64::MAX)]
         {
-            assert_eq!(explain_mapping(limit, length).map(|m| m.element).filter(|k| *k != 4), None);
+            assert_eq!(explain_mapping(limit, length, 0).map(|m| m.element).filter(|k| *k != 4), None);
         }
-        assert_eq!(explain_mapping(1_000_003, 9_000_000), None);
+        assert_eq!(explain_mapping(1_000_003, 9_000_000, 0), None);
         assert_eq!(explain_heap(20_000, 160_000), None, "padding is larger than the table");
     }
 
     #[test]
     fn heap_growth_carries_padding() {
-        let limit = 1_000_003;
-        let found = explain_heap(limit, malloc(limit * 8 + 128 * 1024)).expect("a match");
-        assert_eq!((found.element, found.fit), (8, Fit::Heap));
+        let limit: u64 = 1_000_003;
+        // Measured with glibc 2.36: up to a pad more, or less where the heap had something left.
+        for more in [132 * 1024, 128 * 1024, 0, -536, -1_072, -128 * 1024i64] {
+            let growth = (limit * 8).checked_add_signed(more).expect("a growth");
+            let found = explain_heap(limit, growth).expect("a match");
+            let overhead = u64::try_from(more).unwrap_or(0);
+            assert_eq!((found.element, found.fit, found.overhead), (8, Fit::Heap, overhead), "{more}");
+            assert_eq!(Match::overhead_of(found.pack(), limit, growth), overhead);
+        }
     }
 
     #[test]
@@ -409,7 +470,7 @@ mod tests {
             [0, 1, 2, 3, 4095, 4096, 1 << 20, (1 << 30) - 8, 1 << 62, (1 << 62) + 1, u64::MAX - 1, u64::MAX];
         for limit in edges {
             for length in edges {
-                let _ = (explain_mapping(limit, length), explain_heap(limit, length));
+                let _ = (explain_mapping(limit, length, 0), explain_heap(limit, length));
                 let _ = explain_area(limit, length, limit / 64);
             }
         }

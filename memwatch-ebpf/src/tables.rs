@@ -43,13 +43,13 @@ const fn place(explained: u64) -> usize {
 /// check_max_stack_depth).
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn fd_table_explain(source: u32, length: u64) -> u64 {
+pub(crate) extern "C" fn fd_table_explain(source: u32, length: u64, flags: u32) -> u64 {
     let Some(process) = PROCESSES.get_ptr_mut(current_tgid()) else { return 0 };
     let mut best = 0;
     let mut best_time = 0;
     let mut place = 0;
     for (index, learned) in unsafe { &*process }.learned.iter().enumerate() {
-        let fit = fd_table_fit(learned.limit, length, source);
+        let fit = fd_table_fit(learned.limit, length, source, flags);
         // The fit stands in the upper bits: a smaller number is a better one.
         if fit != 0
             && (best == 0
@@ -66,9 +66,12 @@ pub(crate) extern "C" fn fd_table_explain(source: u32, length: u64) -> u64 {
 /// verifier walks through once: inlined four times over it costs some 80,000 instructions at each load.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn fd_table_fit(limit: u64, length: u64, source: u32) -> u32 {
-    let found =
-        if source == SOURCE_BRK { explain_heap(limit, length) } else { explain_mapping(limit, length) };
+extern "C" fn fd_table_fit(limit: u64, length: u64, source: u32, flags: u32) -> u32 {
+    let found = if source == SOURCE_BRK {
+        explain_heap(limit, length)
+    } else {
+        explain_mapping(limit, length, flags)
+    };
     match found {
         Some(found) => found.pack(),
         None => 0,
@@ -129,7 +132,7 @@ pub(crate) fn consider(process: &mut Process, source: u32, length: u64, flags: u
         process.failed_ns = now;
         return;
     }
-    let explained = fd_table_explain(source, length);
+    let explained = fd_table_explain(source, length, flags);
     if explained == 0 {
         return;
     }
@@ -236,7 +239,7 @@ pub(crate) fn unmapped(process: &mut Process, start: u64, length: u64) {
     if released(process, start, length)
         || length < floor
         || length > process.tables.unfollowed
-        || fd_table_explain(SOURCE_MMAP, length) == 0
+        || fd_table_explain(SOURCE_MMAP, length, 0) == 0
     {
         return;
     }

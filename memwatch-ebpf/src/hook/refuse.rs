@@ -61,8 +61,9 @@ fn handle(ctx: &FEntryContext) -> i32 {
         if is_again {
             return rule::ASKED_AGAIN;
         }
-        match tables::fd_table_explain(SOURCE_MMAP, length) {
-            0 if call != MREMAP => tables::fd_table_explain(SOURCE_BRK, length),
+        let flags = if call == MMAP { regs.r10() as u32 } else { 0 };
+        match tables::fd_table_explain(SOURCE_MMAP, length, flags) {
+            0 if call != MREMAP => tables::fd_table_explain(SOURCE_BRK, length, 0),
             explained => explained,
         }
     };

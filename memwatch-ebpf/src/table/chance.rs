@@ -4,7 +4,7 @@
 //! People and allocators like round lengths, though, and where the limit is round as well, only the round ones count
 //! as the alternatives: 512 MiB is 8 x 2^26, and it is 512 MiB.
 
-use super::{ELEMENT_MIN, Fit, Match, PAGE, power_of_two_above};
+use super::{ELEMENT_MIN, Fit, HEAP_PAD, Match, PAGE, power_of_two_above};
 
 const MIB: u64 = 1 << 20;
 /// Rounder than this is not rarer: lengths of many GiB are all round.
@@ -111,7 +111,9 @@ impl Shape {
             Fit::Merged | Fit::Capped => self.overhead.saturating_sub(1) / PAGE * PAGE,
             // Four alignments are tried.
             Fit::Aligned => 4 * PAGE,
-            Fit::Exact | Fit::PowerOfTwo | Fit::SizeClass | Fit::Heap => 0,
+            // A pad more or less.
+            Fit::Heap => 2 * HEAP_PAD,
+            Fit::Exact | Fit::PowerOfTwo | Fit::SizeClass => 0,
         }
     }
 
@@ -140,7 +142,7 @@ mod tests {
     use super::*;
 
     fn shape(limit: u64, length: u64) -> Shape {
-        let found = explain_mapping(limit, length).expect("a match");
+        let found = explain_mapping(limit, length, 0).expect("a match");
         Shape::of_packed(limit, length, found.pack()).expect("a fit")
     }
 

@@ -137,8 +137,14 @@ impl Process {
     }
 
     /// The better fit wins, then the limit learned last.
-    fn explain(&self, source: u32, length: u64) -> Option<(Learned, Match)> {
-        let explain = if source == SOURCE_BRK { explain_heap } else { explain_mapping };
+    fn explain(&self, source: u32, length: u64, flags: u32) -> Option<(Learned, Match)> {
+        let explain = |limit, length| {
+            if source == SOURCE_BRK {
+                explain_heap(limit, length)
+            } else {
+                explain_mapping(limit, length, flags)
+            }
+        };
         self.learned
             .iter()
             .filter_map(|learned| Some((*learned, explain(learned.limit, length)?)))
@@ -156,7 +162,7 @@ impl Process {
         if length < floor {
             return None;
         }
-        let (learned, found) = self.explain(source, length)?;
+        let (learned, found) = self.explain(source, length, flags)?;
         let failed = result.is_some_and(|result| result < 0);
         self.count += 1;
         if !failed {

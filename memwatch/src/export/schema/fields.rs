@@ -161,7 +161,7 @@ fields! {
     TABLE_BYTES: "memwatch.fd_table.bytes" Integer "bytes" only(Kind::FdTable) => "Bytes of the region (L).";
     TABLE_TOTAL: "memwatch.fd_table.total_bytes" Integer "bytes" only(Kind::FdTable) => "Bytes of all such tables of the process.";
     TABLE_OVERHEAD: "memwatch.fd_table.overhead_bytes" Integer "bytes" only(Kind::FdTable) => "Bytes of the region that the table itself does not need: L - N x k.";
-    TABLE_FIT: "memwatch.fd_table.fit" Text "" only(Kind::FdTable) => "How L follows from N and k: `exact`, `power_of_two` (N rounded up), `size_class` (of jemalloc), `heap` (grown with padding), `capped` (Erlang's bound) or `aligned` (with room to align it).";
+    TABLE_FIT: "memwatch.fd_table.fit" Text "" only(Kind::FdTable) => "How L follows from N and k: `exact`, `power_of_two` (N rounded up), `size_class` (what jemalloc makes of it), `heap` (grown with padding), `capped` (Erlang's bound) or `aligned` (with room to align it).";
     TABLE_ASKED_TID: "memwatch.fd_table.asked_by_tid" Integer "" only(Kind::FdTable) => "Thread that asked for the memory; left out when the record of the request was lost.";
     TABLE_LAG: "memwatch.fd_table.lag_ns" Integer "ns" only(Kind::FdTable) => "Time from learning the limit to asking for the memory; left out when the record of the request was lost.";
     TABLE_SOURCE: "memwatch.fd_table.source" Text "" only(Kind::FdTable) => "System call that asked: `mmap`, `mremap` or `brk`.";

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use memwatch_ebpf::abi::event::{CloseSweep, FdTable, UNKNOWN};
 use memwatch_ebpf::abi::state::{LEARNED_READ_HARD, LEARNED_SET};
-use memwatch_ebpf::table::Fit;
+use memwatch_ebpf::table::{Fit, MAP_NORESERVE};
 
 use super::finding::{Confidence, Reason, State};
 use super::process::{Process, Region};
@@ -17,8 +17,6 @@ use super::programs::{Program, is_sum_of_tables};
 use super::wording::{errno, signal_name};
 use crate::core::quantity::{Bytes, Nanos};
 
-/// `MAP_NORESERVE` (include/uapi/asm-generic/mman-common.h).
-const MAP_NORESERVE: u32 = 0x4000;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const MS: u64 = 1_000_000;
@@ -227,7 +225,8 @@ fn size(evidence: &Evidence<'_>, scale: &mut Scale) {
     } else if total >= GIB {
         scale.add(1, "large", format!("{} in all: few programs ask for this much at once", Bytes(total)));
     }
-    if evidence.table.flags & MAP_NORESERVE != 0 {
+    // What fits jemalloc's classes looks as jemalloc has it.
+    if evidence.table.flags & MAP_NORESERVE != 0 && evidence.fit != Fit::SizeClass {
         scale.add(
             -2,
             "noreserve",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use memwatch_ebpf::abi::event::{FdTable, SOURCE_BRK, SOURCE_MMAP, TABLE_MAPPED, TABLE_TOUCHED, UNKNOWN};
 use memwatch_ebpf::abi::state::{LEARNED_READ_HARD, Learned};
-use memwatch_ebpf::table::{ELEMENT_MAX, Fit, Match, explain_area, explain_heap};
+use memwatch_ebpf::table::{ELEMENT_MAX, Fit, MAP_NORESERVE, Match, explain_area, explain_heap};
 
 use super::programs::{Program, is_sum_of_tables, largest_element, largest_sum};
 use super::{Finding, Process, Sight, Source, advice, explain, region_floor};
@@ -26,8 +26,6 @@ const SLACK_SHARE: u64 = 64;
 /// bytes, and how large the tables have to be, as small areas fit by chance.
 const JOINED_SHARE: u64 = 8;
 const JOINED_MAX: u64 = 4 << 20;
-/// `MAP_NORESERVE` (include/uapi/asm-generic/mman-common.h).
-const MAP_NORESERVE: u32 = 0x4000;
 
 /// An area of writable, private, anonymous memory whose length follows from a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -79,7 +79,7 @@ impl Case {
             ..FdTable::default()
         };
         for &length in &self.lengths {
-            let fits = explain_mapping(self.limit, length).expect("a length that fits");
+            let fits = explain_mapping(self.limit, length, 0).expect("a length that fits");
             table.ordinal += 1;
             table.total += length;
             table.length = length;
