@@ -199,12 +199,11 @@ fn guard_after_reader() -> anyhow::Result<()> {
 
 /// As timeout(1) ends what it started: its child, then the whole group, which the child is in.
 fn burst() -> anyhow::Result<()> {
-    let script = "trap 'sleep 1; exit 7' TERM; while :; do sleep 0.1; done";
+    let script = "trap 'sleep 1; exit 7' TERM; echo it listens >&2; while :; do sleep 0.1; done";
     let mut command = Command::new(locate::memwatch()?);
     command.args(["trace", "--output", "json", "--", "sh", "-c", script]).stdin(Stdio::null());
     let mut running = Running::start(&mut command)?;
-    running.wait_for_error_line("memwatch: tracing with", PATIENCE)?;
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    running.wait_for_error_line("it listens", PATIENCE)?;
     for _ in 0..2 {
         running.signal(libc::SIGTERM)?;
         std::thread::sleep(std::time::Duration::from_millis(20));
