@@ -61,8 +61,9 @@ pub struct Args {
     /// When to use colours
     #[arg(long, default_value = "auto", value_name = "WHEN")]
     color: Color,
-    /// Command to start and trace, with its descendants; its exit status is passed on. If tracing ends first
-    /// (--duration, --count, closed output) the command goes on untraced and is waited for; a rule of --act stays
+    /// Command to start and trace, with its descendants; its exit status is passed on. Tracing ends with the last of them, so
+    /// that a server that goes into the background is seen. If tracing ends first (--duration, --count, closed output) the
+    /// command goes on untraced and is waited for; a rule of --act stays until it ends
     #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["pid", "tree"], group = "acted_on")]
     command: Vec<std::ffi::OsString>,
     #[command(flatten)]
@@ -211,14 +212,15 @@ async fn trace(args: Args, kernel_log: bool) -> anyhow::Result<Traced> {
         }
         Output::None => None,
     };
-    stop.with(setup.start_command(&args.command, &stop)?);
+    let command = setup.start_command(&args.command, &stop)?;
+    stop.with(command, setup.probe.marks()?);
     say(&wrapped(&setup.banner(form)));
     let outcome = if form == Output::Table { Outcome::WithSummary } else { Outcome::Lines };
     let mut pipeline = setup.pipeline(exporter, outcome).context("the stages were taken before")?;
     pipeline.name_containers(containers);
     let ends = Ends { duration: args.ends.duration, count: args.ends.count };
     let ended = runtime::run(&mut setup.probe, pipeline, ends, &mut stop).await;
-    // A rule lives as long as its programs: whoever asked for it counts on it until the command ends.
+    // A rule lives as long as its programs: whoever asked for it counts on it until the command has ended, too.
     let guard = args.act.is_set().then_some(setup);
     if guard.is_some() && stop.has_command() {
         say("memwatch: tracing has ended; the rule of --act stays until the command ends");

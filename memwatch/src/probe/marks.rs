@@ -162,4 +162,17 @@ impl Marks {
     pub fn of(&self, tgid: u32) -> u32 {
         self.map.get(&tgid, 0).unwrap_or(0)
     }
+
+    /// How many processes have any now.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn count(&self) -> Result<usize, ProbeError> {
+        let mut count = 0;
+        for key in self.map.keys() {
+            key.map_err(failed)?;
+            count += 1;
+        }
+        Ok(count)
+    }
 }

@@ -1,12 +1,16 @@
-//! What ends the loop from outside: signals, and the end of the traced command.
+//! What ends the loop from outside: signals, and the end of the traced command and of all that descend from it.
 
+use std::io::Write;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
+use tokio::time::{Interval, MissedTickBehavior};
 
+use crate::core::quantity::Counted;
+use crate::probe::marks::Marks;
 use crate::sys;
 use crate::sys::signals::{Signals, Told};
 
@@ -17,6 +21,7 @@ pub struct Stop {
     /// Whether whoever started this program had it ignore SIGINT, as a shell does for what it starts with `&`.
     ignores_interrupt: bool,
     command: Option<Child>,
+    descendants: Option<Descendants>,
     status: Option<ExitStatus>,
     asked: u32,
     last_asked: Option<Instant>,
@@ -24,6 +29,32 @@ pub struct Stop {
 
 /// Signals this close together are one: timeout(1) signals its child and then the whole group.
 const BURST: Duration = Duration::from_millis(500);
+
+/// Pause between looks at who still descends from a command that has ended.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Those who descend from the command: processes that the kernel side has marked, all in the tree of the command.
+#[derive(Debug)]
+struct Descendants {
+    marks: Marks,
+    looks: Interval,
+}
+
+impl Descendants {
+    fn of(marks: Marks) -> Self {
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { marks, looks }
+    }
+
+    /// How many live; none, when that cannot be told.
+    fn living(&self) -> usize {
+        self.marks.count().unwrap_or_else(|error| {
+            tracing::warn!("cannot tell whether descendants of the command live: {error}");
+            0
+        })
+    }
+}
 
 impl Stop {
     /// Listens for SIGINT, SIGTERM and, unless it is ignored, SIGHUP. To be called before a command is started: a signal in
@@ -44,6 +75,7 @@ impl Stop {
             signals,
             ignores_interrupt: sys::is_ignored(libc::SIGINT),
             command: None,
+            descendants: None,
             status: None,
             asked: 0,
             last_asked: None,
@@ -55,13 +87,15 @@ impl Stop {
         self.signals.get_ref().leave_as_found(command);
     }
 
-    /// Stops when this command has ended, too.
-    pub fn with(&mut self, command: Option<Child>) {
+    /// Stops when this command has ended, too, and with it all that have its marks: a server that goes into the background is
+    /// traced on. Without marks nobody is known to descend from it.
+    pub fn with(&mut self, command: Option<Child>, marks: Option<Marks>) {
         self.command = command;
+        self.descendants = marks.filter(|_| self.command.is_some()).map(Descendants::of);
     }
 
     /// Ends when it is time to stop. A signal goes to the command first and tracing goes on until it ends; a second
-    /// signal kills the command.
+    /// signal kills the command. Once it has ended, a signal is for this program alone.
     pub(super) async fn told(&mut self) {
         loop {
             let asked = tokio::select! {
@@ -72,8 +106,12 @@ impl Stop {
                     }
                     self.status = status;
                     self.command = None;
-                    return;
+                    if !self.goes_on() {
+                        return;
+                    }
+                    continue;
                 }
+                () = all_ended(&mut self.descendants), if self.command.is_none() => return,
                 asked = asked(&self.signals, self.ignores_interrupt) => asked,
             };
             self.heed(asked);
@@ -81,6 +119,23 @@ impl Stop {
                 return;
             }
         }
+    }
+
+    /// Whether tracing goes on without the command, for its descendants; says so. Not when it ended at a signal: the end was
+    /// asked for.
+    fn goes_on(&self) -> bool {
+        let living = self.descendants.as_ref().map_or(0, Descendants::living);
+        if self.asked > 0 || living == 0 {
+            return false;
+        }
+        let how = self.status.map(|status| format!(" ({status})")).unwrap_or_default();
+        // Nobody to tell is no reason to fail.
+        let _ = writeln!(
+            std::io::stderr(),
+            "memwatch: the command has ended{how}; tracing goes on for {}; Ctrl-C ends it",
+            Counted(living, "descendant")
+        );
+        true
     }
 
     /// Counts a signal and passes it on to the command; false when it belongs to the one before.
@@ -126,8 +181,10 @@ impl Stop {
         }
     }
 
-    /// Waits for the command, when it still runs: its status is passed on. Signals reach it as before.
+    /// Waits for the command, when it still runs, and not for its descendants: its status is passed on. Signals reach it as
+    /// before.
     pub async fn wait_for_command(&mut self) -> Option<ExitStatus> {
+        self.descendants = None;
         while self.command.is_some() {
             self.told().await;
         }
@@ -163,5 +220,17 @@ async fn ended(command: &mut Option<Child>) -> Option<ExitStatus> {
     match command {
         Some(command) => command.wait().await.ok(),
         None => std::future::pending().await,
+    }
+}
+
+/// Ends when nobody descends from the command any more; never, when nobody is known to.
+async fn all_ended(descendants: &mut Option<Descendants>) {
+    let Some(descendants) = descendants else { return std::future::pending().await };
+    loop {
+        descendants.looks.tick().await;
+        if descendants.living() == 0 {
+            tracing::info!("the last descendant of the command ended");
+            return;
+        }
     }
 }

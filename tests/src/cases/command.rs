@@ -4,12 +4,13 @@ use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use super::{TRACING, traced};
 use crate::case::Case;
 use crate::child::{PATIENCE, Running};
 use crate::locate;
+use crate::syscall::process;
 use crate::tracer::Tracer;
 use crate::trigger::Trigger;
 
@@ -18,6 +19,9 @@ pub(super) const CASES: &[Case] = &[
     Case::new("command::passes_death_by_signal", TRACING, death_by_signal),
     Case::new("command::traces_from_first_instruction", TRACING, first_instruction),
     Case::new("command::has_the_limits_of_the_tracer_s_parent", TRACING, same_limits),
+    Case::new("command::descendants_are_traced_when_it_has_ended", TRACING, descendants),
+    Case::new("command::an_interrupt_ends_tracing_of_descendants", TRACING, descendants_interrupted),
+    Case::new("command::duration_ends_tracing_of_descendants", TRACING, descendants_for_a_time),
     Case::new("command::no_such_program", TRACING, no_such_program),
     Case::new("command::count_ends_it", TRACING, count),
     Case::new("command::duration_ends_it", TRACING, duration),
@@ -65,6 +69,52 @@ fn same_limits() -> anyhow::Result<()> {
         tracer.errors()
     );
     Ok(())
+}
+
+/// What is said when the command of these tests has ended.
+const ENDED: &str = "memwatch: the command has ended (exit status: 5); tracing goes on for ";
+
+/// As a server does that goes into the background: a session of its own, and the parent ends. What comes after that is seen,
+/// also of a grandchild whose parent has ended.
+fn descendants() -> anyhow::Result<()> {
+    let script = "setsid sh -c '(sleep 0.5; exec /bin/true) & sleep 0.2' >/dev/null 2>&1 & exit 5";
+    let run = Tracer::new(&["--event", "exec,exit"])?.command(["sh", "-c", script].map(OsStr::new))?;
+    ensure!(run.status.code() == Some(5), "ended with {}; {}", run.status, run.errors);
+    let last = run.one("exec", |line| line.is("filename", "/bin/true"))?.pid();
+    run.one("exit", |line| line.pid() == last)?;
+    let told = run.errors.lines().filter(|line| line.starts_with(ENDED)).count();
+    ensure!(told == 1, "told {told} times:\n{}", run.errors);
+    Ok(())
+}
+
+/// A command that ends at once and leaves a process that nobody waits for. How the tracer is ended then is up to `end`.
+fn with_one_left(options: &[&str], end: impl Fn(&Running) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let script = "sleep 60 >/dev/null 2>&1 & echo \"left:$!\" >&2; exit 5";
+    let mut command = Command::new(locate::memwatch()?);
+    command.args(["trace", "--output", "none"]).args(options).args(["--", "sh", "-c", script]);
+    let mut tracer = Running::start_with(command.stdin(Stdio::null()), Stdio::null())?;
+    tracer.wait_for_error_line(&format!("{ENDED}1 descendant; Ctrl-C ends it"), PATIENCE)?;
+    let begun = Instant::now();
+    end(&tracer)?;
+    let status = tracer.wait(PATIENCE);
+    let took = begun.elapsed();
+    let errors = tracer.errors();
+    let left = errors.lines().find_map(|line| line.strip_prefix("left:")?.parse().ok());
+    // It was not signalled, and is there to be.
+    process::signal(left.context("no pid was told")?, libc::SIGKILL).context("signal what was left")?;
+    let status = status?;
+    ensure!(status.code() == Some(5), "ended with {status}: {errors}");
+    ensure!(took < Duration::from_secs(50), "it waited for what was left: {took:?}");
+    Ok(())
+}
+
+fn descendants_interrupted() -> anyhow::Result<()> {
+    with_one_left(&[], |tracer| tracer.signal(libc::SIGINT))?;
+    with_one_left(&[], |tracer| tracer.signal(libc::SIGTERM))
+}
+
+fn descendants_for_a_time() -> anyhow::Result<()> {
+    with_one_left(&["--duration", "3s"], |_| Ok(()))
 }
 
 fn no_such_program() -> anyhow::Result<()> {

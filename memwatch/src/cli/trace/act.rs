@@ -46,9 +46,9 @@ pub(super) enum Scope {
     next_help_heading = "Acting on fd tables of the command, or of the cgroup (needs -- COMMAND or --cgroup)"
 )]
 pub(super) struct Args {
-    /// What to do about an fd table of the command or its descendants, until the command ends; without a command, of the
-    /// processes in --cgroup, where signal-mapped and refuse need one name in --comm. Threads of other names than that one are
-    /// left alone
+    /// What to do about an fd table of the command or its descendants, until tracing and the command have ended; without a
+    /// command, of the processes in --cgroup, where signal-mapped and refuse need one name in --comm. Threads of other names
+    /// than that one are left alone
     #[arg(long, requires = "acted_on", value_name = "ACT")]
     act: Option<Act>,
     /// Signal to send, by name or number
