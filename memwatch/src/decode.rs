@@ -133,7 +133,7 @@ impl Payload<'_> {
 
 fn rlimit(payload: &Payload<'_>) -> Result<event::Rlimit, DecodeError> {
     let body: event::Rlimit = payload.read()?;
-    let known = event::RLIMIT_HAS_OLD | event::RLIMIT_HAS_NEW;
+    let known = event::RLIMIT_HAS_OLD | event::RLIMIT_HAS_NEW | event::RLIMIT_FOREIGN_TARGET;
     // The resource is the caller's number, which may be nonsense: the kernel has refused it then.
     payload.check("set of known limits", body.has, body.has & !known == 0)?;
     Ok(body)

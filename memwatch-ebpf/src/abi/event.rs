@@ -182,6 +182,9 @@ pub struct Rss {
 pub const RLIMIT_HAS_OLD: u32 = 1;
 /// [`Rlimit::has`]: `new_soft` and `new_hard` were passed by the caller.
 pub const RLIMIT_HAS_NEW: u32 = 2;
+/// [`Rlimit::has`]: it is the limit of a process that the caller named by an id of its own pid namespace, which is not the initial
+/// one: whose is not known, and `target` is 0.
+pub const RLIMIT_FOREIGN_TARGET: u32 = 4;
 
 /// `getrlimit`, `setrlimit` or `prlimit64`, after the call.
 #[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
@@ -199,9 +202,9 @@ pub struct Rlimit {
     pub result: i64,
     /// `RLIMIT_*` number.
     pub resource: u32,
-    /// Process whose limit it is, as the caller named it: 0 for itself.
+    /// Process or thread whose limit it is, in the initial pid namespace, as the caller named it: 0 for itself.
     pub target: u32,
-    /// Which of the values are known: `RLIMIT_HAS_*`.
+    /// Which of the values are known: `RLIMIT_HAS_*`, [`RLIMIT_FOREIGN_TARGET`].
     pub has: u32,
     /// Explicit padding.
     pub _pad: u32,

@@ -12,7 +12,7 @@
 //! call of the host.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
-use memwatch_ebpf::abi::event::{Kind, RLIMIT_HAS_NEW, RLIMIT_HAS_OLD, Rlimit};
+use memwatch_ebpf::abi::event::{Kind, RLIMIT_FOREIGN_TARGET, RLIMIT_HAS_NEW, RLIMIT_HAS_OLD, Rlimit};
 use memwatch_ebpf::abi::fault::FaultCode;
 use memwatch_ebpf::abi::state::{KnownLimits, LEARNED_READ, LEARNED_READ_HARD, LEARNED_SET, LimitPair};
 
@@ -165,6 +165,8 @@ fn handle(target: u32, resource: u32, new: u64, old: u64, result: i64) {
     let Some(knobs) = knobs() else { return };
     let kind = if new == 0 { Kind::RlimitRead } else { Kind::RlimitSet };
     if wanted(knobs, kind) {
+        // The number is one of the caller's pid namespace. In another than the host's it means somebody else there.
+        let is_foreign = target != 0 && task::current().pid_level() != 0;
         emit::<Rlimit>(kind, process, |body| {
             let told = if got.is { got } else { replaced };
             *body = Rlimit {
@@ -174,8 +176,10 @@ fn handle(target: u32, resource: u32, new: u64, old: u64, result: i64) {
                 new_hard: set.pair.hard,
                 result,
                 resource,
-                target,
-                has: if told.is { RLIMIT_HAS_OLD } else { 0 } | if set.is { RLIMIT_HAS_NEW } else { 0 },
+                target: if is_foreign { 0 } else { target },
+                has: if told.is { RLIMIT_HAS_OLD } else { 0 }
+                    | if set.is { RLIMIT_HAS_NEW } else { 0 }
+                    | if is_foreign && !own { RLIMIT_FOREIGN_TARGET } else { 0 },
                 _pad: 0,
             };
         });

@@ -107,7 +107,7 @@ fn numbers_nobody_gave() {
         (zeroed::<CloseSweep>(Kind::CloseSweep, |body| body.phase = 0), Kind::CloseSweep, "phase", 0),
         (zeroed::<Action>(Kind::Action, |body| body.what = 5), Kind::Action, "action", 5),
         (zeroed::<OomKill>(Kind::OomKill, |body| body.domain = 3), Kind::OomKill, "domain", 3),
-        (zeroed::<Rlimit>(Kind::RlimitSet, |body| body.has = 4), Kind::RlimitSet, "set of known limits", 4),
+        (zeroed::<Rlimit>(Kind::RlimitSet, |body| body.has = 8), Kind::RlimitSet, "set of known limits", 8),
         (
             zeroed::<Exec>(Kind::Exec, |body| body.args_len = 513),
             Kind::Exec,

@@ -94,6 +94,15 @@ fn rlimit() -> Rlimit {
     }
 }
 
+/// A limit of somebody whom the caller named by an id of its own pid namespace.
+pub(super) fn of_foreign_target(kind: Kind) -> Fact {
+    let mut fact = fact(kind);
+    if let Body::RlimitRead(body) | Body::RlimitSet(body) = &mut fact.event.body {
+        (body.target, body.has) = (0, body.has | RLIMIT_FOREIGN_TARGET);
+    }
+    fact
+}
+
 pub(super) const RESIDENT: Resident = Resident { anon: 3 << 20, file: 2 << 20, shmem: 1 << 20, swap: 0 };
 
 pub(super) fn body(kind: Kind) -> Body {

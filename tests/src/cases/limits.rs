@@ -1,5 +1,7 @@
 //! Limits read and set, by every call, of every resource.
 
+use std::ffi::OsStr;
+
 use anyhow::{Context as _, ensure};
 
 use super::{TRACING, traced};
@@ -20,6 +22,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("limits::what_cannot_be_read_is_counted", TRACING, unreadable),
     Case::new("limits::set_of_another_process", TRACING, set_of_child),
     Case::new("limits::set_blindly_of_another_process", TRACING, blindly_of_child),
+    Case::new("limits::set_of_another_process_in_a_pid_namespace", TRACING, set_in_a_pid_namespace),
     Case::new("limits::old_value_of_any_resource", TRACING, old_value_of_any),
     Case::new("limits::old_value_after_a_child_s", TRACING, after_a_child),
     Case::new("limits::old_value_in_doubt", TRACING, in_doubt),
@@ -172,6 +175,17 @@ fn blindly_of_child() -> anyhow::Result<()> {
         ("hard", 4567.into()),
         ("new_soft", 333.into()),
     ])
+}
+
+/// Process 2 of a pid namespace is another one than the host's.
+fn set_in_a_pid_namespace() -> anyhow::Result<()> {
+    let script = "sleep 60 >/dev/null 2>&1 & exec prlimit --pid 2 --nofile=333:444";
+    let words = ["unshare", "--pid", "--fork", "--kill-child", "sh", "-c", script];
+    let run = Tracer::new(&["--event", "rlimit_set"])?.command(words.map(OsStr::new))?.succeeded()?;
+    let line = run.one("rlimit_set", |line| line.is("resource", "nofile") && line.is("new_soft", 333))?;
+    line.expect(&[("target_unknown", true.into()), ("new_hard", 444.into())])?;
+    ensure!(line.get("target_pid").is_none(), "an id of another namespace is told: {line}");
+    Ok(())
 }
 
 fn set_of_child() -> anyhow::Result<()> {

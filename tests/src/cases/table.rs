@@ -113,7 +113,11 @@ fn in_pid_namespace() -> anyhow::Result<()> {
     let child = run.reported("child")?;
     let line = run.first("fd_table", |line| line.pid() == child)?;
     expect_table(line, 8)?;
-    line.expect(&[("learned_forks", 0.into()), ("learned_by_pid", child.into())])
+    line.expect(&[("learned_forks", 0.into()), ("learned_by_pid", child.into())])?;
+    // The id that it passed is one of its own namespace.
+    run.first("rlimit_read", |line| line.pid() == child && line.is("resource", "nofile"))?;
+    run.none("rlimit_read", |line| line.pid() == child && line.get("target_pid").is_some())?;
+    run.none("rlimit_read", |line| line.pid() == child && line.get("target_unknown").is_some())
 }
 
 fn element_sizes() -> anyhow::Result<()> {

@@ -38,10 +38,10 @@ impl Ledger {
             .flatten()
     }
 
-    /// The process whose limit was looked up. The caller named it by a pid, or a thread id, of its own pid namespace:
-    /// unless that is ours as well, the number means somebody else here.
+    /// The process whose limit was looked up. The caller named it by a pid or a thread id; the kernel side leaves out those of other
+    /// pid namespaces.
     fn target(&mut self, seen: &Seen, limit: &Rlimit) -> Option<Arc<Identity>> {
-        if [0, seen.tgid, seen.tid].contains(&limit.target) || !self.proc.shares_pid_namespace(seen.tgid)? {
+        if [0, seen.tgid, seen.tid].contains(&limit.target) {
             return None;
         }
         let status = self.proc.process(limit.target).and_then(|dir| dir.status());

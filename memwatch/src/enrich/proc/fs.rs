@@ -157,13 +157,6 @@ impl ProcFs {
     pub fn nr_open(&self) -> Option<u64> {
         super::number::decimal(std::fs::read(self.path.join("sys/fs/nr_open")).ok()?.trim_ascii())
     }
-
-    /// Whether a process lives in the pid namespace of this program; `None` when that cannot be told.
-    #[must_use]
-    pub fn shares_pid_namespace(&self, tgid: u32) -> Option<bool> {
-        let namespace = |process: &str| readlinkat(&self.root, format!("{process}/ns/pid"), Vec::new()).ok();
-        Some(namespace("self")? == namespace(&tgid.to_string())?)
-    }
 }
 
 /// The folder of one process.
@@ -420,7 +413,6 @@ mod tests {
         assert!(!dir.cmdline().unwrap().is_empty());
         assert!(dir.cgroups().unwrap().telling_path().is_some());
         assert!(dir.limits().unwrap().get(libc::RLIMIT_NOFILE).is_some());
-        assert_eq!(proc.shares_pid_namespace(me), Some(true));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The fields that an event has of its own.
 
 use memwatch_ebpf::abi::event::{
-    self, Action, CloseSweep, Exec, Exit, Fault, Fork, Mapping, OomKill, RLIMIT_HAS_NEW, RLIMIT_HAS_OLD,
-    Rlimit, Rss, UNKNOWN,
+    self, Action, CloseSweep, Exec, Exit, Fault, Fork, Mapping, OomKill, RLIMIT_FOREIGN_TARGET,
+    RLIMIT_HAS_NEW, RLIMIT_HAS_OLD, Rlimit, Rss, UNKNOWN,
 };
 use memwatch_ebpf::abi::header::Header;
 
@@ -109,6 +109,7 @@ struct RlimitKeys {
     resource: &'static Field,
     resource_number: &'static Field,
     target: &'static Field,
+    foreign_target: &'static Field,
     soft: LimitKeys,
     hard: LimitKeys,
     error: &'static Field,
@@ -118,6 +119,7 @@ static READ_KEYS: RlimitKeys = RlimitKeys {
     resource: &fields::RLIMIT_READ_RESOURCE,
     resource_number: &fields::RLIMIT_READ_RESOURCE_NUMBER,
     target: &fields::RLIMIT_READ_TARGET,
+    foreign_target: &fields::RLIMIT_READ_FOREIGN_TARGET,
     soft: (&fields::RLIMIT_READ_SOFT, &fields::RLIMIT_READ_SOFT_UNLIMITED),
     hard: (&fields::RLIMIT_READ_HARD, &fields::RLIMIT_READ_HARD_UNLIMITED),
     error: &fields::RLIMIT_READ_ERROR,
@@ -126,6 +128,7 @@ static SET_KEYS: RlimitKeys = RlimitKeys {
     resource: &fields::RLIMIT_SET_RESOURCE,
     resource_number: &fields::RLIMIT_SET_RESOURCE_NUMBER,
     target: &fields::RLIMIT_SET_TARGET,
+    foreign_target: &fields::RLIMIT_SET_FOREIGN_TARGET,
     soft: (&fields::RLIMIT_SET_SOFT, &fields::RLIMIT_SET_SOFT_UNLIMITED),
     hard: (&fields::RLIMIT_SET_HARD, &fields::RLIMIT_SET_HARD_UNLIMITED),
     error: &fields::RLIMIT_SET_ERROR,
@@ -144,6 +147,9 @@ fn rlimit(
     }
     line.number(keys.resource_number, body.resource);
     line.maybe(keys.target, known(body.target, 0));
+    if body.has & RLIMIT_FOREIGN_TARGET != 0 {
+        line.flag(keys.foreign_target, true);
+    }
     if body.has & RLIMIT_HAS_OLD != 0 {
         limit(line, keys.soft, body.soft);
         limit(line, keys.hard, body.hard);

@@ -93,6 +93,7 @@ fn lines() -> Vec<(Name, Map<String, Value>)> {
                 (body.target, body.result) = (9, -1);
             }
             lines.push((Name::Of(kind), line(&fact)));
+            lines.push((Name::Of(kind), line(&samples::of_foreign_target(kind))));
         }
     }
     lines.push(varied(Kind::Exit, |body| {
@@ -247,6 +248,10 @@ fn values_of_every_kind() {
         json!({"resource": "nofile", "resource_number": 7, "target_pid": 50, "soft": 1 << 20,
                "hard_unlimited": true, "new_soft": 1024, "new_hard": 4096})
     );
+    for (kind, name) in [(Kind::RlimitRead, "rlimit_read"), (Kind::RlimitSet, "rlimit_set")] {
+        let line = own(name, &line(&samples::of_foreign_target(kind)));
+        assert_eq!((&line["target_unknown"], line.get("target_pid")), (&json!(true), None));
+    }
     assert_eq!(
         of(Kind::FdTableGrowth, "fdtable_growth"),
         json!({"old_slots": 64, "new_slots": 1024, "bytes": 8320})

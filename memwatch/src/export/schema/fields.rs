@@ -121,7 +121,8 @@ fields! {
     // `memwatch.rlimit_read`.
     RLIMIT_READ_RESOURCE: "memwatch.rlimit_read.resource" Text "" only(Kind::RlimitRead) => "Name of the limit: `cpu`, `fsize`, `data`, `stack`, `core`, `rss`, `nproc`, `nofile`, `memlock`, `as`, `locks`, `sigpending`, `msgqueue`, `nice`, `rtprio`, `rttime`. Left out when the number has no name.";
     RLIMIT_READ_RESOURCE_NUMBER: "memwatch.rlimit_read.resource_number" Integer "" only(Kind::RlimitRead) => "`RLIMIT_*` number as the caller passed it.";
-    RLIMIT_READ_TARGET: "memwatch.rlimit_read.target_pid" Integer "" only(Kind::RlimitRead) => "Process whose limit it is, when it is not the caller's own.";
+    RLIMIT_READ_TARGET: "memwatch.rlimit_read.target_pid" Integer "" only(Kind::RlimitRead) => "Process whose limit it is, or one of its threads, when it is not the caller's own: the id that the caller passed, which is one of the initial pid namespace. Left out where the caller is in another.";
+    RLIMIT_READ_FOREIGN_TARGET: "memwatch.rlimit_read.target_unknown" Flag "" only(Kind::RlimitRead) => "`true` when it is another process's, named by an id of the caller's own pid namespace, which is not the initial one: whose is not known; else left out.";
     RLIMIT_READ_SOFT: "memwatch.rlimit_read.soft" Integer "the resource's own" only(Kind::RlimitRead) => "Soft limit that was read. Left out when unlimited or unknown.";
     RLIMIT_READ_SOFT_UNLIMITED: "memwatch.rlimit_read.soft_unlimited" Flag "" only(Kind::RlimitRead) => "`true` when that limit is `RLIM_INFINITY`, else left out.";
     RLIMIT_READ_HARD: "memwatch.rlimit_read.hard" Integer "the resource's own" only(Kind::RlimitRead) => "Hard limit that was read. Left out when unlimited or unknown.";
@@ -131,7 +132,8 @@ fields! {
     // `memwatch.rlimit_set`.
     RLIMIT_SET_RESOURCE: "memwatch.rlimit_set.resource" Text "" only(Kind::RlimitSet) => "Name of the limit: `cpu`, `fsize`, `data`, `stack`, `core`, `rss`, `nproc`, `nofile`, `memlock`, `as`, `locks`, `sigpending`, `msgqueue`, `nice`, `rtprio`, `rttime`. Left out when the number has no name.";
     RLIMIT_SET_RESOURCE_NUMBER: "memwatch.rlimit_set.resource_number" Integer "" only(Kind::RlimitSet) => "`RLIMIT_*` number as the caller passed it.";
-    RLIMIT_SET_TARGET: "memwatch.rlimit_set.target_pid" Integer "" only(Kind::RlimitSet) => "Process whose limit it is, when it is not the caller's own.";
+    RLIMIT_SET_TARGET: "memwatch.rlimit_set.target_pid" Integer "" only(Kind::RlimitSet) => "Process whose limit it is, or one of its threads, when it is not the caller's own: the id that the caller passed, which is one of the initial pid namespace. Left out where the caller is in another.";
+    RLIMIT_SET_FOREIGN_TARGET: "memwatch.rlimit_set.target_unknown" Flag "" only(Kind::RlimitSet) => "`true` when it is another process's, named by an id of the caller's own pid namespace, which is not the initial one: whose is not known; else left out.";
     RLIMIT_SET_SOFT: "memwatch.rlimit_set.soft" Integer "the resource's own" only(Kind::RlimitSet) => "Soft limit before the call: what the same call read (`prlimit64` with both pointers), what stayed when it failed, else what the process was known to have (its start was seen, or it read or set a limit before). Left out when unlimited or unknown.";
     RLIMIT_SET_SOFT_UNLIMITED: "memwatch.rlimit_set.soft_unlimited" Flag "" only(Kind::RlimitSet) => "`true` when that limit is `RLIM_INFINITY`, else left out.";
     RLIMIT_SET_HARD: "memwatch.rlimit_set.hard" Integer "the resource's own" only(Kind::RlimitSet) => "Hard limit before the call, as the soft one. Left out when unlimited or unknown.";

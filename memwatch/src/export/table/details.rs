@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use memwatch_ebpf::abi::event::{
-    Action, CloseSweep, Exec, Exit, Fault, Mapping, OOM_CGROUP, OOM_HOST, OomKill, RLIMIT_HAS_NEW,
-    RLIMIT_HAS_OLD, Rlimit, Rss, UNKNOWN,
+    Action, CloseSweep, Exec, Exit, Fault, Mapping, OOM_CGROUP, OOM_HOST, OomKill, RLIMIT_FOREIGN_TARGET,
+    RLIMIT_HAS_NEW, RLIMIT_HAS_OLD, Rlimit, Rss, UNKNOWN,
 };
 
 use crate::core::fact::{Body, Fact, Identity};
@@ -179,6 +179,9 @@ fn rlimit(body: &Rlimit, out: &mut Vec<u8>) {
     }
     if body.target != 0 {
         say!(out, " of process {}", body.target);
+    }
+    if body.has & RLIMIT_FOREIGN_TARGET != 0 {
+        out.extend_from_slice(b" of another process in its pid namespace");
     }
     if body.has & RLIMIT_HAS_OLD != 0 {
         say!(out, ": soft {}, hard {}", Limit(body.soft), Limit(body.hard));

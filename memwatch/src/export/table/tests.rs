@@ -51,6 +51,8 @@ fn every_kind_in_words() {
         let expected = format!("22:13:25.000      42 uwsgi           {name:<14} {details}");
         assert_eq!(line(&samples::fact(kind), 200), expected);
     }
+    let foreign = line(&samples::of_foreign_target(Kind::RlimitSet), 200);
+    assert!(foreign.contains("  nofile of another process in its pid namespace: soft 1048576"), "{foreign}");
     let oom = line(&samples::fact(Kind::OomKill), 300);
     assert!(
         oom.starts_with("22:13:25.000      77 victim          oom_kill       killed for lack of memory"),

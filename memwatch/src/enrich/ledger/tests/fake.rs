@@ -18,8 +18,7 @@ impl FakeProc {
         let root = std::env::temp_dir().join(format!("memwatch-{name}-{}", std::process::id()));
         let cgroups = root.join("cgroups");
         fs::create_dir_all(cgroups.join("system.slice/web.service")).unwrap();
-        fs::create_dir_all(root.join("self/ns")).unwrap();
-        symlink("pid:[1]", root.join("self/ns/pid")).unwrap();
+        fs::create_dir_all(root.join("self")).unwrap();
         let mountinfo = format!("1 0 0:1 / {} rw - cgroup2 c rw\n", cgroups.display());
         fs::write(root.join("self/mountinfo"), mountinfo).unwrap();
         Self(root)
@@ -38,7 +37,7 @@ impl FakeProc {
     pub(super) fn start(&self, tgid: u32, start_ns: u64, parent: u32, comm: &str) {
         self.end(tgid);
         let dir = self.0.join(tgid.to_string());
-        fs::create_dir_all(dir.join("ns")).unwrap();
+        fs::create_dir_all(&dir).unwrap();
         let ticks = start_ns / ProcessKey::TICK_NS;
         let stat = format!("{tgid} ({comm}) S {parent} 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {ticks} 0 0\n");
         fs::write(dir.join("stat"), stat).unwrap();
@@ -47,17 +46,10 @@ impl FakeProc {
         fs::write(dir.join("cmdline"), format!("{comm}\0--flag\0")).unwrap();
         fs::write(dir.join("cgroup"), "0::/system.slice/web.service\n").unwrap();
         symlink(Path::new("/usr/bin").join(comm), dir.join("exe")).unwrap();
-        symlink("pid:[1]", dir.join("ns/pid")).unwrap();
     }
 
     pub(super) fn write(&self, tgid: u32, file: &str, text: &str) {
         fs::write(self.0.join(tgid.to_string()).join(file), text).unwrap();
-    }
-
-    pub(super) fn move_to_namespace(&self, tgid: u32, namespace: &str) {
-        let link = self.0.join(tgid.to_string()).join("ns/pid");
-        fs::remove_file(&link).unwrap();
-        symlink(namespace, link).unwrap();
     }
 
     pub(super) fn end(&self, tgid: u32) {
