@@ -102,6 +102,7 @@ impl Crowded {
             comm: "worker".into(),
             exe: Some("/srv/worker".into()),
             args: vec!["worker".into()],
+            args_cut: false,
             uid: Some(1000),
             cgroup: Some("/web/site.service".into()),
             unit: Some("site.service".into()),

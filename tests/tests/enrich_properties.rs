@@ -80,7 +80,7 @@ proptest! {
         if let Some(exe) = proc::parse_exe(&text) {
             prop_assert!(text.starts_with(&exe.path));
         }
-        prop_assert!(proc::parse_cmdline(&text).len() <= 64);
+        prop_assert!(proc::parse_cmdline(&text, true).words.len() <= 64);
         if let Ok(memberships) = proc::parse_cgroups(&text) {
             prop_assert!(memberships.telling_path().is_none_or(|(_, path)| path.starts_with(b"/")));
         }
@@ -109,7 +109,7 @@ proptest! {
     #[test]
     fn arguments_come_out_as_they_went_in(args in vec(vec(1_u8.., 1..20), 0..64)) {
         let text: Vec<u8> = args.iter().flat_map(|arg| arg.iter().copied().chain([0])).collect();
-        prop_assert_eq!(proc::parse_cmdline(&text), args);
+        prop_assert_eq!(proc::parse_cmdline(&text, true), proc::Arguments { words: args, are_cut: false });
     }
 
     #[test]

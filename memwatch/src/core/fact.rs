@@ -161,6 +161,8 @@ pub struct Identity {
     pub exe: Option<Vec<u8>>,
     /// Its argument vector: any bytes each. Empty when unknown.
     pub args: Vec<Vec<u8>>,
+    /// Whether there are more of them, or more of the last one.
+    pub args_cut: bool,
     /// Its cgroup's id, as records carry it (`Header::cgroup_id`).
     pub cgroup_id: Option<u64>,
     /// Its cgroup path, in the hierarchy that says most.
@@ -188,6 +190,7 @@ impl Identity {
             uid: None,
             exe: None,
             args: Vec::new(),
+            args_cut: false,
             cgroup_id: None,
             cgroup_path: None,
             cgroup_hierarchy: None,

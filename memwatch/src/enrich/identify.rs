@@ -46,12 +46,14 @@ pub(super) fn read(
     let is_mute = !stat.is_kernel && dir.exe().is_none();
     let thread = if is_mute { dir.living_thread(&mut [0; STAT_MAX]) } else { None };
     let shown = thread.as_ref().unwrap_or(dir);
+    let arguments = shown.cmdline()?;
     let mut identity = Identity {
         parent_tgid: Some(stat.parent_pid),
         comm: stat.comm,
         uid: Some(dir.status()?.uid),
         exe: shown.exe().map(|exe| exe.path),
-        args: shown.cmdline()?,
+        args: arguments.words,
+        args_cut: arguments.are_cut,
         ..Identity::unknown(ProcessKey { tgid: dir.tgid(), start_ns: stat.start_ns })
     };
     places.by_memberships(&shown.cgroups()?, cgroup_id).put(&mut identity);

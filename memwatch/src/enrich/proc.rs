@@ -17,7 +17,7 @@ mod stat;
 mod status;
 
 pub use cgroups::{Memberships, REMOVED, parse_cgroups, scan_cgroups};
-pub use cmdline::parse_cmdline;
+pub use cmdline::{Arguments, parse_cmdline};
 pub use exe::{Exe, parse_exe};
 pub use fs::{FileId, ProcFs, ProcessDir, ReadError};
 pub use limits::{Limit, Limits, parse_limits};

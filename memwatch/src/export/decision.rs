@@ -66,6 +66,8 @@ struct Process<'a> {
     exe: Option<&'a str>,
     #[serde(rename = "process.command_args", skip_serializing_if = "<[_]>::is_empty")]
     args: &'a [String],
+    #[serde(rename = "memwatch.process.command_args_cut", skip_serializing_if = "std::ops::Not::not")]
+    args_cut: bool,
     #[serde(rename = "memwatch.cgroup.path", skip_serializing_if = "Option::is_none")]
     cgroup: Option<&'a str>,
     #[serde(rename = "memwatch.unit", skip_serializing_if = "Option::is_none")]
@@ -84,6 +86,7 @@ impl<'a> Process<'a> {
             comm: who.map(|who| who.comm.as_str()),
             exe: who.and_then(|who| who.exe.as_deref()),
             args: who.filter(|_| has_arguments).map(|who| who.args.as_slice()).unwrap_or_default(),
+            args_cut: who.is_some_and(|who| has_arguments && who.args_cut && !who.args.is_empty()),
             cgroup: who.and_then(|who| who.cgroup.as_deref()),
             unit: who.and_then(|who| who.unit.as_deref()),
             container: who.and_then(|who| who.container.as_deref()),

@@ -8,8 +8,9 @@ use super::event::{Event, Severity, fields};
 use super::otlp::Endpoint;
 use crate::core::pattern::Pattern;
 
-/// Keys that hold a process's arguments, which carry secrets.
-const ARGUMENTS: [&str; 2] = ["process.command_args", "process.command_line"];
+/// Keys that hold a process's arguments, which carry secrets, and what is said of them.
+const ARGUMENTS: [&str; 3] =
+    ["process.command_args", "memwatch.process.command_args_cut", "process.command_line"];
 
 /// An exporter as it was asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -173,7 +174,7 @@ mod tests {
     use super::*;
 
     fn event() -> Event {
-        let object = b"{\"event.name\":\"memwatch.decision\",\"process.pid\":7,\"process.command_args\":[\"x\",\"--key=s3cret\"]}\n";
+        let object = b"{\"event.name\":\"memwatch.decision\",\"process.pid\":7,\"process.command_args\":[\"x\",\"--key=s3cret\"],\"memwatch.process.command_args_cut\":true}\n";
         Event {
             name: "memwatch.decision",
             severity: Severity::Notice,
@@ -209,6 +210,9 @@ mod tests {
         assert_eq!(text(route()), "{\"event.name\":\"memwatch.decision\",\"process.pid\":7}\n");
         assert!(text(Route { has_arguments: true, ..route() }).contains("s3cret"));
         let all = text(Route { has_arguments: true, redact: patterns("process.*"), ..route() });
-        assert_eq!(all, "{\"event.name\":\"memwatch.decision\"}\n");
+        assert_eq!(
+            all,
+            "{\"event.name\":\"memwatch.decision\",\"memwatch.process.command_args_cut\":true}\n"
+        );
     }
 }

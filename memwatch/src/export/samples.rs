@@ -41,6 +41,7 @@ pub(crate) fn identity() -> Identity {
         uid: Some(1000),
         exe: Some(b"/usr/bin/uwsgi".to_vec()),
         args: vec![b"uwsgi".to_vec(), b"--http".to_vec(), b":80".to_vec()],
+        args_cut: false,
         cgroup_id: Some(99),
         cgroup_path: Some("/kubepods/pod1/abc".into()),
         cgroup_hierarchy: Some(Hierarchy::Memory),

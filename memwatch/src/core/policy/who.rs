@@ -17,6 +17,9 @@ pub struct Who {
     pub exe: Option<String>,
     /// Its arguments, the program's own name first; empty when unknown.
     pub args: Vec<String>,
+    /// Whether there are more of them, or more of the last one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub args_cut: bool,
     /// Real user id.
     pub uid: Option<u32>,
     /// Cgroup path.
@@ -54,6 +57,7 @@ impl Who {
             comm: text(&identity.comm),
             exe: identity.exe.as_deref().map(text),
             args: identity.args.iter().map(|argument| text(argument)).collect(),
+            args_cut: identity.args_cut,
             uid: identity.uid,
             cgroup: identity.cgroup_path.as_deref().map(str::to_owned),
             cgroup_id: identity.cgroup_id,

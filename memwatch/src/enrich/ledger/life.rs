@@ -16,9 +16,10 @@ impl Ledger {
     pub(super) fn exec(&mut self, seen: &Seen, exec: &Exec) -> Arc<Identity> {
         let mut identity = Identity::clone(&self.actor(seen));
         let len = usize::try_from(exec.args_len).unwrap_or(usize::MAX);
-        identity.args = parse_cmdline(exec.args.get(..len).unwrap_or(&exec.args));
-        identity.comm = seen.comm().to_vec();
         let has_all_args = exec.args_len > 0 && exec.args_len >= exec.args_total;
+        let arguments = parse_cmdline(exec.args.get(..len).unwrap_or(&exec.args), has_all_args);
+        (identity.args, identity.args_cut) = (arguments.words, arguments.are_cut);
+        identity.comm = seen.comm().to_vec();
         let executable = Executable::of(exec);
         let is_placed = !self.places.tree.has_v1()
             || identity.cgroup_hierarchy.is_some_and(|it| identity.cgroup_id.map(hierarchy_of) == Some(it));

@@ -86,7 +86,9 @@ pub(super) fn complete_exec(
         Ok::<_, ReadError>((exe, args, memberships))
     };
     let (exe, args, memberships) = look().ok()?;
-    identity.args = args.filter(|args| !args.is_empty()).unwrap_or(std::mem::take(&mut identity.args));
+    if let Some(args) = args.filter(|args| !args.words.is_empty()) {
+        (identity.args, identity.args_cut) = (args.words, args.are_cut);
+    }
     if let Some(memberships) = memberships {
         places.by_memberships(&memberships, identity.cgroup_id).put(identity);
     }

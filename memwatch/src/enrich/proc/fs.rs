@@ -14,13 +14,13 @@ use rustix::fs::{
 };
 
 use super::{
-    Exe, Limits, Memberships, ParseError, Stat, Status, parse_cgroups, parse_cmdline, parse_exe,
+    Arguments, Exe, Limits, Memberships, ParseError, Stat, Status, parse_cgroups, parse_cmdline, parse_exe,
     parse_limits, parse_stat, parse_status,
 };
 
 /// Bytes read of a file at most: ample for all but the line `Groups` of status, behind which only NSpid is kept.
 const TEXT_MAX: usize = 16 * 1024;
-/// Bytes read of an argument vector at most.
+/// Bytes kept of an argument vector at most.
 const CMDLINE_MAX: usize = 1024;
 /// Bytes asked for at first: nearly every file fits.
 const FIRST_READ: usize = 4096;
@@ -216,8 +216,11 @@ impl ProcessDir {
     ///
     /// # Errors
     /// When the process is gone.
-    pub fn cmdline(&self) -> Result<Vec<Vec<u8>>, ReadError> {
-        Ok(parse_cmdline(&self.read("cmdline", CMDLINE_MAX)?))
+    pub fn cmdline(&self) -> Result<Arguments, ReadError> {
+        // A title that a program wrote over its arguments leaves zeros up to where they ended: nothing is missing then.
+        let text = self.read("cmdline", FIRST_READ)?;
+        let (kept, rest) = text.split_at(text.len().min(CMDLINE_MAX));
+        Ok(parse_cmdline(kept, rest.iter().all(|&byte| byte == 0)))
     }
 
     /// The executable; `None` for a kernel thread, a zombie, and when it may not be seen.
@@ -410,7 +413,7 @@ mod tests {
         assert_eq!((stat.pid, status.tgid), (me, me));
         assert_eq!(stat.parent_pid, status.parent_pid);
         assert_eq!(dir.exe().unwrap().path, std::env::current_exe().unwrap().as_os_str().as_bytes());
-        assert!(!dir.cmdline().unwrap().is_empty());
+        assert!(!dir.cmdline().unwrap().words.is_empty());
         assert!(dir.cgroups().unwrap().telling_path().is_some());
         assert!(dir.limits().unwrap().get(libc::RLIMIT_NOFILE).is_some());
     }
@@ -425,6 +428,30 @@ mod tests {
             assert_eq!(read, text[..len.min(max)], "{len} bytes, at most {max}");
         }
         std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn arguments_that_are_cut_say_so() {
+        let proc = ProcFs::open(Path::new("/proc")).unwrap();
+        // `sh`, `-c`, the script and its name take 24 bytes with their zeros.
+        for (len, are_cut) in
+            [(1000, false), (CMDLINE_MAX - 23, false), (CMDLINE_MAX - 22, true), (100_000, true)]
+        {
+            let mut command = std::process::Command::new("sh");
+            let mut child = command
+                .args(["-c", "echo; read end", "sh", &"x".repeat(len - 1)])
+                .stdin(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            // Before that it is not yet what it is to be.
+            child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+            let found = proc.process(child.id()).and_then(|dir| dir.cmdline());
+            drop(child.stdin.take());
+            child.wait().unwrap();
+            let found = found.unwrap();
+            assert_eq!((found.words.len(), found.are_cut), (5, are_cut), "{len}");
+        }
     }
 
     #[test]

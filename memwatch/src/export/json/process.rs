@@ -55,6 +55,9 @@ fn known(line: &mut Line<'_>, identity: &Identity, containers: &Containers) {
     }
     if !identity.args.is_empty() {
         line.texts(&fields::PROCESS_COMMAND_ARGS, &identity.args);
+        if identity.args_cut {
+            line.flag(&fields::PROCESS_COMMAND_ARGS_CUT, true);
+        }
     }
     if let Some(path) = &identity.cgroup_path {
         line.text(&fields::CGROUP_PATH, path.as_bytes());

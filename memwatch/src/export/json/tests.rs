@@ -80,6 +80,9 @@ fn lines() -> Vec<(Name, Map<String, Value>)> {
             body.result = 0x1000;
         }
     }));
+    let mut cut = samples::fact(Kind::Exec);
+    Arc::make_mut(&mut cut.process).args_cut = true;
+    lines.push((Name::Of(Kind::Exec), line(&cut)));
     lines.push(varied(Kind::Fault, |body| {
         if let Body::Fault(body) = body {
             body.addr = u64::MAX - 1;

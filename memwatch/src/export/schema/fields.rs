@@ -50,7 +50,8 @@ fields! {
     PROCESS_EXECUTABLE_PATH: "process.executable.path" Text "" PROCESS => "Path of the executable, without symbolic links; of a script, its interpreter. Left out when it cannot be told, which is counted.";
     PROCESS_EXECUTABLE_NAME: "process.executable.name" Text "" PROCESS => "Last part of that path.";
     PROCESS_COMM: "memwatch.process.comm" Text "" PROCESS => "Name of the process as the kernel keeps it, 15 bytes at most.";
-    PROCESS_COMMAND_ARGS: "process.command_args" Texts "" PROCESS => "Argument vector. (`process.command_line` is for systems that have no vector, and is not written.)";
+    PROCESS_COMMAND_ARGS: "process.command_args" Texts "" PROCESS => "Argument vector, its first 64 arguments and 1,024 bytes at most. (`process.command_line` is for systems that have no vector, and is not written.)";
+    PROCESS_COMMAND_ARGS_CUT: "memwatch.process.command_args_cut" Flag "" PROCESS => "`true` when `process.command_args` is not all of it: arguments are missing at its end, and the last one that is there may be cut; else left out.";
     PROCESS_REAL_USER_ID: "process.real_user.id" Integer "" PROCESS => "Real user id in the initial user namespace.";
     CGROUP_ID: "memwatch.cgroup.id" Integer "" PROCESS => "Id of the cgroup: `stat -c %i` of its folder. In the unified hierarchy (v2); where a process stands in the root of that and the memory controller has a v1 hierarchy of its own, in the latter.";
     CGROUP_PATH: "memwatch.cgroup.path" Text "" PROCESS => "Path of the cgroup in the hierarchy that `memwatch.cgroup.hierarchy` names; what is not UTF-8 in it is U+FFFD. Where that is `systemd`, the id is of another hierarchy than the path.";
@@ -216,7 +217,7 @@ fields! {
 
     // `memwatch.exec`.
     EXEC_FILENAME: "memwatch.exec.filename" Text "" only(Kind::Exec) => "Name of the file as it was passed.";
-    EXEC_ARGS_BYTES: "memwatch.exec.args_bytes" Integer "bytes" only(Kind::Exec) => "Length of the whole argument vector; `process.command_args` may hold its first part only.";
+    EXEC_ARGS_BYTES: "memwatch.exec.args_bytes" Integer "bytes" only(Kind::Exec) => "Length of the whole argument vector.";
 
     // `memwatch.fork`.
     FORK_CHILD: "memwatch.fork.child_pid" Integer "" only(Kind::Fork) => "The new process.";

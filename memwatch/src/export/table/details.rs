@@ -90,13 +90,16 @@ pub(super) fn push_place(identity: &Identity, containers: &Containers, out: &mut
     }
 }
 
-/// Appends arguments, separated by spaces.
-pub(super) fn push_args(args: &[Vec<u8>], out: &mut Vec<u8>) {
-    for (index, arg) in args.iter().enumerate() {
+/// Appends the arguments of a process but the first ones, separated by spaces; a mark at the end where some are missing.
+pub(super) fn push_args(process: &Identity, but: usize, out: &mut Vec<u8>) {
+    for (index, arg) in process.args.iter().skip(but).enumerate() {
         if index > 0 {
             out.push(b' ');
         }
         escape::terminal(arg, out);
+    }
+    if process.args_cut {
+        out.extend_from_slice(" …".as_bytes());
     }
 }
 
@@ -247,9 +250,9 @@ fn oom_kill(body: &OomKill, fact: &Fact, containers: &Containers, out: &mut Vec<
 
 fn exec(body: &Exec, process: &Identity, out: &mut Vec<u8>) {
     escape::terminal(until_zero(&body.filename), out);
-    if process.args.len() > 1 {
+    if process.args.len() > 1 || process.args_cut {
         out.extend_from_slice(b": ");
-        push_args(&process.args, out);
+        push_args(process, 0, out);
     }
 }
 

@@ -100,9 +100,9 @@ pub(crate) fn describe(identity: &Identity, containers: &Containers) -> String {
         Some(exe) => escape::terminal(exe, &mut text),
         None => escape::terminal(&identity.comm, &mut text),
     }
-    if let Some(args) = identity.args.get(1..).filter(|args| !args.is_empty()) {
+    if identity.args.len() > 1 {
         text.push(b' ');
-        push_args(args, &mut text);
+        push_args(identity, 1, &mut text);
     }
     push_place(identity, containers, &mut text);
     String::from_utf8_lossy(&text).into_owned()

@@ -51,6 +51,9 @@ fn every_kind_in_words() {
         let expected = format!("22:13:25.000      42 uwsgi           {name:<14} {details}");
         assert_eq!(line(&samples::fact(kind), 200), expected);
     }
+    let mut exec = samples::fact(Kind::Exec);
+    Arc::make_mut(&mut exec.process).args_cut = true;
+    assert!(line(&exec, 200).ends_with("/usr/bin/uwsgi: uwsgi --http :80 …"));
     let foreign = line(&samples::of_foreign_target(Kind::RlimitSet), 200);
     assert!(foreign.contains("  nofile of another process in its pid namespace: soft 1048576"), "{foreign}");
     let oom = line(&samples::fact(Kind::OomKill), 300);

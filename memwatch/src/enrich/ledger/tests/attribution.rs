@@ -136,14 +136,16 @@ fn a_child_is_its_parent_until_it_runs_another_program() {
     let run = ledger.attribute(exec(header(50, LATER, "ls"), "./ls", b"ls\0-l\0", 6)).process;
     assert_eq!((run.comm.as_slice(), run.exe.as_deref()), (&b"ls"[..], None));
     assert_eq!(ledger.losses().executables_unknown, 1);
-    assert_eq!(run.args, [&b"ls"[..], b"-l"]);
+    assert_eq!((run.args.as_slice(), run.args_cut), (&[b"ls".to_vec(), b"-l".to_vec()][..], false));
     assert_eq!(run.cgroup_path, child.cgroup_path);
+    let run = ledger.attribute(exec(header(50, LATER, "ls"), "./ls", b"ls\0-l\0--col", 600)).process;
+    assert_eq!((run.args.len(), run.args_cut), (3, true), "the record has no more, and nobody else has");
 
     // It lives: /proc has the path, and the arguments that the record had no room for.
     proc.start(50, LATER, 40, "cat");
     let run = ledger.attribute(exec(header(50, LATER, "cat"), "cat", b"cat", 900)).process;
     assert_eq!(run.exe.as_deref(), Some(&b"/usr/bin/cat"[..]));
-    assert_eq!(run.args, [&b"cat"[..], b"--flag"]);
+    assert_eq!((run.args.as_slice(), run.args_cut), (&[b"cat".to_vec(), b"--flag".to_vec()][..], false));
     let known = ledger.attribute(mmap(header(50, LATER, "cat"))).process;
     assert!(Arc::ptr_eq(&run, &known));
     assert_eq!(ledger.losses().attribution_failed, 0);
