@@ -6,6 +6,7 @@
 pub mod attach;
 pub mod btf;
 mod instructions;
+pub mod lockdown;
 pub mod marks;
 mod modify_return;
 pub mod offsets;

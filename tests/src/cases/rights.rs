@@ -23,6 +23,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("rights::few_descriptors_are_told", TRACING, few_descriptors),
     Case::new("rights::no_types_of_the_kernel_are_told", TRACING, without_btf),
     Case::new("rights::doctor_tells_every_hook", TRACING, doctor),
+    Case::new("rights::doctor_reads_securityfs_that_is_not_mounted", &[Need::Root], doctor_tells_lockdown),
     Case::new(
         "rights::doctor_tells_what_programs_cost",
         &[Need::Root, Need::Tracing, Need::OwnMachine],
@@ -150,6 +151,21 @@ fn without_btf() -> anyhow::Result<()> {
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     let failure = answer.get("failure").and_then(|failure| failure.as_str()).unwrap_or_default();
     ensure!(output.status.code() == Some(1) && failure.contains(REMEDY), "{}: {answer}", output.status);
+    Ok(())
+}
+
+/// Where securityfs is not mounted the doctor reads it all the same.
+fn doctor_tells_lockdown() -> anyhow::Result<()> {
+    const PLACE: &[&CStr] = &[c"/sys/kernel/security"];
+    let script = "mount -t securityfs securityfs /sys/kernel/security; cat /sys/kernel/security/lockdown";
+    let truth = Command::new("unshare").args(["--mount", "sh", "-c", script]).output()?;
+    let truth = String::from_utf8_lossy(&truth.stdout).into_owned();
+    let truth = truth.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map(|(mode, _)| mode);
+    let mut command = Command::new(locate::memwatch()?);
+    process::hide(command.args(["doctor", "--output", "json"]).stdin(Stdio::null()), PLACE);
+    let answer: serde_json::Value = serde_json::from_slice(&command.output()?.stdout)?;
+    let told = answer.get("lockdown").and_then(|mode| mode.as_str());
+    ensure!(told == truth, "{told:?} where the kernel says {truth:?}");
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Serialize, Serializer};
 
 use crate::probe::btf::VMLINUX;
+use crate::probe::lockdown;
 use crate::probe::tracefs::Tracefs;
 use crate::rights::{self, Missing, Situation};
 
@@ -15,6 +16,9 @@ pub(super) struct Host {
     pub(super) btf: bool,
     /// The active lockdown mode.
     pub(super) lockdown: Option<String>,
+    /// Why that is not known.
+    #[serde(skip)]
+    pub(super) lockdown_failure: Option<String>,
     pub(super) cgroups: &'static str,
     #[serde(serialize_with = "names")]
     pub(super) capabilities_missing: Vec<Missing>,
@@ -41,9 +45,14 @@ pub(super) fn look() -> Host {
         kernel: rights::version(&kernel),
         tracefs_mounted: mounted("tracefs"),
     };
+    let (lockdown, lockdown_failure) = match lockdown::read() {
+        Ok(mode) => (mode, None),
+        Err(error) => (None, Some(format!("securityfs cannot be read: {error}"))),
+    };
     Host {
         btf: Path::new(VMLINUX).exists(),
-        lockdown: read("/sys/kernel/security/lockdown").and_then(|text| active(&text)),
+        lockdown,
+        lockdown_failure,
         cgroups: match (mounted("cgroup2"), mounted("cgroup")) {
             (true, false) => "v2",
             (true, true) => "v1 and v2 (hybrid)",
@@ -75,20 +84,9 @@ fn told(tracefs: &std::io::Result<Tracefs>, is_mounted: bool) -> String {
     }
 }
 
-/// The word in brackets.
-fn active(text: &str) -> Option<String> {
-    text.split_once('[')?.1.split_once(']').map(|(mode, _)| mode.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reads_what_the_kernel_tells() {
-        assert_eq!(active("none [integrity] confidentiality").as_deref(), Some("integrity"));
-        assert_eq!(active(""), None);
-    }
 
     #[test]
     fn a_refused_mount_is_told() {

@@ -19,6 +19,7 @@ pub(super) fn of(way: WayKind, reason: &str, host: &Host) -> String {
         let lockdown = match host.lockdown.as_deref() {
             Some("none") => "",
             Some(_) => " (lockdown is on)",
+            None if host.lockdown_failure.is_none() => "",
             None => " (lockdown may be on: mount securityfs to see)",
         };
         return format!(

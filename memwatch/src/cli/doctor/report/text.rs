@@ -45,7 +45,9 @@ impl Report {
         let host = &self.host;
         line("kernel", &host.kernel);
         line("types (BTF)", if host.btf { "yes" } else { "no: the kernel needs CONFIG_DEBUG_INFO_BTF=y" });
-        line("lockdown", host.lockdown.as_deref().unwrap_or("not known (securityfs is not mounted)"));
+        let failure = host.lockdown_failure.as_ref().map(|failure| format!("not known ({failure})"));
+        let lockdown = host.lockdown.as_deref().or(failure.as_deref());
+        line("lockdown", lockdown.unwrap_or("the kernel has no such thing"));
         line("cgroups", host.cgroups);
         if host.capabilities_missing.is_empty() {
             line("capabilities", "all that are needed");
