@@ -32,12 +32,15 @@ const DEPTH: u32 = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum BtfError {
     /// The file could not be read.
-    #[error("cannot read the kernel's types from {path}: {source}; the kernel needs CONFIG_DEBUG_INFO_BTF=y")]
+    #[error(
+        "cannot read the kernel's types from {path}: {reason}; mount sysfs where it is not mounted (`mount -t sysfs sysfs /sys`), \
+         else take a kernel with CONFIG_DEBUG_INFO_BTF=y"
+    )]
     Read {
         /// The file.
         path: String,
-        /// Why.
-        source: std::io::Error,
+        /// Why. Not the error's source: the message has it, and who prints a chain would say it twice.
+        reason: std::io::Error,
     },
     /// The bytes are not BTF of this machine's byte order.
     #[error("the kernel's types are malformed: {0}")]
@@ -79,7 +82,7 @@ impl Btf {
     /// [`BtfError`] when the file cannot be read or does not hold BTF.
     pub fn read(path: &Path) -> Result<Self, BtfError> {
         let bytes = std::fs::read(path)
-            .map_err(|source| BtfError::Read { path: path.display().to_string(), source })?;
+            .map_err(|reason| BtfError::Read { path: path.display().to_string(), reason })?;
         Self::parse(bytes)
     }
 
@@ -284,6 +287,15 @@ mod tests {
         ] {
             assert!(Btf::parse(bytes).is_err());
         }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_once() {
+        let error = Btf::read(Path::new("/nothing/here")).expect_err("no file");
+        // As the program ends: with the errors behind it.
+        let text = format!("{:#}", anyhow::Error::new(crate::probe::attach::ProbeError::from(error)));
+        assert_eq!(text.matches("No such file or directory").count(), 1, "{text}");
+        assert!(text.contains("mount -t sysfs") && text.contains("CONFIG_DEBUG_INFO_BTF=y"), "{text}");
     }
 
     #[test]

@@ -144,6 +144,7 @@ fn without_btf() -> anyhow::Result<()> {
     let errors = running.errors();
     ensure!(status.code() == Some(1), "ended with {status}: {errors}");
     ensure!(errors.contains("/sys/kernel/btf/vmlinux") && errors.contains(REMEDY), "{errors}");
+    ensure!(errors.contains("mount -t sysfs") && errors.matches("(os error 2)").count() == 1, "{errors}");
     ensure!(!errors.contains("panicked"), "{errors}");
     let mut command = Command::new(locate::memwatch()?);
     process::hide(command.args(["doctor", "--output", "json"]).stdin(Stdio::null()), TYPES);

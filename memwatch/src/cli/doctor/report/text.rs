@@ -44,7 +44,14 @@ impl Report {
         };
         let host = &self.host;
         line("kernel", &host.kernel);
-        line("types (BTF)", if host.btf { "yes" } else { "no: the kernel needs CONFIG_DEBUG_INFO_BTF=y" });
+        line(
+            "types (BTF)",
+            if host.btf {
+                "yes"
+            } else {
+                "no: mount sysfs at /sys, or take a kernel with CONFIG_DEBUG_INFO_BTF=y"
+            },
+        );
         let failure = host.lockdown_failure.as_ref().map(|failure| format!("not known ({failure})"));
         let lockdown = host.lockdown.as_deref().or(failure.as_deref());
         line("lockdown", lockdown.unwrap_or("the kernel has no such thing"));
