@@ -23,6 +23,9 @@ raise the schema version.
   (in the JSON text: `\\\\xNN`), and a backslash in front of an `x` as `\\x5c`; so replacing each `\\xNN` by its byte gives the
   name back. Control characters and those that reorder or hide text leave as JSON's `\\uNNNN`, so that a raw line is safe
   on a terminal.
+- Memory and limits that are asked for by 32-bit system calls (a 32-bit program's, and `int 0x80` in any other) make no `memwatch.mmap`,
+  `munmap`, `mremap`, `brk` or `rlimit_*` line, and are in none of the sums of such calls. Page faults, RSS, exec, fork, exit and OOM kills
+  are told of everybody.
 ";
 
 /// The page.
