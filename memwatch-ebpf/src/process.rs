@@ -167,18 +167,6 @@ pub(crate) fn learn(process: &mut Process, limit: u64, how: u32) {
     unsafe { *process.learned.as_mut_ptr().add(place & (LEARNED_MAX - 1)) = learned };
 }
 
-/// The largest limit learned, or 0.
-#[inline(always)]
-pub(crate) fn largest_learned(process: &Process) -> u64 {
-    let mut largest = 0;
-    for slot in &process.learned {
-        if slot.limit > largest {
-            largest = slot.limit;
-        }
-    }
-    largest
-}
-
 /// Hands what a process learned down to a child.
 #[inline(always)]
 pub(crate) fn inherit(parent: &Process, child: &mut Process) {
@@ -218,7 +206,7 @@ pub(crate) fn report_sweep(process: &Process, phase: u32) {
                 first_ns: process.sweep.first_ns,
                 last_ns: process.sweep.last_ns,
                 count: process.sweep.count,
-                limit: largest_learned(process),
+                limit: process.largest_learned(),
                 phase,
                 _pad: 0,
             };

@@ -3,6 +3,7 @@
 //! One thread takes records and turns them into output; another writes it, so that a slow reader of our output makes the
 //! ring buffer overflow, which is counted, and never blocks the handling of a signal.
 
+mod close_sweeps;
 pub mod daemon;
 mod exporters;
 mod filter;
@@ -176,6 +177,7 @@ async fn trace(
                 pipeline.look_for_ended();
                 watch(probe, pipeline.watches());
                 if is_told {
+                    pipeline.end_sweeps(probe, false)?;
                     pipeline.count_losses(probe)?;
                 }
             }
@@ -214,6 +216,7 @@ async fn tell_rest(
         pipeline.waiting.ready().await;
         pipeline.release(false);
     }
+    pipeline.end_sweeps(probe, true)?;
     pipeline.count_losses(probe)?;
     Ok(!pipeline.has_output() || writer.send(&mut pipeline.output).await)
 }

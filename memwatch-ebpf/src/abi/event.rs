@@ -226,7 +226,8 @@ pub struct FdTableGrowth {
 pub const SWEEP_START: u32 = 1;
 /// [`CloseSweep::phase`]: the run doubled since the last record.
 pub const SWEEP_PROGRESS: u32 = 2;
-/// [`CloseSweep::phase`]: the run ended, by an exec, an exit or a mapping that follows it.
+/// [`CloseSweep::phase`]: the run ended, by an exec, an exit, a mapping that follows it, a close that does not, or a pause
+/// ([`super::state::SWEEP_GAP_NS`]).
 pub const SWEEP_END: u32 = 3;
 
 /// A run of `close` calls that met no open descriptor.

@@ -70,6 +70,9 @@ pub struct Learned {
 /// Values of the limit kept per process, soft and hard together; the smallest gives way.
 pub const LEARNED_MAX: usize = 4;
 
+/// A close sweep has ended when no such close came for this long.
+pub const SWEEP_GAP_NS: u64 = 1_000_000_000;
+
 /// A run of closes of descriptors that are not open, by rising or by falling numbers.
 #[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq)]
 #[repr(C)]
@@ -86,6 +89,15 @@ pub struct Sweep {
     pub number: u32,
     /// 1 when the numbers rise, from the second close on.
     pub is_up: u32,
+}
+
+impl Sweep {
+    /// Whether the run has ended by `now_ns` though its process does nothing that would end it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_over(&self, now_ns: u64) -> bool {
+        now_ns > self.last_ns + SWEEP_GAP_NS
+    }
 }
 
 /// Part of the address space that holds a table.
@@ -274,6 +286,21 @@ pub struct Process {
     pub limits: KnownLimits,
     /// Closes of its last long close sweep that has ended; 0: none.
     pub swept: u64,
+}
+
+impl Process {
+    /// The largest limit learned, or 0.
+    #[must_use]
+    #[inline(always)]
+    pub fn largest_learned(&self) -> u64 {
+        let mut largest = 0;
+        for slot in &self.learned {
+            if slot.limit > largest {
+                largest = slot.limit;
+            }
+        }
+        largest
+    }
 }
 
 /// Cache line.

@@ -5,7 +5,9 @@
 //! Without it: close sweeps are not seen.
 //!
 //! A run goes one way through the numbers, up or down, past the few that are open. Closes of one number again and again, or
-//! of numbers that come and go, are a mistake of the program's.
+//! of numbers that come and go, are a mistake of the program's, and what comes after a pause
+//! ([`SWEEP_GAP_NS`](memwatch_ebpf::abi::state::SWEEP_GAP_NS)) is another run. Of a process that does none of this any more user
+//! space tells the end (`runtime/close_sweeps.rs`).
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::{fexit, kretprobe, tracepoint};
@@ -66,13 +68,13 @@ fn handle() {
     let is_up = u32::from(number > last);
     let step = if is_up != 0 { number - last } else { last - number };
     let turns = process.sweep.count > 1 && is_up != process.sweep.is_up;
-    if process.sweep.count != 0 && (step == 0 || step > STEP_MAX || turns) {
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    if process.sweep.count != 0 && (step == 0 || step > STEP_MAX || turns || process.sweep.is_over(now)) {
         process::end_sweep(process);
     }
     let sweep = &mut process.sweep;
     sweep.number = number;
     sweep.is_up = is_up;
-    let now = unsafe { bpf_ktime_get_boot_ns() };
     if sweep.count == 0 {
         sweep.first_ns = now;
     }

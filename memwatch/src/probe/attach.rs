@@ -366,6 +366,19 @@ impl Probe {
         Ok(map.iter().filter_map(Result::ok).map(|(tgid, state)| (tgid, state.0)).collect())
     }
 
+    /// State of one process, if the kernel side knows it.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn process(&mut self, tgid: u32) -> Result<Option<Process>, ProbeError> {
+        let map: HashMap<_, u32, Wire<Process>> = typed(&mut self.ebpf, "PROCESSES")?;
+        match map.get(&tgid, 0) {
+            Ok(state) => Ok(Some(state.0)),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(source) => Err(ProbeError::Map { name: "PROCESSES", source }),
+        }
+    }
+
     /// Has the kernel side forget every process but these: exits that no program saw leave entries behind.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use memwatch_ebpf::abi::fault::FaultCode;
 use memwatch_ebpf::abi::header::cgroup_number;
 use memwatch_ebpf::abi::state::{Counters, Process};
 
+use super::close_sweeps::CloseSweeps;
 use super::filter::Filter;
 use super::losses::{self, Losses};
 use super::sequence::Sequence;
@@ -71,6 +72,7 @@ pub struct Pipeline {
     /// Those that have ended and asked for the most, the largest first.
     ended: Vec<TopProcess>,
     losses: Losses,
+    sweeps: CloseSweeps,
     /// What waits for the name of its container.
     pub(super) waiting: Waiting<Telling>,
     /// What need not wait any more; kept for its memory.
@@ -123,6 +125,7 @@ impl Pipeline {
             findings_dropped: 0,
             ended: Vec::with_capacity(TOP + 1),
             losses: Losses::default(),
+            sweeps: CloseSweeps::default(),
             waiting: Waiting::new(Containers::none()),
             ready: Vec::new(),
         }
@@ -177,8 +180,24 @@ impl Pipeline {
             }
         };
         self.sequence.saw(event.header.cpu, event.header.seq);
-        let kind = event.body.kind();
         let fact = self.ledger.attribute(event);
+        if self.sweeps.take(&fact) {
+            self.learn(fact);
+        }
+    }
+
+    /// Tells of close sweeps that have ended without a record of it; of all that go on, where tracing ends.
+    pub(super) fn end_sweeps(&mut self, probe: &mut Probe, is_last: bool) -> Result<(), ProbeError> {
+        // Before anything is looked at: a close that comes meanwhile is no older than this.
+        let now = boot_ns();
+        let ends = self.sweeps.ended(now, is_last, |tgid| probe.process(tgid))?;
+        ends.into_iter().for_each(|end| self.learn(end));
+        Ok(())
+    }
+
+    /// Takes in a fact, and tells it and what follows from it.
+    fn learn(&mut self, fact: Fact) {
+        let kind = fact.event.body.kind();
         // Before the filter learns that it is no member any more.
         if let Body::Exit(exit) = &fact.event.body
             && fact.event.header.tgid != self.own_tgid

@@ -12,6 +12,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("descriptors::growth_by_open", TRACING, growth_by_open),
     Case::new("descriptors::close_sweep", TRACING, sweep),
     Case::new("descriptors::close_sweep_downwards", TRACING, || is_swept("down")),
+    Case::new("descriptors::close_sweep_ends_though_its_process_waits", TRACING, waits),
     Case::new("descriptors::close_sweep_past_open_ones", TRACING, || is_swept("interrupted")),
     Case::new("descriptors::closes_of_no_descriptor_are_no_sweep", TRACING, || is_no_sweep("negative")),
     Case::new("descriptors::closes_of_one_descriptor_are_no_sweep", TRACING, || is_no_sweep("same")),
@@ -63,6 +64,22 @@ pub(super) fn sweep() -> anyhow::Result<()> {
         let took = line.number("duration_ns")?;
         ensure!((1_000..10_000_000_000).contains(&took), "5000 closes took {took} ns");
     }
+    Ok(())
+}
+
+/// What is closed hours later is no part of it, also when its numbers follow.
+fn waits() -> anyhow::Result<()> {
+    let trigger = ["sweep", "--count", "5000", "--pause", "3000"];
+    let run = Tracer::new(&[])?.descriptors(4567).trigger(&trigger)?.succeeded()?;
+    let pid = run.pid()?;
+    let ends: Vec<&Line> = sweeps(&run)?.into_iter().filter(|line| line.is("phase", "end")).collect();
+    let [end] = ends[..] else { anyhow::bail!("{} ends of one sweep: {ends:?}", ends.len()) };
+    end.expect(&[("count", 5000.into()), ("limit", 4567.into())])?;
+    let took = end.number("duration_ns")?;
+    ensure!((1_000..1_500_000_000).contains(&took), "5000 closes took {took} ns");
+    let exit = run.one("exit", |line| line.pid() == pid)?;
+    let left = exit.number("memwatch.boot_ns")?.saturating_sub(end.number("memwatch.boot_ns")?);
+    ensure!(left > 100_000_000, "the end was told {left} ns before that of the process: {end}");
     Ok(())
 }
 

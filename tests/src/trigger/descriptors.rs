@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::IntoRawFd as _;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -21,6 +22,9 @@ pub(crate) struct Sweep {
     /// Which descriptors, in which order.
     #[arg(long, value_enum, default_value = "up")]
     order: Order,
+    /// Pause for so many milliseconds, and close a few more.
+    #[arg(long)]
+    pause: Option<u64>,
 }
 
 /// What closes have in common.
@@ -50,6 +54,10 @@ impl Sweep {
         }
         let closed = (0..self.count).filter(|at| self.close(FIRST, *at)).count();
         anyhow::ensure!(closed == 0, "{closed} of the descriptors were open");
+        if let Some(pause) = self.pause {
+            std::thread::sleep(Duration::from_millis(pause));
+            (self.count..self.count + 10).for_each(|at| drop(self.close(FIRST, at)));
+        }
         Ok(())
     }
 }

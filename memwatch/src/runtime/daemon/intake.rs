@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
+use memwatch_ebpf::abi::state::SWEEP_GAP_NS;
+
 use super::trees::Trees;
 use crate::core::detect::fd_table::{Confidence, FdTables, Finding, State};
 use crate::core::fact::{Body, Fact, Identity, ProcessKey};
@@ -126,7 +128,10 @@ impl Intake {
                 self.told.remove(&key.tgid);
                 inputs.push(Input::Ended(key));
             }
-            Body::CloseSweep(_) => inputs.push(Input::Sweeps(key)),
+            // The end may be told long after the last close, which says nothing of what the process does now.
+            Body::CloseSweep(sweep) if fact.event.header.time_ns <= sweep.last_ns + SWEEP_GAP_NS => {
+                inputs.push(Input::Sweeps(key));
+            }
             Body::Rss(rss) => {
                 let resident = Some(rss.resident.anon + rss.resident.file + rss.resident.shmem);
                 // Where the kernel side keeps the limit its act follows; the next look finds who is only observed.
@@ -178,5 +183,35 @@ impl Intake {
                 Confidence::High => 2,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use memwatch_ebpf::abi::event::{CloseSweep, Kind, SWEEP_END, SWEEP_PROGRESS};
+
+    use super::*;
+    use crate::enrich::proc::ProcFs;
+    use crate::export::samples;
+
+    #[test]
+    fn a_sweep_of_a_while_ago_says_nothing_of_now() {
+        let ledger = Ledger::new(ProcFs::open(Path::new("/proc")).unwrap()).unwrap();
+        let meter = ProcessMeter::open(Path::new("/proc")).unwrap();
+        let mut intake = Intake::new(ledger, FdTables::new(0), meter, None);
+        let mut said = |phase, ago_ns| {
+            let mut fact = samples::fact(Kind::CloseSweep);
+            let last_ns = fact.event.header.time_ns - ago_ns;
+            fact.event.body = Body::CloseSweep(CloseSweep { last_ns, phase, ..CloseSweep::default() });
+            let mut inputs = Vec::new();
+            intake.say(&fact, &mut inputs);
+            inputs
+        };
+        let now = vec![Input::Sweeps(samples::identity().key)];
+        assert_eq!(said(SWEEP_PROGRESS, 0), now);
+        assert_eq!(said(SWEEP_END, SWEEP_GAP_NS), now);
+        assert_eq!(said(SWEEP_END, SWEEP_GAP_NS + 1), []);
     }
 }
