@@ -19,7 +19,7 @@ use crate::enrich::cri::Containers;
 /// 2023-11-14T22:13:20Z.
 pub(super) const BOOT_UNIX_NS: u64 = 1_700_000_000_000_000_000;
 
-pub(super) fn name<const N: usize>(text: &[u8]) -> [u8; N] {
+pub(crate) fn name<const N: usize>(text: &[u8]) -> [u8; N] {
     let mut bytes = [0; N];
     bytes[..text.len()].copy_from_slice(text);
     bytes

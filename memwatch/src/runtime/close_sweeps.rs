@@ -3,6 +3,9 @@
 //! The kernel side says that a sweep has ended when its process does something that ends it. One that has swept and goes on to
 //! wait for work does nothing of the kind for hours. So as long as a sweep is open its process's state is looked at from time to
 //! time, and the end is told from that, with the figures that the kernel side would give.
+//!
+//! An exec ends a sweep when the process has the name and the user of the next program already. So all records of a sweep are
+//! told of who began it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,10 +39,12 @@ pub(super) struct CloseSweeps {
 }
 
 impl CloseSweeps {
-    /// Takes in a fact; false when what it says was told already.
-    pub(super) fn take(&mut self, fact: &Fact) -> bool {
+    /// Takes in a fact, and has it speak of who began to sweep; false when what it says was told already.
+    pub(super) fn take(&mut self, fact: &mut Fact) -> bool {
         let tgid = fact.event.header.tgid;
-        let Body::CloseSweep(body) = &fact.event.body else {
+        let body = if let Body::CloseSweep(body) = &fact.event.body {
+            *body
+        } else {
             if matches!(fact.event.body, Body::Exec(_) | Body::Exit(_)) {
                 self.sweeps.remove(&tgid);
             }
@@ -47,9 +52,15 @@ impl CloseSweeps {
         };
         let known = self.sweeps.get(&tgid).filter(|known| known.first_ns == body.first_ns);
         let is_news = known.and_then(|known| known.told).is_none_or(|told| body.count > told);
+        let is_known = known.is_some();
+        if let Some(known) = known {
+            let Header { time_ns, seq, cpu, .. } = fact.event.header;
+            fact.event.header = Header { time_ns, seq, cpu, ..known.header };
+            fact.process = Arc::clone(&known.process);
+        }
         if body.phase == SWEEP_END {
             self.sweeps.remove(&tgid);
-        } else if known.is_none() && self.has_room() {
+        } else if !is_known && self.has_room() {
             let sweep = Sweep {
                 header: fact.event.header,
                 process: Arc::clone(&fact.process),

@@ -180,8 +180,8 @@ impl Pipeline {
             }
         };
         self.sequence.saw(event.header.cpu, event.header.seq);
-        let fact = self.ledger.attribute(event);
-        if self.sweeps.take(&fact) {
+        let mut fact = self.ledger.attribute(event);
+        if self.sweeps.take(&mut fact) {
             self.learn(fact);
         }
     }

@@ -13,6 +13,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("descriptors::close_sweep", TRACING, sweep),
     Case::new("descriptors::close_sweep_downwards", TRACING, || is_swept("down")),
     Case::new("descriptors::close_sweep_ends_though_its_process_waits", TRACING, waits),
+    Case::new("descriptors::close_sweep_before_an_exec", TRACING, before_an_exec),
     Case::new("descriptors::close_sweep_past_open_ones", TRACING, || is_swept("interrupted")),
     Case::new("descriptors::closes_of_no_descriptor_are_no_sweep", TRACING, || is_no_sweep("negative")),
     Case::new("descriptors::closes_of_one_descriptor_are_no_sweep", TRACING, || is_no_sweep("same")),
@@ -80,6 +81,21 @@ fn waits() -> anyhow::Result<()> {
     let exit = run.one("exit", |line| line.pid() == pid)?;
     let left = exit.number("memwatch.boot_ns")?.saturating_sub(end.number("memwatch.boot_ns")?);
     ensure!(left > 100_000_000, "the end was told {left} ns before that of the process: {end}");
+    Ok(())
+}
+
+/// An exec ends a sweep that was the last program's: its name is told, and passes the filter.
+fn before_an_exec() -> anyhow::Result<()> {
+    const NAME: &str = "memwatch-trigge";
+    let tracer = Tracer::new(&["--event", "close_sweep,exec", "--comm", NAME])?.descriptors(4567);
+    let run = tracer.trigger(&["sweep", "--count", "1500", "--exec"])?.succeeded()?;
+    run.none("exec", |line| line.is("memwatch.process.comm", "exe"))?;
+    let lines = run.of("close_sweep");
+    let phases: Vec<&str> = lines.iter().filter_map(|line| line.text("phase").ok()).collect();
+    ensure!(phases == ["start", "end"], "phases {phases:?}");
+    for line in lines {
+        line.expect(&[("thread.name", NAME.into()), ("memwatch.process.comm", NAME.into())])?;
+    }
     Ok(())
 }
 

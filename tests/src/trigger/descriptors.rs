@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::os::fd::IntoRawFd as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -25,6 +27,9 @@ pub(crate) struct Sweep {
     /// Pause for so many milliseconds, and close a few more.
     #[arg(long)]
     pause: Option<u64>,
+    /// Execute this program anew after that, by another name.
+    #[arg(long)]
+    exec: bool,
 }
 
 /// What closes have in common.
@@ -57,6 +62,10 @@ impl Sweep {
         if let Some(pause) = self.pause {
             std::thread::sleep(Duration::from_millis(pause));
             (self.count..self.count + 10).for_each(|at| drop(self.close(FIRST, at)));
+        }
+        if self.exec {
+            let error = Command::new("/proc/self/exe").args(["end", "--code", "0"]).exec();
+            return Err(error).context("execute this program");
         }
         Ok(())
     }

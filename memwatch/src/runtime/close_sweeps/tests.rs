@@ -44,8 +44,8 @@ fn body(fact: &Fact) -> CloseSweep {
 fn the_end_of_a_sweep_is_told_once() {
     let mut sweeps = CloseSweeps::default();
     assert_eq!(look(&mut sweeps, FIRST_NS, false, None).1, 0, "nobody is looked at who does not sweep");
-    assert!(sweeps.take(&record(SWEEP_START, FIRST_NS, 1024)));
-    assert!(sweeps.take(&record(SWEEP_PROGRESS, FIRST_NS, 8192)));
+    assert!(sweeps.take(&mut record(SWEEP_START, FIRST_NS, 1024)));
+    assert!(sweeps.take(&mut record(SWEEP_PROGRESS, FIRST_NS, 8192)));
     let last_ns = FIRST_NS + 10;
     let swept = state(FIRST_NS, last_ns, 14_998);
     let (ends, asked) = look(&mut sweeps, last_ns + SWEEP_GAP_NS, false, Some(swept));
@@ -58,14 +58,14 @@ fn the_end_of_a_sweep_is_told_once() {
     assert_eq!(ends[0].event.header.time_ns, now_ns);
     let (ends, asked) = look(&mut sweeps, now_ns, true, Some(swept));
     assert!(ends.is_empty() && asked == 0, "{ends:?}");
-    assert!(!sweeps.take(&record(SWEEP_END, FIRST_NS, 14_998)), "the kernel side's own comes late");
-    assert!(sweeps.take(&record(SWEEP_START, now_ns, 1024)), "another sweep");
+    assert!(!sweeps.take(&mut record(SWEEP_END, FIRST_NS, 14_998)), "the kernel side's own comes late");
+    assert!(sweeps.take(&mut record(SWEEP_START, now_ns, 1024)), "another sweep");
 }
 
 #[test]
 fn what_still_goes_on_ends_with_the_trace() {
     let mut sweeps = CloseSweeps::default();
-    sweeps.take(&record(SWEEP_START, FIRST_NS, 1024));
+    sweeps.take(&mut record(SWEEP_START, FIRST_NS, 1024));
     let (ends, _) = look(&mut sweeps, FIRST_NS + 20, true, Some(state(FIRST_NS, FIRST_NS + 20, 1500)));
     assert_eq!(ends.iter().map(|end| body(end).count).collect::<Vec<_>>(), [1500]);
 }
@@ -73,29 +73,45 @@ fn what_still_goes_on_ends_with_the_trace() {
 #[test]
 fn a_sweep_that_went_on_after_all_is_told_to_its_end() {
     let mut sweeps = CloseSweeps::default();
-    sweeps.take(&record(SWEEP_START, FIRST_NS, 1024));
+    sweeps.take(&mut record(SWEEP_START, FIRST_NS, 1024));
     look(&mut sweeps, FIRST_NS + 2 * SWEEP_GAP_NS, false, Some(state(FIRST_NS, FIRST_NS, 1500)));
-    assert!(!sweeps.take(&record(SWEEP_PROGRESS, FIRST_NS, 1500)), "a record that was read late");
-    assert!(sweeps.take(&record(SWEEP_END, FIRST_NS, 1501)));
+    assert!(!sweeps.take(&mut record(SWEEP_PROGRESS, FIRST_NS, 1500)), "a record that was read late");
+    assert!(sweeps.take(&mut record(SWEEP_END, FIRST_NS, 1501)));
 }
 
 #[test]
 fn a_sweep_that_the_kernel_side_ended_is_not_looked_for_again() {
     let mut sweeps = CloseSweeps::default();
     for forgets in [SWEEP_START, SWEEP_END] {
-        assert!(sweeps.take(&record(forgets, FIRST_NS, 2000)));
+        assert!(sweeps.take(&mut record(forgets, FIRST_NS, 2000)));
     }
     assert_eq!(look(&mut sweeps, u64::MAX, true, None).1, 0);
     for kind in [Kind::Exec, Kind::Exit] {
-        sweeps.take(&record(SWEEP_START, FIRST_NS, 1024));
-        assert!(sweeps.take(&samples::fact(kind)));
+        sweeps.take(&mut record(SWEEP_START, FIRST_NS, 1024));
+        assert!(sweeps.take(&mut samples::fact(kind)));
         assert_eq!(look(&mut sweeps, u64::MAX, true, None).1, 0, "{kind:?}");
     }
     // Its end is on its way, or was lost: nobody asks for ever.
-    sweeps.take(&record(SWEEP_START, FIRST_NS, 1024));
+    sweeps.take(&mut record(SWEEP_START, FIRST_NS, 1024));
     let another = state(FIRST_NS + 1, FIRST_NS + 1, 1);
     let asked: Vec<u32> = (0..4).map(|_| look(&mut sweeps, u64::MAX, false, Some(another)).1).collect();
     assert_eq!(asked, [1, 1, 0, 0]);
+}
+
+#[test]
+fn the_end_is_told_of_who_swept() {
+    let mut sweeps = CloseSweeps::default();
+    let first = record(SWEEP_START, FIRST_NS, 1024);
+    sweeps.take(&mut first.clone());
+    // As an exec leaves it behind: another name, user and executable, told by the first thread.
+    let mut end = record(SWEEP_END, FIRST_NS, 2000);
+    let header = &mut end.event.header;
+    (header.comm, header.uid, header.tid, header.time_ns) =
+        (samples::name(b"sleep"), 0, header.tgid, 6_000_000_000);
+    end.process = Arc::new(Identity { comm: b"sleep".to_vec(), ..samples::identity() });
+    assert!(sweeps.take(&mut end));
+    assert_eq!(end.event.header, Header { time_ns: 6_000_000_000, ..first.event.header });
+    assert_eq!(*end.process, *first.process);
 }
 
 #[test]
@@ -104,7 +120,7 @@ fn what_is_remembered_has_a_bound() {
     let begin = |sweeps: &mut CloseSweeps, tgid| {
         let mut fact = record(SWEEP_START, FIRST_NS, 1024);
         fact.event.header.tgid = tgid;
-        assert!(sweeps.take(&fact));
+        assert!(sweeps.take(&mut fact));
     };
     (1..=1200).for_each(|tgid| begin(&mut sweeps, tgid));
     let swept = state(FIRST_NS, FIRST_NS, 1024);
