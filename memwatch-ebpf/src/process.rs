@@ -7,6 +7,7 @@ use memwatch_ebpf::abi::event::{CloseSweep, Kind, Resident, SWEEP_END};
 use memwatch_ebpf::abi::fault::FaultCode;
 use memwatch_ebpf::abi::state::{
     Counters, KnownLimits, LEARNED_MAX, Learned, LimitPair, Process, RESOURCES, Sweep, Tables, ThreadFaults,
+    swept_to,
 };
 use zerocopy::FromZeros;
 
@@ -28,7 +29,7 @@ static EMPTY: Process = Process {
     failed: 0,
     failed_ns: 0,
     resident: Resident { anon: 0, file: 0, shmem: 0, swap: 0 },
-    sweep: Sweep { first_ns: 0, last_ns: 0, count: 0, next: 0, number: 0, is_up: 0 },
+    sweep: Sweep { first_ns: 0, last_ns: 0, count: 0, next: 0, first: 0, number: 0, is_up: 0 },
     tables: Tables::NONE,
     brk: 0,
     is_threaded: 0,
@@ -196,17 +197,29 @@ pub(crate) fn swept(process: &Process) -> u64 {
     if process.sweep.next != 0 { process.sweep.count } else { process.swept }
 }
 
+/// The limit that the current process's close sweep goes by. A global function, which the verifier walks through once, and not
+/// for each program that a sweep may end in.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn sweep_limit(top: u32, phase: u32) -> u64 {
+    match PROCESSES.get_ptr_mut(current_tgid()) {
+        Some(process) => swept_to(unsafe { &(*process).learned }, top, phase == SWEEP_END),
+        None => 0,
+    }
+}
+
 /// Writes a record about the close sweep.
 #[inline(always)]
 pub(crate) fn report_sweep(process: &Process, phase: u32) {
     let Some(knobs) = knobs() else { return };
     if wanted(knobs, Kind::CloseSweep) {
+        let limit = sweep_limit(process.sweep.top(), phase);
         emit::<CloseSweep>(Kind::CloseSweep, process, |body| {
             *body = CloseSweep {
                 first_ns: process.sweep.first_ns,
                 last_ns: process.sweep.last_ns,
                 count: process.sweep.count,
-                limit: process.largest_learned(),
+                limit,
                 phase,
                 _pad: 0,
             };

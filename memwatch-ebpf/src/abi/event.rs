@@ -240,7 +240,7 @@ pub struct CloseSweep {
     pub last_ns: u64,
     /// How many.
     pub count: u64,
-    /// The descriptor limit the process had learned.
+    /// The descriptor limit that it goes by, of those that the process had learned ([`super::state::swept_to`]).
     pub limit: u64,
     /// `SWEEP_*`.
     pub phase: u32,

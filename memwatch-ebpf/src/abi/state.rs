@@ -83,8 +83,10 @@ pub struct Sweep {
     pub last_ns: u64,
     /// Closes so far.
     pub count: u64,
-    /// Count at which the next record is due.
-    pub next: u64,
+    /// Count at which the next record is due; 0: the run is not long yet.
+    pub next: u32,
+    /// Descriptor of the first close.
+    pub first: u32,
     /// Descriptor of the last close.
     pub number: u32,
     /// 1 when the numbers rise, from the second close on.
@@ -97,6 +99,13 @@ impl Sweep {
     #[inline(always)]
     pub const fn is_over(&self, now_ns: u64) -> bool {
         now_ns > self.last_ns + SWEEP_GAP_NS
+    }
+
+    /// The highest descriptor of the run.
+    #[must_use]
+    #[inline(always)]
+    pub const fn top(&self) -> u32 {
+        if self.first > self.number { self.first } else { self.number }
     }
 }
 
@@ -288,17 +297,32 @@ pub struct Process {
     pub swept: u64,
 }
 
-impl Process {
-    /// The largest limit learned, or 0.
-    #[must_use]
-    #[inline(always)]
-    pub fn largest_learned(&self) -> u64 {
-        let mut largest = 0;
-        for slot in &self.learned {
-            if slot.limit > largest {
-                largest = slot.limit;
-            }
+/// The learned limit that a sweep goes by whose highest descriptor so far is `top`: the next one that is not below, or the largest
+/// when all are; 0 for none. While it goes on, a hard limit only where no other one is left: programs go by the soft one.
+#[must_use]
+#[inline(always)]
+pub fn swept_to(learned: &[Learned; LEARNED_MAX], top: u32, has_ended: bool) -> u64 {
+    let (mut largest, mut next, mut next_soft) = (0, u64::MAX, u64::MAX);
+    for slot in learned {
+        let limit = slot.limit;
+        if limit > largest {
+            largest = limit;
         }
+        if limit < u64::from(top) {
+            continue;
+        }
+        if limit < next {
+            next = limit;
+        }
+        if limit < next_soft && slot.how != LEARNED_READ_HARD {
+            next_soft = limit;
+        }
+    }
+    if !has_ended && next_soft != u64::MAX {
+        next_soft
+    } else if next != u64::MAX {
+        next
+    } else {
         largest
     }
 }
@@ -334,4 +358,55 @@ pub struct RingState {
     pub seq: u64,
     /// When it last woke the reader, boot clock, nanoseconds.
     pub last_wake_ns: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn learned(limits: &[(u64, u32)]) -> [Learned; LEARNED_MAX] {
+        let mut learned = [Learned::default(); LEARNED_MAX];
+        for (slot, (limit, how)) in learned.iter_mut().zip(limits) {
+            *slot = Learned { limit: *limit, how: *how, ..Learned::default() };
+        }
+        learned
+    }
+
+    #[test]
+    fn a_sweep_goes_by_the_next_limit_above_it() {
+        let learned = learned(&[(20_000, LEARNED_READ_HARD), (4096, LEARNED_READ), (65_536, LEARNED_SET)]);
+        for (top, goes_on, ended) in [
+            (1026, 4096, 4096),
+            (4095, 4096, 4096),
+            // Some close the limit itself, too.
+            (4096, 4096, 4096),
+            (4097, 65_536, 20_000),
+            (20_001, 65_536, 65_536),
+            (70_000, 65_536, 65_536),
+        ] {
+            let found = (swept_to(&learned, top, false), swept_to(&learned, top, true));
+            assert_eq!(found, (goes_on, ended), "{top}");
+        }
+    }
+
+    #[test]
+    fn a_sweep_beyond_the_soft_limit_goes_by_the_hard_one() {
+        let learned = learned(&[(20_000, LEARNED_READ_HARD), (1024, LEARNED_READ)]);
+        assert_eq!((swept_to(&learned, 1026, false), swept_to(&learned, 19_999, true)), (20_000, 20_000));
+        assert_eq!(swept_to(&[Learned::default(); LEARNED_MAX], 1026, true), 0);
+    }
+
+    #[test]
+    fn the_top_of_a_sweep_is_its_first_descriptor_or_its_last() {
+        let sweep = |first, number| Sweep { first, number, ..Sweep::default() };
+        assert_eq!((sweep(3, 4095).top(), sweep(4095, 3).top()), (4095, 4095));
+    }
+
+    #[test]
+    fn a_sweep_is_over_after_a_pause() {
+        let sweep = Sweep { last_ns: 7, ..Sweep::default() };
+        // The clock of another processor may be behind.
+        let times = [0, 7, 7 + SWEEP_GAP_NS, 8 + SWEEP_GAP_NS];
+        assert_eq!(times.map(|now_ns| sweep.is_over(now_ns)), [false, false, false, true]);
+    }
 }

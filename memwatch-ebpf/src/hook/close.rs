@@ -23,7 +23,7 @@ const CLOSE: u64 = 3;
 /// `-EBADF`.
 const BAD_FD: i64 = -9;
 /// Closes that make a run worth a record: daemons close a few hundred out of habit.
-const LONG: u64 = 1024;
+const LONG: u32 = 1024;
 /// Descriptors that may be open in a row within a run.
 const STEP_MAX: u32 = 4096;
 
@@ -77,14 +77,16 @@ fn handle() {
     sweep.is_up = is_up;
     if sweep.count == 0 {
         sweep.first_ns = now;
+        sweep.first = number;
     }
     sweep.last_ns = now;
     sweep.count += 1;
-    if sweep.next == 0 && sweep.count >= LONG {
+    if sweep.next == 0 && sweep.count >= u64::from(LONG) {
         sweep.next = 2 * LONG;
         process::report_sweep(process, SWEEP_START);
-    } else if sweep.next != 0 && sweep.count >= sweep.next {
-        sweep.next *= 2;
+    } else if sweep.next != 0 && sweep.count >= u64::from(sweep.next) {
+        // Of the numbers there are 2^31 at most.
+        sweep.next = sweep.next.saturating_mul(2);
         process::report_sweep(process, SWEEP_PROGRESS);
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use memwatch_ebpf::abi::event::{CloseSweep, SWEEP_END};
 use memwatch_ebpf::abi::header::Header;
-use memwatch_ebpf::abi::state::Process;
+use memwatch_ebpf::abi::state::{Process, swept_to};
 
 use crate::core::fact::{Body, Event, Fact, Identity};
 
@@ -118,7 +118,7 @@ impl Sweep {
             first_ns: state.sweep.first_ns,
             last_ns: state.sweep.last_ns,
             count: state.sweep.count,
-            limit: state.largest_learned(),
+            limit: swept_to(&state.learned, state.sweep.top(), true),
             phase: SWEEP_END,
             _pad: 0,
         };

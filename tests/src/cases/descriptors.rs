@@ -14,6 +14,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("descriptors::close_sweep_downwards", TRACING, || is_swept("down")),
     Case::new("descriptors::close_sweep_ends_though_its_process_waits", TRACING, waits),
     Case::new("descriptors::close_sweep_before_an_exec", TRACING, before_an_exec),
+    Case::new("descriptors::close_sweep_to_the_soft_limit", TRACING, to_the_soft_limit),
     Case::new("descriptors::close_sweep_past_open_ones", TRACING, || is_swept("interrupted")),
     Case::new("descriptors::closes_of_no_descriptor_are_no_sweep", TRACING, || is_no_sweep("negative")),
     Case::new("descriptors::closes_of_one_descriptor_are_no_sweep", TRACING, || is_no_sweep("same")),
@@ -96,6 +97,24 @@ fn before_an_exec() -> anyhow::Result<()> {
     for line in lines {
         line.expect(&[("thread.name", NAME.into()), ("memwatch.process.comm", NAME.into())])?;
     }
+    Ok(())
+}
+
+/// The hard limit, which came along with the look-up, is not what it went by.
+fn to_the_soft_limit() -> anyhow::Result<()> {
+    for order in ["up", "down"] {
+        let trigger = ["sweep", "--count", "3990", "--soft", "4096", "--order", order];
+        let run = Tracer::new(&[])?.descriptors(20_000).trigger(&trigger)?.succeeded()?;
+        let lines = sweeps(&run)?;
+        ensure!(lines.len() == 3, "start, progress and end: {lines:?}");
+        for line in lines {
+            line.expect(&[("limit", 4096.into())])?;
+        }
+    }
+    let trigger = ["sweep", "--count", "19900", "--soft", "4096"];
+    let run = Tracer::new(&[])?.descriptors(20_000).trigger(&trigger)?.succeeded()?;
+    let limits: Vec<u64> = sweeps(&run)?.iter().filter_map(|line| line.number("limit").ok()).collect();
+    ensure!(limits == [4096, 4096, 20_000, 20_000, 20_000, 20_000], "limits {limits:?}");
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use memwatch_tests::syscall::file::{self, Duplicate};
-use memwatch_tests::syscall::limit;
+use memwatch_tests::syscall::limit::{self, Limit};
 
 use crate::report::Report;
 
@@ -18,6 +18,9 @@ pub(crate) struct Sweep {
     /// Descriptors to close, from 100 on.
     #[arg(long)]
     count: i32,
+    /// Lower the soft limit to this first.
+    #[arg(long)]
+    soft: Option<u64>,
     /// Close without having read the limit.
     #[arg(long)]
     unread: bool,
@@ -54,6 +57,10 @@ impl Sweep {
         const FIRST: i32 = 100;
         // What was inherited open would shorten the sweep; closes before the limit is known count for nobody.
         file::close_above(FIRST).context("close what was inherited")?;
+        if let Some(soft) = self.soft {
+            let hard = limit::get(limit::NOFILE)?.hard;
+            limit::set(limit::NOFILE, Limit { soft, hard })?;
+        }
         if !self.unread {
             report.add("limit", limit::get(limit::NOFILE)?.soft);
         }

@@ -44,6 +44,7 @@ impl Recording {
             comm: exe.rsplit('/').next().unwrap_or_default().chars().take(15).collect(),
             exe: Some(exe.to_owned()),
             args: args.iter().map(|argument| (*argument).to_owned()).collect(),
+            args_cut: false,
             uid: Some(1000),
             cgroup: Some(cgroup.to_owned()),
             unit: cgroup.rsplit('/').next().filter(|name| name.ends_with(".service")).map(str::to_owned),

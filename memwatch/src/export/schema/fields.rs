@@ -154,7 +154,7 @@ fields! {
     SWEEP_PHASE: "memwatch.close_sweep.phase" Text "" only(Kind::CloseSweep) => "`start` (the run has just become long), `progress` (it doubled since the last line) or `end`: by an exec, an exit, an fd table, a close that does not belong to it, a second without any, or the end of tracing.";
     SWEEP_COUNT: "memwatch.close_sweep.count" Integer "" only(Kind::CloseSweep) => "Closes so far that met no open descriptor.";
     SWEEP_DURATION_NS: "memwatch.close_sweep.duration_ns" Integer "ns" only(Kind::CloseSweep) => "From the first to the last of them.";
-    SWEEP_LIMIT: "memwatch.close_sweep.limit" Integer "descriptors" only(Kind::CloseSweep) => "Descriptor limit that the process had learned.";
+    SWEEP_LIMIT: "memwatch.close_sweep.limit" Integer "descriptors" only(Kind::CloseSweep) => "Descriptor limit that it goes by: of those that the process learned the next above the highest descriptor closed, or the largest; while it goes on the soft one where it can be.";
 
     // `memwatch.fd_table`.
     TABLE_ID: "memwatch.fd_table.id" Integer "" only(Kind::FdTable) => "Number of the finding; its updates carry the same.";
