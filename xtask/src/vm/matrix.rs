@@ -23,7 +23,7 @@ use super::{
 use crate::{report, rootfs};
 
 /// The tests of the smoke part, by parts of their names: every hook attaches by every way and yields its event.
-pub(super) const SMOKE: [&str; 12] = [
+pub(super) const SMOKE: [&str; 13] = [
     "kernels::",
     "verifier::",
     "ways::",
@@ -32,6 +32,7 @@ pub(super) const SMOKE: [&str; 12] = [
     "life::",
     "oom::",
     "table::after_getrlimit",
+    "table::read_into_is_touched",
     "action::signal_before",
     "action::signal_at_the_touched_bound",
     "action::refusal",
