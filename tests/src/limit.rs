@@ -45,7 +45,7 @@ pub fn table() -> u64 {
     hard().saturating_sub(3)
 }
 
-/// Failures show as a hard limit that stayed low, which the tests that need a high one report as their reason to skip.
+/// Failures show as a hard limit that stayed low: in a guest the tests that need a high one fail, and say so.
 fn raise() {
     let _ = std::fs::write("/proc/sys/fs/nr_open", HUGE.to_string());
     // A table of 8 GiB must be granted in a guest that has less memory, as it is on the hosts of the incidents.

@@ -33,6 +33,8 @@ pub enum Need {
     FreeMemory(u64),
     /// The hard limit of descriptors is at least this.
     Descriptors(u64),
+    /// The same in a guest, which can have any; elsewhere what the machine has will do.
+    DescriptorsInGuest(u64),
     /// The program is in the root file system that `MEMWATCH_ROOTFS` names.
     Program(&'static str),
     /// A free host to kill on, which belongs to the tests: its settings and processes of others may suffer.
@@ -100,6 +102,13 @@ impl Need {
                 let hard = limit::hard();
                 lacks(hard >= number, format!("the hard limit of descriptors is {hard}, below {number}"))
             }
+            Self::DescriptorsInGuest(number) => {
+                if limit::in_guest() {
+                    Self::Descriptors(number).missing()
+                } else {
+                    None
+                }
+            }
             Self::Program(path) => program::missing(path),
             Self::OwnMachine => lacks(
                 limit::in_guest(),
@@ -150,6 +159,7 @@ impl Need {
             | Self::Memory
             | Self::UnifiedMemory
             | Self::Descriptors(_)
+            | Self::DescriptorsInGuest(_)
             | Self::Program(_)
             | Self::OwnMachine
             | Self::Systemd
@@ -260,9 +270,13 @@ mod tests {
         for need in [Need::Way("lsm"), Need::Kernel(6, 16), Need::FreeMemory(u64::MAX)] {
             assert!(need.may_lack_in_guest(), "{need:?}");
         }
-        for need in
-            [Need::Program("usr/bin/erl"), Need::Memory, Need::FreeMemory(1), Need::Descriptors(1 << 30)]
-        {
+        for need in [
+            Need::Program("usr/bin/erl"),
+            Need::Memory,
+            Need::FreeMemory(1),
+            Need::Descriptors(1 << 30),
+            Need::DescriptorsInGuest(1 << 30),
+        ] {
             assert!(!need.may_lack_in_guest(), "{need:?}");
         }
     }

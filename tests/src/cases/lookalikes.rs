@@ -11,7 +11,7 @@ use crate::tracer::Tracer;
 
 macro_rules! needs {
     ($program:literal $(, $more:expr)?) => {
-        &[Need::Root, Need::Tracing, Need::Program($program), $($more)?]
+        &[Need::Root, Need::Tracing, Need::DescriptorsInGuest(limit::HUGE), Need::Program($program), $($more)?]
     };
 }
 
@@ -102,7 +102,7 @@ const BUILD: &str = "cd /tmp; printf '#include <sys/resource.h>\\n#include <stdl
     memset(p, 1, 96 << 20); return l.rlim_cur == 7 && p[12345] == 2; }\\n' > checked.c; \\
     gcc -fsanitize=address -o checked checked.c";
 
-/// The limits of the incidents; where the hard limit is below them, what there is.
+/// The limits of the incidents; on a host whose hard limit is below them, what there is.
 fn limits() -> Vec<u64> {
     let reached: Vec<u64> =
         [1 << 20, 1 << 26, limit::HUGE].into_iter().filter(|number| *number <= limit::hard()).collect();

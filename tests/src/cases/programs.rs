@@ -11,7 +11,7 @@ use crate::tracer::{Run, Tracer};
 
 macro_rules! needs {
     ($program:literal) => {
-        &[Need::Root, Need::Tracing, Need::Program($program)]
+        &[Need::Root, Need::Tracing, Need::DescriptorsInGuest(limit::HUGE), Need::Program($program)]
     };
 }
 
