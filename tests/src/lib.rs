@@ -22,6 +22,7 @@ pub mod scan;
 pub mod scratch;
 pub mod shortage;
 pub mod site;
+pub mod swap;
 pub mod syscall;
 pub mod tracer;
 pub mod trigger;

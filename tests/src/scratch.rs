@@ -18,9 +18,22 @@ impl Scratch {
     /// # Errors
     /// The folder cannot be made.
     pub fn new() -> anyhow::Result<Self> {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// Makes a new folder beside the test program: on a disk, where temporary files may be in memory.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn on_disk() -> anyhow::Result<Self> {
+        let own = std::env::current_exe().context("find the folder of the test")?;
+        Self::below(own.parent().context("a program lies in a folder")?)
+    }
+
+    fn below(folder: &Path) -> anyhow::Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("memwatch-tests-{}-{number}", std::process::id()));
+        let path = folder.join(format!("memwatch-tests-{}-{number}", std::process::id()));
         std::fs::create_dir(&path).with_context(|| format!("make the folder {}", path.display()))?;
         // Triggers that gave up root write their reports here too.
         std::fs::set_permissions(&path, Permissions::from_mode(0o777))?;

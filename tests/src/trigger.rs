@@ -57,6 +57,22 @@ impl Trigger {
         self.running.pid()
     }
 
+    /// The id of its thread of this name: one that it was started with has it before it is told to act.
+    ///
+    /// # Errors
+    /// It has none in time.
+    pub fn thread(&self, name: &str) -> anyhow::Result<u32> {
+        let folder = format!("/proc/{}/task", self.pid());
+        let find = || {
+            std::fs::read_dir(&folder).ok()?.flatten().find_map(|task| {
+                let comm = std::fs::read_to_string(task.path().join("comm")).ok()?;
+                if comm.trim_end() == name { task.file_name().to_str()?.parse().ok() } else { None }
+            })
+        };
+        eventually(PATIENCE, "the trigger has its thread", || find().is_some())?;
+        find().with_context(|| format!("the thread {name} is gone"))
+    }
+
     /// Tells it to act; it stays alive afterwards.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use crate::line::Line;
 use crate::locate;
 use crate::need::Need;
 use crate::scratch::Scratch;
+use crate::swap::Swap;
 use crate::syscall::process;
 use crate::trigger::Trigger;
 
@@ -245,37 +246,6 @@ fn pool_of_huge_pages() -> anyhow::Result<()> {
     is_near(line, "missing", 0)?;
     drop(running);
     std::fs::write(pool, "0").context("empty the pool of huge pages")
-}
-
-/// A swap file, which is used no more and removed on drop.
-struct Swap(std::path::PathBuf);
-
-impl Swap {
-    fn new(bytes: u64) -> anyhow::Result<Self> {
-        // A file in memory cannot be one.
-        let disk = std::env::current_exe().context("find the folder of the test")?;
-        let swap = Self(disk.with_file_name("memwatch-swap"));
-        let file = std::fs::File::create(&swap.0).context("make the swap file")?;
-        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-        let piece = vec![0; 1 << 20];
-        for _ in 0..bytes >> 20 {
-            std::io::Write::write_all(&mut &file, &piece).context("fill the swap file")?;
-        }
-        for program in ["mkswap", "swapon"] {
-            let output = Command::new(program).arg(&swap.0).stdin(Stdio::null()).output();
-            let output = output.with_context(|| format!("run {program}"))?;
-            ensure!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
-        }
-        Ok(swap)
-    }
-}
-
-impl Drop for Swap {
-    fn drop(&mut self) {
-        // One that was never used is refused, and goes all the same.
-        let _ = Command::new("swapoff").arg(&self.0).output();
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 fn swapped() -> anyhow::Result<()> {

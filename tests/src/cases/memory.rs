@@ -1,8 +1,11 @@
 //! mmap, munmap, mremap, brk, page faults, RSS.
 
+use anyhow::Context as _;
+
 use super::{TRACING, traced};
 use crate::case::Case;
 use crate::line::hex;
+use crate::scratch::Scratch;
 use crate::tracer::{Run, Tracer};
 
 pub(super) const CASES: &[Case] = &[
@@ -124,8 +127,9 @@ fn threads() -> anyhow::Result<()> {
 }
 
 fn faults() -> anyhow::Result<()> {
-    let scratch = tempfile_folder();
-    let run = traced(&["--event", "fault,exit"], &["fault", "--pages", "64", "--folder", &scratch])?;
+    let scratch = Scratch::on_disk()?;
+    let folder = scratch.path().to_str().context("a path in UTF-8")?;
+    let run = traced(&["--event", "fault,exit"], &["fault", "--pages", "64", "--folder", folder])?;
     let pid = run.pid()?;
     let address = run.reported("address")?;
     let inside = |line: &&crate::line::Line| {
@@ -136,14 +140,6 @@ fn faults() -> anyhow::Result<()> {
     anyhow::ensure!(seen == 64, "{seen} major faults of 64");
     let total = run.of("fault").into_iter().filter(|line| line.pid() == pid).count() as u64;
     run.one("exit", |line| line.pid() == pid)?.expect(&[("major_faults", total.into())])
-}
-
-/// A folder on a disk: the one of the test binary, as temporary files may be in memory.
-fn tempfile_folder() -> String {
-    let own = std::env::current_exe().ok();
-    own.as_deref()
-        .and_then(|path| path.parent())
-        .map_or(".".into(), |path| path.to_string_lossy().into_owned())
 }
 
 fn minor_faults() -> anyhow::Result<()> {

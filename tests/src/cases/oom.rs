@@ -11,19 +11,22 @@ use crate::kernel_log::Killed;
 use crate::limit;
 use crate::line::Line;
 use crate::need::Need;
+use crate::scratch::Scratch;
 use crate::shortage::Shortage;
+use crate::swap::Swap;
 use crate::tracer::{Attached, Tracer};
 use crate::trigger::Trigger;
 
 const GROUP: &[Need] = &[Need::Root, Need::Tracing, Need::Memory];
 const UNIFIED_GROUP: &[Need] = &[Need::Root, Need::Tracing, Need::UnifiedMemory];
-const HOST: &[Need] = &[Need::Root, Need::Tracing, Need::OwnMachine, Need::Memory];
+const OWN: &[Need] = &[Need::Root, Need::Tracing, Need::OwnMachine, Need::Memory];
 
 pub(super) const CASES: &[Case] = &[
     Case::new("oom::limit_of_a_group", GROUP, limit_of_a_group),
     Case::new("oom::trigger_in_another_group", GROUP, trigger_in_another_group),
     Case::new("oom::every_member_of_a_group_kill", UNIFIED_GROUP, every_member),
-    Case::alone("oom::whole_host", HOST, whole_host),
+    Case::alone("oom::victim_in_swap", OWN, victim_in_swap),
+    Case::alone("oom::whole_host", OWN, whole_host),
 ];
 
 const MIB: u64 = 1 << 20;
@@ -32,6 +35,40 @@ const MIB: u64 = 1 << 20;
 const SLACK: u64 = 8 * MIB;
 /// A user that owns nothing.
 const NOBODY: &str = "65534";
+/// What the thread is called that asks for the memory: no victim has its name, and none of its process but this thread.
+const ASKER: &str = "mw-asker";
+/// Has all of it done by that thread.
+const BY_ASKER: &[&str] = &["--in-thread", ASKER];
+
+/// A file that a victim maps. Its pages are charged to the test, which writes it: a group that is short of memory has none
+/// of them to take back.
+struct Mapped {
+    scratch: Scratch,
+    bytes: u64,
+}
+
+impl Mapped {
+    fn new(bytes: u64) -> anyhow::Result<Self> {
+        // A page of a file in memory counts as shared, not as a file's.
+        let mapped = Self { scratch: Scratch::on_disk()?, bytes };
+        std::fs::write(mapped.path(), vec![7; usize::try_from(bytes)?]).context("write the file")?;
+        Ok(mapped)
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.scratch.path().join("mapped")
+    }
+
+    /// A victim's file pages are these, and those of its program.
+    fn is_counted(&self, line: &Line) -> anyhow::Result<()> {
+        let (bytes, counted) = (self.bytes, line.number("file_bytes")?);
+        ensure!(
+            (bytes - MIB..bytes + SLACK).contains(&counted),
+            "{counted} bytes of {bytes} of a file: {line}"
+        );
+        Ok(())
+    }
+}
 
 /// A trigger that touches this much, a mebibyte at a time, once it is told to.
 fn grower(mebibytes: u64, more: &[&str]) -> anyhow::Result<Trigger> {
@@ -63,16 +100,20 @@ fn is_about(line: &Line, victim: &Trigger, uid: u64) -> anyhow::Result<()> {
     ])
 }
 
-/// The numbers of a victim against those that the kernel wrote in its log a moment later; `running` is by how much the
-/// victim's mappings may have grown until then. A machine that is not the tests' own may keep its log to itself, and has
-/// other process ids.
-fn is_as_logged(line: &Line, victim: &Trigger, running: u64) -> anyhow::Result<()> {
+/// The numbers of a victim of which nothing is swapped out against those that the kernel wrote in its log. A machine that is
+/// not the tests' own may keep its log to itself, and has other process ids.
+fn is_as_logged(line: &Line, victim: &Trigger) -> anyhow::Result<()> {
     if !limit::in_guest() {
         return Ok(());
     }
-    let killed = Killed::find(victim.pid())?;
+    line.expect(&[("swap_bytes", 0.into())])?;
+    has_numbers(line, &Killed::find(victim.pid())?, 0)
+}
+
+/// The numbers of a victim against those that the kernel wrote in its log a moment later; `running` is by how much the
+/// victim's mappings may have grown until then.
+fn has_numbers(line: &Line, killed: &Killed, running: u64) -> anyhow::Result<()> {
     line.expect(&[
-        ("swap_bytes", 0.into()),
         ("process.real_user.id", killed.number("UID")?.into()),
         ("oom_score_adj", killed.number("oom_score_adj")?.into()),
     ])?;
@@ -91,12 +132,13 @@ fn is_as_logged(line: &Line, victim: &Trigger, running: u64) -> anyhow::Result<(
     Ok(())
 }
 
-/// The keys that say who asked for the memory.
-fn is_triggered_by(line: &Line, asker: u32) -> anyhow::Result<()> {
+/// The keys that say who asked for the memory: this thread of this process.
+fn is_triggered_by(line: &Line, process: u32, thread: u32) -> anyhow::Result<()> {
+    ensure!(process != thread, "the first thread of {process} asks, whose id says nothing");
     line.expect(&[
-        ("trigger_pid", asker.into()),
-        ("trigger_tid", asker.into()),
-        ("trigger_comm", "memwatch-trigge".into()),
+        ("trigger_pid", process.into()),
+        ("trigger_tid", thread.into()),
+        ("trigger_comm", ASKER.into()),
     ])
 }
 
@@ -134,16 +176,18 @@ pub(super) fn limit_of_a_group() -> anyhow::Result<()> {
     group.limit_memory(LIMIT)?;
     const SHARED: u64 = 4 * MIB;
     let shared = SHARED.to_string();
-    let mut victim = grower(128, &["--oom-score-adj", "300", "--uid", NOBODY, "--shared", &shared])?;
+    let more = ["--oom-score-adj", "300", "--uid", NOBODY, "--shared", &shared];
+    let mut victim = grower(128, &[BY_ASKER, &more].concat())?;
     group.take(victim.pid())?;
+    let thread = victim.thread(ASKER)?;
     let mut tracer = tracer()?;
     victim.act()?;
     let line = kill_of(&mut tracer, &victim)?;
     is_about(&line, &victim, 65534)?;
     is_short(&line, &group, LIMIT)?;
     line.expect(&[("memory_cgroup_id", group.id()?.into()), ("oom_score_adj", 300.into())])?;
-    is_triggered_by(&line, victim.pid())?;
-    is_as_logged(&line, &victim, 0)?;
+    is_triggered_by(&line, victim.pid(), thread)?;
+    is_as_logged(&line, &victim)?;
     let shared = line.number("shmem_bytes")?;
     ensure!((SHARED - MIB..SHARED + MIB).contains(&shared), "{shared} bytes of {SHARED} are shared: {line}");
     let anonymous = line.number("anon_bytes")?;
@@ -167,11 +211,16 @@ fn trigger_in_another_group() -> anyhow::Result<()> {
     parent.limit_memory(LIMIT)?;
     parent.hand_down_memory()?;
     let (of_victim, of_asker) = (parent.child("victim")?, parent.child("asker")?);
-    let mut victim = grower(48, &["--oom-score-adj", "1000"])?;
+    let mapped = Mapped::new(24 * MIB)?;
+    let file = mapped.path();
+    let file = file.to_str().context("a path in UTF-8")?;
+    let mut victim = grower(48, &["--oom-score-adj", "1000", "--file", file])?;
     // Newer kernels kill once more while the victim's memory is still being taken back: in a guest, which has the right to
     // say so, the one that asks is out of their choice.
     let adjustment = if limit::in_guest() { "-1000" } else { "0" };
-    let mut asker = grower(72, &["--oom-score-adj", adjustment, "--uid", NOBODY])?;
+    let more = ["--oom-score-adj", adjustment, "--uid", NOBODY];
+    let mut asker = grower(72, &[BY_ASKER, &more].concat())?;
+    let thread = asker.thread(ASKER)?;
     of_victim.take(victim.pid())?;
     of_asker.take(asker.pid())?;
     victim.act_and_hold()?;
@@ -181,8 +230,9 @@ fn trigger_in_another_group() -> anyhow::Result<()> {
     is_about(&line, &victim, 0)?;
     is_short(&line, &parent, LIMIT)?;
     line.expect(&[("memory_cgroup_id", of_victim.id()?.into()), ("oom_score_adj", 1000.into())])?;
-    is_triggered_by(&line, asker.pid())?;
-    is_as_logged(&line, &victim, 0)?;
+    is_triggered_by(&line, asker.pid(), thread)?;
+    is_as_logged(&line, &victim)?;
+    mapped.is_counted(&line)?;
     let anonymous = line.number("anon_bytes")?;
     ensure!((48 * MIB..48 * MIB + SLACK).contains(&anonymous), "{anonymous} bytes of 48 MiB: {line}");
     let pids = [victim.pid(), asker.pid()];
@@ -199,8 +249,13 @@ fn every_member() -> anyhow::Result<()> {
     let group = Group::with_memory("as-one")?;
     group.limit_memory(LIMIT)?;
     group.kill_as_one()?;
-    let mut asker = grower(128, &[])?;
-    let mut others = [grower(8, &["--oom-score-adj", "-500"])?, grower(4, &["--uid", NOBODY])?];
+    let mapped = Mapped::new(12 * MIB)?;
+    let file = mapped.path();
+    let file = file.to_str().context("a path in UTF-8")?;
+    let mut asker = grower(128, BY_ASKER)?;
+    let thread = asker.thread(ASKER)?;
+    let mut others =
+        [grower(8, &["--oom-score-adj", "-500", "--file", file])?, grower(4, &["--uid", NOBODY])?];
     for member in others.iter().chain([&asker]) {
         group.take(member.pid())?;
     }
@@ -217,8 +272,11 @@ fn every_member() -> anyhow::Result<()> {
         is_about(&line, member, uid)?;
         is_short(&line, &group, LIMIT)?;
         line.expect(&[("memory_cgroup_id", group.id()?.into()), ("oom_score_adj", adjustment.into())])?;
-        is_triggered_by(&line, asker.pid())?;
-        is_as_logged(&line, member, 0)?;
+        is_triggered_by(&line, asker.pid(), thread)?;
+        is_as_logged(&line, member)?;
+        if member.pid() == first.pid() {
+            mapped.is_counted(&line)?;
+        }
         ensure!(line.number("anon_bytes")? >= least, "fewer than {least} bytes were resident: {line}");
     }
     let pids = [asker.pid(), first.pid(), second.pid()];
@@ -226,6 +284,40 @@ fn every_member() -> anyhow::Result<()> {
     let run = tracer.interrupt()?.succeeded()?;
     ensure!(kills(&run.lines, &pids) == 3, "{} kills of three members", kills(&run.lines, &pids));
     Ok(())
+}
+
+/// Part of the victim is in swap, which is full.
+fn victim_in_swap() -> anyhow::Result<()> {
+    const LIMIT: u64 = 48 * MIB;
+    const SWAP: u64 = 32 * MIB;
+    let _swap = Swap::new(SWAP)?;
+    let group = Group::with_memory("swapped")?;
+    group.limit_memory(LIMIT)?;
+    let mut victim = grower(128, BY_ASKER)?;
+    group.take(victim.pid())?;
+    let thread = victim.thread(ASKER)?;
+    let mut tracer = tracer()?;
+    victim.act()?;
+    let line = kill_of(&mut tracer, &victim)?;
+    is_about(&line, &victim, 0)?;
+    is_short(&line, &group, LIMIT)?;
+    is_triggered_by(&line, victim.pid(), thread)?;
+    let killed = Killed::find(victim.pid())?;
+    has_numbers(&line, &killed, 0)?;
+    let (swapped, logged) = (line.number("swap_bytes")?, killed.swapped(victim.pid())?);
+    ensure!(swapped.abs_diff(logged) <= MIB, "swap_bytes, of which the kernel has {logged}: {line}");
+    // What is still on its way there may have the kernel give up before the last of it is in use.
+    ensure!((SWAP / 2..=SWAP).contains(&swapped), "{swapped} bytes of {SWAP} are in swap: {line}");
+    was_killed(victim)?;
+    tracer.interrupt()?.succeeded().map(drop)
+}
+
+/// The process of a thread that goes on.
+fn process_of(thread: u32) -> anyhow::Result<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{thread}/status"));
+    let status = status.with_context(|| format!("look at the thread {thread}"))?;
+    let id = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
+    Ok(id.context("a thread without a process")?.trim().parse()?)
 }
 
 fn whole_host() -> anyhow::Result<()> {
@@ -237,10 +329,12 @@ fn whole_host() -> anyhow::Result<()> {
         &[
             &["map", "--bytes", "67108864", "--touch", "67108864", "--times", "1024"][..],
             &["--oom-score-adj", "1000"],
+            BY_ASKER,
         ]
         .concat(),
     )?;
     group.take(victim.pid())?;
+    let thread = victim.thread(ASKER)?;
     let mut tracer = tracer()?;
     victim.act()?;
     let line = kill_of(&mut tracer, &victim)?;
@@ -253,10 +347,18 @@ fn whole_host() -> anyhow::Result<()> {
     for key in ["domain_cgroup_id", "domain_limit_bytes", "domain_usage_bytes"] {
         ensure!(line.get(key).is_none(), "a group for the whole host: {line}");
     }
-    // Whoever asks on such a host may be the one; the victim may go on until it has the signal.
-    ensure!(line.number("trigger_pid")? > 0 && line.number("trigger_tid")? > 0, "nobody asked: {line}");
-    ensure!(!line.text("trigger_comm")?.is_empty(), "nobody asked: {line}");
-    is_as_logged(&line, &victim, STEP)?;
+    // Whoever asks on such a host may be the one: the kernel knows.
+    let killed = Killed::find(victim.pid())?;
+    let (name, asker) = killed.asker()?;
+    let process = if asker == thread { victim.pid() } else { process_of(asker)? };
+    line.expect(&[
+        ("trigger_pid", process.into()),
+        ("trigger_tid", asker.into()),
+        ("trigger_comm", name.into()),
+        ("swap_bytes", 0.into()),
+    ])?;
+    // The victim may go on until it has the signal.
+    has_numbers(&line, &killed, STEP)?;
     ensure!(line.number("anon_bytes")? > 256 * MIB, "hardly anything was resident: {line}");
     was_killed(victim)?;
     tracer.interrupt()?.succeeded().map(drop)

@@ -20,6 +20,7 @@ mod touch;
 
 use std::io::Read as _;
 use std::process::ExitCode;
+use std::thread;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -47,6 +48,9 @@ struct Arguments {
     /// Act as this user.
     #[arg(long, global = true)]
     uid: Option<u32>,
+    /// Do all of it in a thread of this name, which is not the first one. Not for what makes children.
+    #[arg(long, global = true)]
+    in_thread: Option<String>,
     #[command(subcommand)]
     what: What,
 }
@@ -114,7 +118,18 @@ enum What {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let arguments = Arguments::parse();
+    let mut arguments = Arguments::parse();
+    match arguments.in_thread.take() {
+        Some(name) => {
+            let thread =
+                thread::Builder::new().name(name).spawn(|| run(arguments)).context("make a thread")?;
+            thread.join().map_err(|_| anyhow::anyhow!("the thread panicked"))?
+        }
+        None => run(arguments),
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if arguments.on_stdin {
         std::io::stdin().read_exact(&mut [0]).context("wait for the order to start")?;
     }

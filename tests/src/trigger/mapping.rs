@@ -136,12 +136,21 @@ pub(crate) struct Grow {
     /// Shared bytes to touch beforehand.
     #[arg(long, default_value_t = 0)]
     shared: u64,
+    /// A file to map and to read beforehand.
+    #[arg(long)]
+    file: Option<PathBuf>,
 }
 
 impl Grow {
     pub(crate) fn run(&self, report: &mut Report) -> anyhow::Result<()> {
         if self.shared > 0 {
             memory::touch(Region::Shared.map(self.shared).context("map shared memory")?, self.shared);
+        }
+        if let Some(path) = &self.file {
+            let file = std::fs::File::open(path).with_context(|| format!("open {}", path.display()))?;
+            let bytes = file.metadata()?.len();
+            let address = memory::map(bytes, libc::PROT_READ, libc::MAP_SHARED, Some(&file))?;
+            memory::read_pages(address, bytes);
         }
         let total = self.step * self.steps;
         let address = Region::Private.map(total).context("map the region")?;
