@@ -87,9 +87,20 @@ impl Unit {
     /// The most that one of its processes has resident.
     #[must_use]
     pub fn resident(&self) -> u64 {
+        self.most(1)
+    }
+
+    /// The most address space that one of its processes has.
+    #[must_use]
+    pub fn mapped(&self) -> u64 {
+        self.most(0)
+    }
+
+    /// The largest figure of this column of `/proc/PID/statm` among its processes, in bytes.
+    fn most(&self, column: usize) -> u64 {
         let pages = |pid: u32| {
             let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-            text.split(' ').nth(1)?.parse::<u64>().ok()
+            text.split(' ').nth(column)?.parse::<u64>().ok()
         };
         self.pids().into_iter().filter_map(pages).max().unwrap_or(0) * crate::syscall::memory::PAGE
     }

@@ -64,9 +64,21 @@ pub(super) struct Program {
     comm: &'static str,
     /// Bytes of its first table for each descriptor.
     element: u64,
-    /// Script and limit of its neighbour in a unit that no rule names: what that touches is more than any bound, and fits a
-    /// guest's memory.
-    neighbour: (&'static str, u64),
+    /// The same program in a unit that no rule names; one that is only ever left alone has none.
+    neighbour: Option<Other>,
+}
+
+/// How a program's neighbour is started, and what shows that it has its table.
+pub(super) struct Other {
+    script: &'static str,
+    descriptors: u64,
+    /// Bytes that it maps, and never touches; 0 for one that touches more than any bound, of what fits a guest's memory.
+    mapped: u64,
+}
+
+/// One that touches its table.
+const fn touching(script: &'static str, descriptors: u64) -> Option<Other> {
+    Some(Other { script, descriptors, mapped: 0 })
 }
 
 pub(super) const OF_UWSGI: Program = Program {
@@ -75,7 +87,7 @@ pub(super) const OF_UWSGI: Program = Program {
     executable: "uwsgi-core",
     comm: "uwsgi-core",
     element: 8,
-    neighbour: (UWSGI, 16_000_003),
+    neighbour: touching(UWSGI, 16_000_003),
 };
 const OF_SLAPD: Program = Program {
     name: "slapd",
@@ -83,7 +95,7 @@ const OF_SLAPD: Program = Program {
     executable: "slapd",
     comm: "slapd",
     element: 56,
-    neighbour: (SLAPD, 200_003),
+    neighbour: touching(SLAPD, 200_003),
 };
 const OF_SQUID: Program = Program {
     name: "squid",
@@ -91,7 +103,7 @@ const OF_SQUID: Program = Program {
     executable: "squid",
     comm: "squid",
     element: 432,
-    neighbour: (SQUID, 700_003),
+    neighbour: touching(SQUID, 700_003),
 };
 const OF_HAPROXY: Program = Program {
     name: "haproxy",
@@ -99,7 +111,7 @@ const OF_HAPROXY: Program = Program {
     executable: "haproxy",
     comm: "haproxy",
     element: 128,
-    neighbour: (HAPROXY, 2_000_003),
+    neighbour: touching(HAPROXY, 2_000_003),
 };
 const OF_ERLANG: Program = Program {
     name: "erlang",
@@ -107,7 +119,7 @@ const OF_ERLANG: Program = Program {
     executable: "beam.smp",
     comm: "beam.smp",
     element: 16,
-    neighbour: (ERLANG, 8_000_003),
+    neighbour: touching(ERLANG, 8_000_003),
 };
 const OF_PYTHON: Program = Program {
     name: "python",
@@ -115,26 +127,30 @@ const OF_PYTHON: Program = Program {
     executable: "python3.11",
     comm: "python3",
     element: 8,
-    neighbour: (PYTHON, 16_000_003),
+    neighbour: touching(PYTHON, 16_000_003),
 };
-/// Never touches its table, so its neighbour is another program.
+/// Never touches its table, and neither does its neighbour, which has as large a one.
 const OF_RPCBIND: Program = Program {
     name: "rpcbind",
     script: RPCBIND,
     executable: "rpcbind",
     comm: "rpcbind",
     element: 8,
-    neighbour: (PYTHON, 16_000_003),
+    neighbour: Some(Other { script: RPCBIND_APART, descriptors: limit::HUGE, mapped: 8 * limit::HUGE }),
 };
-/// The same.
+/// Never touches its table.
 const OF_CUPSD: Program = Program {
     name: "cupsd",
     script: CUPSD,
     executable: "cupsd",
     comm: "cupsd",
     element: 12,
-    neighbour: (PYTHON, 16_000_003),
+    neighbour: None,
 };
+
+/// A second one does not start where the first one has its lock and its socket.
+const RPCBIND_APART: &str =
+    "exec unshare --mount /bin/sh -c 'mount -t tmpfs none /run && exec rpcbind -f -w'";
 
 pub(super) const UWSGI: &str =
     "exec uwsgi-core --plugin http --plugin python3 --http 127.0.0.1:8080 --socket 127.0.0.1:8081 --master";
@@ -199,35 +215,52 @@ impl Acted {
     }
 }
 
-/// A unit that no rule names, with a program that has touched more than any bound.
+/// A unit that no rule names, with a program that has a table as a rule would act on.
 pub(super) struct Neighbour {
     unit: Unit,
+    other: &'static Other,
     pids: Vec<u32>,
 }
 
 impl Neighbour {
-    pub(super) fn start(program: &Program) -> anyhow::Result<Self> {
-        let (script, descriptors) = program.neighbour;
-        let unit = Unit::apart("neighbour", descriptors, script)?;
+    pub(super) fn start(program: &'static Program) -> anyhow::Result<Self> {
+        let other = program.neighbour.as_ref().context("no neighbour is known of this program")?;
+        let unit = Unit::apart("neighbour", other.descriptors, other.script)?;
         unit.go()?;
-        eventually(PATIENCE, "the neighbour has touched its table", || unit.resident() > BOUND)?;
+        let is_it = |pid: &u32| {
+            let path = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+            path.to_string_lossy().ends_with(program.executable)
+        };
+        eventually(PATIENCE, "the neighbour is the same program and has its table", || {
+            other.has_table(&unit) && unit.pids().iter().any(is_it)
+        })?;
         let pids = unit.pids();
-        Ok(Self { unit, pids })
+        Ok(Self { unit, other, pids })
     }
 
     pub(super) fn is_untouched(&self) -> anyhow::Result<()> {
         let (known, left) = (&self.pids, self.unit.pids());
         let gone: Vec<_> = known.iter().filter(|pid| !left.contains(pid)).collect();
         ensure!(gone.is_empty(), "of the neighbour's processes {known:?} are gone {gone:?}");
-        let resident = self.unit.resident();
-        ensure!(resident > BOUND, "the neighbour has {resident} bytes resident");
+        let (resident, mapped) = (self.unit.resident(), self.unit.mapped());
+        ensure!(
+            self.other.has_table(&self.unit),
+            "the neighbour has {resident} bytes resident and {mapped} mapped"
+        );
         Ok(())
+    }
+}
+
+impl Other {
+    /// Whether it has its table, in this unit.
+    fn has_table(&self, unit: &Unit) -> bool {
+        if self.mapped > 0 { unit.mapped() >= self.mapped } else { unit.resident() > BOUND }
     }
 }
 
 /// Runs a program in a unit under a rule until the process that the rule acted on has ended; checks that the finding names
 /// all and that its neighbour lives.
-fn under(program: &Program, rule: &[&str]) -> anyhow::Result<Acted> {
+fn under(program: &'static Program, rule: &[&str]) -> anyhow::Result<Acted> {
     let unit = Unit::waiting(program.name, limit::HUGE, program.script)?;
     let name = unit.name().to_owned();
     let mut tracer = tracer(&unit, rule)?;
@@ -252,14 +285,14 @@ fn under(program: &Program, rule: &[&str]) -> anyhow::Result<Acted> {
     Ok(acted)
 }
 
-fn mapped(program: &Program) -> anyhow::Result<()> {
+fn mapped(program: &'static Program) -> anyhow::Result<()> {
     let touched = under(program, &["--act", "signal-mapped", "--comm", program.comm])?.at_death()?;
     report::record(format!("{}, killed before the first touch", program.name), touched);
     ensure!(touched == 0, "{touched} bytes were touched before the signal");
     Ok(())
 }
 
-fn touched(program: &Program) -> anyhow::Result<()> {
+fn touched(program: &'static Program) -> anyhow::Result<()> {
     let acted = under(program, TOUCH_RULE)?;
     let touched = acted.at_death()?;
     report::record(format!("{}, killed at 64 MiB touched", program.name), touched);
@@ -279,7 +312,7 @@ fn origin(line: &Line, program: &Program) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn refused(program: &Program) -> anyhow::Result<()> {
+fn refused(program: &'static Program) -> anyhow::Result<()> {
     let acted = under(program, &["--act", "refuse", "--comm", program.comm])?;
     acted.finding()?.expect(&[("state", "failed".into()), ("error", "ENOMEM".into())])?;
     let exit = acted.exit()?;
