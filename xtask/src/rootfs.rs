@@ -38,8 +38,9 @@ macro_rules! base_packages {
 pub(crate) const BASE: Layer = Layer { name: "base", packages: base_packages!() };
 
 /// With the real programs: those that size memory by their descriptor limit, and those that only look like it. The compiler
-/// builds one of the latter, under a sanitizer. Flask is for the prefork servers, whose clients come from `ab`;
-/// the killers are those that memwatch is compared with. containerd is asked for the names of its containers, which run busybox.
+/// builds one of the latter, under a sanitizer; jemalloc stands in for the C library's allocator. Flask is for the prefork
+/// servers, whose clients come from `ab`; the killers are those that memwatch is compared with. containerd is asked
+/// for the names of its containers, which run busybox.
 pub(crate) const FULL: Layer = Layer {
     name: "full",
     packages: base_packages![
@@ -68,6 +69,7 @@ pub(crate) const FULL: Layer = Layer {
         "python3-psutil",
         "gcc",
         "libc6-dev",
+        "libjemalloc2",
         "containerd",
         "runc",
         "busybox-static",

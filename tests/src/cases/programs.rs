@@ -20,6 +20,17 @@ pub(super) const CASES: &[Case] = &[
     Case::new("programs::uwsgi_fastrouter", needs!("usr/bin/uwsgi-core"), || uwsgi("fastrouter")),
     Case::new("programs::rpcbind_maps_and_never_touches", needs!("usr/sbin/rpcbind"), rpcbind),
     Case::new("programs::python_array_per_descriptor", needs!("usr/bin/python3"), python),
+    Case::new(
+        "programs::python_array_under_jemalloc",
+        &[
+            Need::Root,
+            Need::Tracing,
+            Need::Descriptors(limit::HUGE),
+            Need::Program("usr/bin/python3"),
+            Need::Program("usr/lib/x86_64-linux-gnu/libjemalloc.so.2"),
+        ],
+        jemalloc,
+    ),
     Case::new("programs::haproxy", needs!("usr/sbin/haproxy"), haproxy),
     Case::new("programs::slapd", needs!("usr/sbin/slapd"), slapd),
     Case::new("programs::squid", needs!("usr/sbin/squid"), squid),
@@ -33,6 +44,14 @@ pub(super) const RPCBIND: &str = "exec rpcbind -f -w";
 const PYTHON: &str = "exec python3 -c 'import array, resource
 n = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 table = array.array(\"q\", [0]) * n'";
+/// The same by an allocator that takes more than it is asked for, and no reserve; nothing of it is touched.
+const JEMALLOC: &str =
+    "exec env LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libjemalloc.so.2 python3 -c 'import ctypes, resource, time
+malloc = ctypes.CDLL(None).malloc
+malloc.restype, malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+n = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+assert malloc(8 * n)
+time.sleep(2)'";
 pub(super) const HAPROXY: &str = "printf 'defaults\\n mode tcp\\n timeout connect 1s\\n timeout client 1s\\n\
     timeout server 1s\\nlisten x\\n bind 127.0.0.1:8081\\n' > /tmp/haproxy.cfg; exec haproxy -db -f /tmp/haproxy.cfg";
 pub(super) const SLAPD: &str = "mkdir -p /tmp/db; printf 'include /etc/ldap/schema/core.schema\\ndatabase ldif\\n\
@@ -130,6 +149,13 @@ fn rpcbind() -> anyhow::Result<()> {
 fn python() -> anyhow::Result<()> {
     let run = sized(PYTHON, 10)?;
     finding(&run, "python3.11", |line| line.is("element_bytes", 8))?.expect(&[("learned_forks", 0.into())])
+}
+
+/// Below the limit of the incidents the table is part of a larger mapping of the allocator's.
+fn jemalloc() -> anyhow::Result<()> {
+    let run = sized(JEMALLOC, 10)?;
+    let line = finding(&run, "python3.11", |line| line.is("element_bytes", 8))?;
+    line.expect(&[("fit", "size_class".into()), ("state", "mapped".into()), ("learned_forks", 0.into())])
 }
 
 fn haproxy() -> anyhow::Result<()> {
