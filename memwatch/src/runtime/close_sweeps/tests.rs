@@ -21,6 +21,7 @@ fn state(first_ns: u64, last_ns: u64, count: u64) -> Process {
     let mut state = Process::new_zeroed();
     state.start_ns = record(SWEEP_START, first_ns, count).event.header.start_ns;
     (state.sweep.first_ns, state.sweep.last_ns, state.sweep.count) = (first_ns, last_ns, count);
+    (state.sweep.first, state.sweep.number) = (3, 15_000);
     state.learned[0].limit = 20_000;
     state
 }
