@@ -68,7 +68,8 @@ impl Sweep {
         anyhow::ensure!(closed == 0, "{closed} of the descriptors were open");
         if let Some(pause) = self.pause {
             std::thread::sleep(Duration::from_millis(pause));
-            (self.count..self.count + 10).for_each(|at| drop(self.close(FIRST, at)));
+            let closed = (self.count..self.count + 10).filter(|at| self.close(FIRST, *at)).count();
+            anyhow::ensure!(closed == 0, "{closed} of those that follow were open");
         }
         if self.exec {
             let error = Command::new("/proc/self/exe").args(["end", "--code", "0"]).exec();
