@@ -104,7 +104,11 @@ pub(super) fn arguments(command: Command) -> Command {
         .arg(
             Arg::new("timeout")
                 .long("timeout")
-                .help("Seconds a guest may take in all [default: 5400 for the tests, 1200 for --smoke and commands]")
+                .help(format!(
+                    "Seconds a guest may take in all [default: {} for the tests, {} for --smoke and commands]",
+                    ALL_TESTS_IN_ALL.as_secs(),
+                    IN_ALL.as_secs()
+                ))
                 .value_name("SECONDS")
                 .value_parser(value_parser!(u64).range(1..)),
         )
@@ -259,6 +263,15 @@ mod tests {
         assert_eq!(options.layer.name, "base");
         assert!(matches!(options.what, What::Tests(programs) if programs.only == SMOKE));
         assert_eq!(Options::whole_matrix().unwrap().kernels.len(), KERNELS.len());
+    }
+
+    #[test]
+    fn the_help_tells_the_times_that_are_kept() {
+        let help = super::arguments(Command::new("vm")).render_long_help().to_string();
+        for (arguments, what) in [(&[][..], "for the tests"), (&["--smoke"], "for --smoke")] {
+            let told = format!("{} {what}", parse(arguments).unwrap().timeout.as_secs());
+            assert!(help.contains(&told), "{told}: {help}");
+        }
     }
 
     #[test]
