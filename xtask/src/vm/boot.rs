@@ -81,7 +81,7 @@ pub(super) fn watch(
     let mut guest =
         Guest { run, output: open(run, OUTPUT)?, console: open(run, CONSOLE)?, said: String::new() };
     let mut reader = Reader::new(token);
-    let (mut ready, mut end) = (None, None);
+    let (mut ready, mut end, mut lost) = (None, None, None);
     let started = Instant::now();
     let mut emulator = Running(command.spawn().context("cannot start the emulator")?);
     let verdict = loop {
@@ -92,10 +92,18 @@ pub(super) fn watch(
                 Said::Ready => ready = Some(started.elapsed()),
                 Said::Line(line) => show(&line),
                 Said::End { status, results_bytes } => end = Some((status, results_bytes)),
+                Said::Lost(status) => {
+                    lost = Some(format!(
+                        "its files could not be packed, the last lines tell why; exit status {status} of its job"
+                    ));
+                }
             }
         }
         let state = match guest.state(gone, end)? {
-            State::Running => lateness(started.elapsed(), ready.is_some(), patience),
+            State::Running => lost.take().map_or_else(
+                || lateness(started.elapsed(), ready.is_some(), patience),
+                State::Failed,
+            ),
             state @ (State::Ended(_) | State::Failed(_)) => state,
         };
         match state {
@@ -220,6 +228,14 @@ mod tests {
         let (boot, lines) = run("gone", "printf 't ready\\nhel' >> output");
         assert!(reason(&boot).contains("without a verdict"), "{boot:?}");
         assert_eq!(lines, ["hel"]);
+    }
+
+    #[test]
+    fn lost_files_are_a_failure() {
+        let (boot, lines) =
+            run("lost", "printf 't ready\\ntar: no space\\n\\nt lost 0\\n' >> output; exec sleep 60");
+        assert!(reason(&boot).contains("could not be packed"), "{boot:?}");
+        assert_eq!(lines, ["tar: no space"]);
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub(super) enum Said {
         /// How long the archive of its results is, which is sent apart.
         results_bytes: u64,
     },
+    /// The job has ended with this status, and its files could not be packed.
+    Lost(u8),
 }
 
 /// A reader of one guest's output, in pieces of any length.
@@ -71,8 +73,11 @@ impl Reader {
     }
 }
 
-/// `end STATUS BYTES`
+/// `end STATUS BYTES`, or `lost STATUS`
 fn end(words: &str) -> Option<Said> {
+    if let Some(status) = words.strip_prefix("lost ") {
+        return status.parse().ok().map(Said::Lost);
+    }
     let (status, bytes) = words.strip_prefix("end ")?.split_once(' ')?;
     Some(Said::End { status: status.parse().ok()?, results_bytes: bytes.parse().ok()? })
 }
@@ -99,6 +104,11 @@ mod tests {
             assert_eq!(said, expected, "in pieces of {length}");
             assert_eq!(reader.rest(), None);
         }
+    }
+
+    #[test]
+    fn lost_files_are_no_line_of_the_jobs() {
+        assert_eq!(Reader::new("t").take(b"t ready\n\nt lost 0\n"), [Said::Ready, Said::Lost(0)]);
     }
 
     #[test]

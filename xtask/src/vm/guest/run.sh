@@ -23,7 +23,13 @@ echo "$token ready" >&3
     exec /bin/sh ../command < /dev/null >&3 2>&3 3>&-
 )
 status=$?
-tar -cf ../results.tar -C ../out .
+# 1 says that a file changed or went meanwhile; what lacks more, as on a full disk, is no archive of the files.
+tar -cf ../results.tar -C ../out . 2>&3
+if [ $? -gt 1 ]; then
+    printf '\n%s lost %s\n' "$token" "$status" >&3
+    sleep 60
+    exit
+fi
 cat ../results.tar > "$(port results)"
 # The host ends the guest when it has read this far; otherwise it would have to guess what is under way.
 printf '\n%s end %s %s\n' "$token" "$status" "$(stat -c %s ../results.tar)" >&3
