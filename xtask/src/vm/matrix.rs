@@ -61,10 +61,8 @@ pub(super) fn run(options: &Options, programs: &Programs) -> Result<()> {
     ];
     job.files.extend([files.tests, files.memwatch]);
     job.files.extend(files.beside);
-    if let Some(package) = files.package {
-        job.environment.push(("MEMWATCH_DEB", format!("/srv/job/files/{}", file_name(&package)?)));
-        job.files.push(package);
-    }
+    job.environment.extend(files.package.variable()?);
+    job.files.extend(files.package.file());
     let mut results = Results::default();
     // A run on some kernels, or of some tests, leaves what is known of the others.
     let path = results_path()?;

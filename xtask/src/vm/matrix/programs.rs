@@ -30,8 +30,41 @@ pub(super) struct Built {
     pub(super) memwatch: PathBuf,
     /// What the tests start besides; they look for it in their own folder.
     pub(super) beside: Vec<PathBuf>,
-    /// The Debian package, where a test wants it.
-    pub(super) package: Option<PathBuf>,
+    /// The Debian package.
+    pub(super) package: DebianPackage,
+}
+
+/// The Debian package, as its test gets it.
+#[derive(Debug)]
+pub(super) enum DebianPackage {
+    /// No test is to have it, or what is tested was not built here: its test may be skipped.
+    NotWanted,
+    /// It could not be built: its test must fail.
+    NotBuilt,
+    Built(PathBuf),
+}
+
+impl DebianPackage {
+    /// What tells the test of it; a name of no file where there should be one.
+    ///
+    /// # Errors
+    /// The package has no name.
+    pub(super) fn variable(&self) -> Result<Option<(&'static str, String)>> {
+        let path = match self {
+            Self::NotWanted => return Ok(None),
+            Self::NotBuilt => String::new(),
+            Self::Built(path) => format!("/srv/job/files/{}", super::file_name(path)?),
+        };
+        Ok(Some(("MEMWATCH_DEB", path)))
+    }
+
+    /// The file to bring into the guest.
+    pub(super) fn file(self) -> Option<PathBuf> {
+        match self {
+            Self::NotWanted | Self::NotBuilt => None,
+            Self::Built(path) => Some(path),
+        }
+    }
 }
 
 impl Programs {
@@ -42,7 +75,7 @@ impl Programs {
     pub(super) fn built(&self) -> Result<Built> {
         let memwatch = self.memwatch.clone().map_or_else(build::release, Ok)?;
         if let Some(tests) = self.tests.clone() {
-            return Ok(Built { tests, memwatch, beside: Vec::new(), package: None });
+            return Ok(Built { tests, memwatch, beside: Vec::new(), package: DebianPackage::NotWanted });
         }
         let package = self.package(&memwatch);
         let mut cargo = process::cargo();
@@ -56,15 +89,22 @@ impl Programs {
         Ok(Built { tests, memwatch, beside: others.into_iter().map(|(_, path)| path).collect(), package })
     }
 
-    /// Where it cannot be made, as without crates.io, its test is skipped and all others run. It is made of what was built here.
-    fn package(&self, memwatch: &Path) -> Option<PathBuf> {
+    /// Where it cannot be made, as without crates.io, its test fails and all others run. It is made of what was built here.
+    fn package(&self, memwatch: &Path) -> DebianPackage {
         let is_wanted =
             self.only.is_empty() || self.only.iter().any(|part| OF_PACKAGE.contains(part.as_str()));
         if !is_wanted || self.memwatch.is_some() {
-            return None;
+            return DebianPackage::NotWanted;
         }
-        let built = package::debian(memwatch);
-        built.inspect_err(|error| report::step(&format!("the Debian package is not tested: {error:#}"))).ok()
+        package::debian(memwatch).map_or_else(
+            |error| {
+                report::step(&format!(
+                    "the Debian package cannot be built, so its test will fail: {error:#}"
+                ));
+                DebianPackage::NotBuilt
+            },
+            DebianPackage::Built,
+        )
     }
 }
 
@@ -79,6 +119,14 @@ fn executable(message: &str) -> Option<(String, PathBuf)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_package_that_was_not_built_is_told_of() {
+        assert_eq!(DebianPackage::NotWanted.variable().unwrap(), None);
+        assert_eq!(DebianPackage::NotBuilt.variable().unwrap(), Some(("MEMWATCH_DEB", String::new())));
+        let built = DebianPackage::Built("/t/m_1.deb".into());
+        assert_eq!(built.variable().unwrap(), Some(("MEMWATCH_DEB", "/srv/job/files/m_1.deb".into())));
+    }
 
     #[test]
     fn programs_are_found_in_cargos_messages() {
