@@ -172,11 +172,44 @@ fn run_dir(dir: &Path, kernel: &Kernel) -> Result<PathBuf> {
     Ok(run)
 }
 
+/// The kernels asked for whose packages can be had, and a text for each other one that is not passed over.
+///
+/// # Errors
+/// There is not one, which is never passed over.
+fn present(options: &Options, dir: &Path) -> Result<(Vec<&'static Kernel>, Vec<String>)> {
+    present_of(options, |kernel| kernel.unpacked(dir).map(drop))
+}
+
+fn present_of(
+    options: &Options,
+    fetch: impl Fn(&Kernel) -> Result<()>,
+) -> Result<(Vec<&'static Kernel>, Vec<String>)> {
+    let (mut there, mut missing) = (Vec::new(), Vec::new());
+    for kernel in options.kernels.iter().copied() {
+        match fetch(kernel) {
+            Ok(()) => there.push(kernel),
+            Err(error) => {
+                report::step(&format!(
+                    "{}: its packages cannot be had, so nothing runs on it: {error:#}",
+                    kernel.name
+                ));
+                if !options.allows_missing {
+                    missing.push(format!("{}: its packages cannot be had", kernel.name));
+                }
+            }
+        }
+    }
+    if there.is_empty() {
+        bail!("not one kernel could be had: check the machine's apt configuration and its network");
+    }
+    Ok((there, missing))
+}
+
 /// Runs a command on each kernel; the task fails when it does on one.
 fn commands(options: &Options, job: &Job) -> Result<()> {
     let dir = rootfs::guest_dir()?;
-    let mut failed = Vec::new();
-    for kernel in options.kernels.iter().copied() {
+    let (there, mut failed) = present(options, &dir)?;
+    for kernel in there {
         match on_kernel(options, kernel, job, &dir) {
             Ok(outcome) => match outcome.boot.verdict {
                 Verdict::Ended(0) => (),
@@ -185,9 +218,6 @@ fn commands(options: &Options, job: &Job) -> Result<()> {
                 Verdict::Ended(status) => failed.push(format!("{}: exit status {status}", kernel.name)),
                 Verdict::Failed(reason, _) => failed.push(format!("{}: {reason}", kernel.name)),
             },
-            Err(error) if options.allows_missing => {
-                report::step(&format!("{}: skipped: {error:#}", kernel.name))
-            }
             Err(error) => failed.push(format!("{}: {error:#}", kernel.name)),
         }
     }
@@ -245,4 +275,24 @@ fn shell(options: &Options) -> Result<()> {
         bail!("the emulator failed ({status})");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{kernel::KERNELS, *};
+
+    #[test]
+    fn only_kernels_that_cannot_be_fetched_are_passed_over() {
+        let present = |words: &[&str], lacks: &dyn Fn(&Kernel) -> bool| {
+            let fetch = |kernel: &Kernel| if lacks(kernel) { bail!("offline") } else { Ok(()) };
+            present_of(&Options::parse_words(words).unwrap(), fetch)
+        };
+        let oldest = |kernel: &Kernel| kernel.name == KERNELS[0].name;
+        let (there, missing) = present(&["--allow-missing"], &oldest).unwrap();
+        assert_eq!((there.len(), missing.len()), (KERNELS.len() - 1, 0));
+        let (there, missing) = present(&[], &oldest).unwrap();
+        assert_eq!((there.len(), missing.len()), (KERNELS.len() - 1, 1));
+        let none = present(&["--allow-missing", "--", "true"], &|_| true);
+        assert!(none.unwrap_err().to_string().contains("not one kernel"));
+    }
 }

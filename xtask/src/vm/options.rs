@@ -1,6 +1,7 @@
 //! The command line of `cargo xtask vm`.
 
 use std::{
+    ffi::OsStr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -141,7 +142,16 @@ impl Options {
     /// # Errors
     /// None: what is not given has a default.
     pub(super) fn whole_matrix() -> Result<Self> {
-        Self::parse(&arguments(Command::new("vm")).get_matches_from(["vm"]))
+        Self::parse_words::<&str>(&[])
+    }
+
+    /// Reads words of a command line.
+    ///
+    /// # Errors
+    /// They make no sense.
+    pub(super) fn parse_words<Word: AsRef<OsStr>>(words: &[Word]) -> Result<Self> {
+        let words = std::iter::once(OsStr::new("vm")).chain(words.iter().map(AsRef::as_ref));
+        Self::parse(&arguments(Command::new("vm")).try_get_matches_from(words)?)
     }
 
     /// A line for the shell under systemd, beside the real programs and with these files.
@@ -151,10 +161,10 @@ impl Options {
     pub(super) fn script(kernel: &str, line: &str, files: &[PathBuf], timeout: Duration) -> Result<Self> {
         let seconds = timeout.as_secs().to_string();
         let words =
-            ["vm", "--systemd", "--layer", "full", "--kernel", kernel, "--timeout", &seconds].map(Path::new);
+            ["--systemd", "--layer", "full", "--kernel", kernel, "--timeout", &seconds].map(Path::new);
         let brought = files.iter().flat_map(|file| [Path::new("--bring"), file.as_path()]);
         let words = words.into_iter().chain(brought).chain([Path::new("--"), Path::new(line)]);
-        Self::parse(&arguments(Command::new("vm")).try_get_matches_from(words)?)
+        Self::parse_words(&words.collect::<Vec<_>>())
     }
 
     /// Reads the task's arguments.
@@ -235,8 +245,7 @@ mod tests {
     use super::*;
 
     fn parse(arguments: &[&str]) -> Result<Options> {
-        let words = std::iter::once("vm").chain(arguments.iter().copied());
-        Options::parse(&super::arguments(Command::new("vm")).get_matches_from(words))
+        Options::parse_words(arguments)
     }
 
     #[test]
