@@ -25,7 +25,7 @@ pub(crate) const TASK: Task = Task {
             .arg(
                 Arg::new("all-kernels")
                     .long("all-kernels")
-                    .help("Then every behaviour test in a guest of each kernel of the matrix (see `vm`); before ARGS")
+                    .help("Then the behaviour tests, all or by the same names, in a guest of each kernel of the matrix (see `vm`); before ARGS")
                     .action(ArgAction::SetTrue),
             )
             .arg(
@@ -39,23 +39,27 @@ pub(crate) const TASK: Task = Task {
         )
     },
     run: |matches| {
-        every(matches.get_many("args").into_iter().flatten().cloned())?;
-        if matches.get_flag("all-kernels") { vm::test_all_kernels() } else { Ok(()) }
+        let (names, options) = names_and_options(matches.get_many("args").into_iter().flatten().cloned());
+        every(&names, &options)?;
+        if matches.get_flag("all-kernels") { vm::test_all_kernels(&names) } else { Ok(()) }
     },
 };
 
-/// Builds the release binary and runs the tests of all packages; `args` go to every test harness, one name at a time, as not every
-/// harness takes more.
-fn every(args: impl Iterator<Item = OsString>) -> Result<()> {
+/// Names to select tests by, and options of the test harness.
+fn names_and_options(args: impl Iterator<Item = OsString>) -> (Vec<OsString>, Vec<OsString>) {
     let is_name = |arg: &OsString| !arg.as_encoded_bytes().starts_with(b"-");
     let (mut names, mut options) = (Vec::new(), Vec::new());
     for arg in args {
         // What follows an option may be its value.
-        if options.is_empty() && is_name(&arg) { names.push(Some(arg)) } else { options.push(arg) }
+        if options.is_empty() && is_name(&arg) { names.push(arg) } else { options.push(arg) }
     }
-    if names.is_empty() {
-        names.push(None);
-    }
+    (names, options)
+}
+
+/// Builds the release binary and runs the tests of all packages; what selects goes to every test harness one name at a time, as not
+/// every harness takes more.
+fn every(names: &[OsString], options: &[OsString]) -> Result<()> {
+    let names: Vec<_> = if names.is_empty() { vec![None] } else { names.iter().map(Some).collect() };
     let binary = build::release()?;
     let programs = real_programs();
     let receiver = receiver::ensure();
@@ -63,7 +67,7 @@ fn every(args: impl Iterator<Item = OsString>) -> Result<()> {
     let mut has_failed = false;
     for name in names {
         let mut command = harness(&binary, programs.as_deref(), receiver.as_deref());
-        command.args(name.as_slice()).args(&options);
+        command.args(name).args(options);
         let before = tally.clone();
         has_failed |= !run(command, &mut tally)?;
         if let Some(name) = name.filter(|_| tally == before) {
@@ -117,4 +121,17 @@ fn real_programs() -> Option<PathBuf> {
             ));
         })
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_before_options() {
+        let args = ["oom::", "life::", "--test-threads", "1"].map(OsString::from);
+        let (names, options) = names_and_options(args.into_iter());
+        assert_eq!(names, ["oom::", "life::"]);
+        assert_eq!(options, ["--test-threads", "1"]);
+    }
 }

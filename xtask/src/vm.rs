@@ -18,6 +18,7 @@ mod options;
 mod output;
 
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -51,12 +52,12 @@ pub(crate) const TASK: Task = Task {
     },
 };
 
-/// Runs every test on every kernel of the matrix.
+/// Runs the tests with one of these in their name on every kernel of the matrix; every test where there are none.
 ///
 /// # Errors
-/// The tests did not pass, or a kernel could not be had.
-pub(crate) fn test_all_kernels() -> Result<()> {
-    let options = Options::whole_matrix()?;
+/// The tests did not pass, none is called like a name, or a kernel could not be had.
+pub(crate) fn test_all_kernels(names: &[OsString]) -> Result<()> {
+    let options = Options::whole_matrix(names)?;
     let _lock = rootfs::lock()?;
     match &options.what {
         What::Tests(programs) => matrix::run(&options, programs),

@@ -100,10 +100,9 @@ pub(super) fn watch(
             }
         }
         let state = match guest.state(gone, end)? {
-            State::Running => lost.take().map_or_else(
-                || lateness(started.elapsed(), ready.is_some(), patience),
-                State::Failed,
-            ),
+            State::Running => lost
+                .take()
+                .map_or_else(|| lateness(started.elapsed(), ready.is_some(), patience), State::Failed),
             state @ (State::Ended(_) | State::Failed(_)) => state,
         };
         match state {

@@ -1,7 +1,7 @@
 //! The command line of `cargo xtask vm`.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -137,19 +137,19 @@ pub(super) fn arguments(command: Command) -> Command {
 }
 
 impl Options {
-    /// Every test on every kernel.
+    /// The tests with one of these in their name on every kernel; every test where there are none.
     ///
     /// # Errors
-    /// None: what is not given has a default.
-    pub(super) fn whole_matrix() -> Result<Self> {
-        Self::parse_words::<&str>(&[])
+    /// A name is not UTF-8.
+    pub(super) fn whole_matrix(names: &[OsString]) -> Result<Self> {
+        Self::parse_words(&names.iter().flat_map(|name| [OsStr::new("--only"), name]).collect::<Vec<_>>())
     }
 
     /// Reads words of a command line.
     ///
     /// # Errors
     /// They make no sense.
-    pub(super) fn parse_words<Word: AsRef<OsStr>>(words: &[Word]) -> Result<Self> {
+    pub(super) fn parse_words(words: &[impl AsRef<OsStr>]) -> Result<Self> {
         let words = std::iter::once(OsStr::new("vm")).chain(words.iter().map(AsRef::as_ref));
         Self::parse(&arguments(Command::new("vm")).try_get_matches_from(words)?)
     }
@@ -271,7 +271,15 @@ mod tests {
         assert_eq!(options.kernels.iter().map(|it| it.name).collect::<Vec<_>>(), ends);
         assert_eq!(options.layer.name, "base");
         assert!(matches!(options.what, What::Tests(programs) if programs.only == SMOKE));
-        assert_eq!(Options::whole_matrix().unwrap().kernels.len(), KERNELS.len());
+    }
+
+    #[test]
+    fn the_whole_matrix_runs_the_tests_that_are_named() {
+        let options = Options::whole_matrix(&["oom::".into(), "life::".into()]).unwrap();
+        assert_eq!(options.kernels.len(), KERNELS.len());
+        assert!(matches!(options.what, What::Tests(programs) if programs.only == ["oom::", "life::"]));
+        let all = Options::whole_matrix(&[]).unwrap();
+        assert!(matches!(all.what, What::Tests(programs) if programs.only.is_empty()));
     }
 
     #[test]
