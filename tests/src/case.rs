@@ -1,5 +1,6 @@
 //! One test: its name, what it needs, what it does.
 
+use std::panic;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -40,29 +41,38 @@ impl Case {
     #[must_use]
     pub fn trial(self, report: Arc<Report>) -> Trial {
         Trial::ignorable_test(self.name, move || {
-            if let Some((need, reason)) = self.needs.iter().find_map(|need| Some((need, need.missing()?))) {
-                return if limit::in_guest() && !need.may_lack_in_guest() {
-                    let message = format!("a guest must not lack this: {reason}");
-                    report.add(self.name, Outcome::Failed(message.clone()));
-                    Err(Failed::from(message))
-                } else {
-                    report.add(self.name, Outcome::Skipped(reason.clone()));
-                    Ok(Completion::ignored_with(reason))
-                };
-            }
-            let start = Instant::now();
-            match self.run_in_turn() {
-                Ok(()) => {
-                    report.add(self.name, Outcome::Passed(start.elapsed()));
-                    Ok(Completion::Completed)
-                }
-                Err(error) => {
-                    let message = format!("{error:#}");
-                    report.add(self.name, Outcome::Failed(message.clone()));
-                    Err(Failed::from(message))
-                }
+            let outcome = self.outcome();
+            report.add(self.name, outcome.clone());
+            match outcome {
+                Outcome::Passed(_) => Ok(Completion::Completed),
+                Outcome::Failed(message) => Err(Failed::from(message)),
+                Outcome::Skipped(reason) => Ok(Completion::ignored_with(reason)),
             }
         })
+    }
+
+    /// What becomes of it; a panic is a failure with what it said.
+    fn outcome(self) -> Outcome {
+        panic::catch_unwind(|| self.run_or_skip()).unwrap_or_else(|panic| {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+            Outcome::Failed(format!("panicked: {}", said.unwrap_or("it did not say why")))
+        })
+    }
+
+    fn run_or_skip(self) -> Outcome {
+        if let Some((need, reason)) = self.needs.iter().find_map(|need| Some((need, need.missing()?))) {
+            return if limit::in_guest() && !need.may_lack_in_guest() {
+                Outcome::Failed(format!("a guest must not lack this: {reason}"))
+            } else {
+                Outcome::Skipped(reason)
+            };
+        }
+        let start = Instant::now();
+        match self.run_in_turn() {
+            Ok(()) => Outcome::Passed(start.elapsed()),
+            Err(error) => Outcome::Failed(format!("{error:#}")),
+        }
     }
 
     fn run_in_turn(self) -> anyhow::Result<()> {
@@ -75,5 +85,29 @@ impl Case {
             let _turn = TURN.read().unwrap_or_else(PoisonError::into_inner);
             (self.run)()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libtest_mimic::Arguments;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_is_reported_as_a_failure() {
+        let report = Arc::new(Report::default());
+        let cases = [
+            Case::new("panics", &[], || panic!("no luck")),
+            Case::alone("panics_in_words", &[], || panic!("no {}", "luck")),
+            Case::new("holds", &[], || Ok(())),
+        ];
+        for case in &cases[..2] {
+            assert!(matches!(case.outcome(), Outcome::Failed(reason) if reason == "panicked: no luck"));
+        }
+        let trials = cases.map(|case| case.trial(Arc::clone(&report))).into();
+        let conclusion = libtest_mimic::run(&Arguments::default(), trials);
+        assert_eq!((conclusion.num_passed, conclusion.num_failed), (1, 2));
+        assert_eq!(report.counts(), (1, 2, 0));
     }
 }
