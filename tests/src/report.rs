@@ -1,10 +1,9 @@
-//! What became of each test: printed at the end and, when asked for, written as JSON for the table of kernels.
+//! What became of each test: printed at the end and, when asked for, told as it comes for the table of kernels.
 
-use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use serde_json::{Value, json};
 
 /// What became of a test.
@@ -18,12 +17,23 @@ pub enum Outcome {
     Skipped(String),
 }
 
-/// What tests measured, by what it is.
-static MEASURED: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
+/// Tells a number that is worth to be kept beside the outcomes.
+pub fn record(what: &str, bytes: u64) {
+    tell(&json!({"measured": what, "bytes": bytes}));
+}
 
-/// Notes a number that is worth to be kept beside the outcomes.
-pub fn record(what: String, number: u64) {
-    MEASURED.lock().unwrap_or_else(PoisonError::into_inner).insert(what, number);
+/// Tells that a test begins: one that is never told to end took the machine with it.
+pub fn begin(name: &str) {
+    tell(&json!({"begun": name}));
+}
+
+/// Tells the host of a guest, where `MEMWATCH_TEST_MARK` says how its lines are known. They may follow what the test runner has
+/// begun a line with.
+fn tell(what: &Value) {
+    if let Ok(mark) = std::env::var("MEMWATCH_TEST_MARK") {
+        // By one write, and shorter than what a pipe cuts. There is nobody else to tell of a failure.
+        let _ = std::io::stderr().write_all(format!("{mark}{what}\n").as_bytes());
+    }
 }
 
 /// The outcomes of a run.
@@ -33,8 +43,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// Notes one outcome.
+    /// Notes and tells one outcome.
     pub fn add(&self, name: &'static str, outcome: Outcome) {
+        tell(&told(name, &outcome));
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((name, outcome));
     }
 
@@ -61,47 +72,35 @@ impl Report {
         lines + &format!("{passed} passed, {failed} failed, {skipped} skipped")
     }
 
-    /// Writes the JSON file that `MEMWATCH_TEST_RESULTS` names, when it is set.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn write(&self) -> anyhow::Result<()> {
-        let Some(path) = std::env::var_os("MEMWATCH_TEST_RESULTS").map(std::path::PathBuf::from) else {
-            return Ok(());
-        };
-        std::fs::write(&path, format!("{:#}\n", self.json()))
-            .with_context(|| format!("write the results to {}", path.display()))
-    }
-
-    fn json(&self) -> Value {
-        let tests: Vec<Value> = self
-            .sorted()
-            .into_iter()
-            .map(|(name, outcome)| match outcome {
-                Outcome::Passed(time) => {
-                    json!({"name": name, "outcome": "passed", "milliseconds": time.as_millis() as u64})
-                }
-                Outcome::Failed(reason) => json!({"name": name, "outcome": "failed", "reason": reason}),
-                Outcome::Skipped(reason) => json!({"name": name, "outcome": "skipped", "reason": reason}),
-            })
-            .collect();
-        let (passed, failed, skipped) = self.counts();
-        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        json!({
-            "kernel": release.trim(),
-            "passed": passed,
-            "failed": failed,
-            "skipped": skipped,
-            "tests": tests,
-            // What a run of a part leaves out is told from what there is no more.
-            "known": crate::cases::all().map(|case| case.name).collect::<Vec<_>>(),
-            "measured": *MEASURED.lock().unwrap_or_else(PoisonError::into_inner),
-        })
-    }
-
     fn sorted(&self) -> Vec<(&'static str, Outcome)> {
         let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         outcomes.sort_by_key(|(name, _)| *name);
         outcomes
+    }
+}
+
+/// An outcome in words.
+fn told(name: &str, outcome: &Outcome) -> Value {
+    let (outcome, reason) = match outcome {
+        Outcome::Passed(_) => ("passed", None),
+        Outcome::Failed(reason) => ("failed", Some(reason)),
+        Outcome::Skipped(reason) => ("skipped", Some(reason)),
+    };
+    // As much as fits a table's foot: what follows the first line are lines of events, which the test runner prints.
+    let reason =
+        reason.map(|reason| reason.lines().next().unwrap_or_default().chars().take(200).collect::<String>());
+    json!({"ended": name, "outcome": outcome, "reason": reason})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_told_in_one_line() {
+        let passed = told("a", &Outcome::Passed(Duration::ZERO));
+        assert_eq!(passed, json!({"ended": "a", "outcome": "passed", "reason": null}));
+        let failed = told("a", &Outcome::Failed(format!("no{}\nevents", "o".repeat(300)))).to_string();
+        assert!(failed.len() < 300 && !failed.contains('\n') && !failed.contains("events"), "{failed}");
     }
 }

@@ -23,7 +23,6 @@ fn main() -> anyhow::Result<ExitCode> {
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list {
         println!("{}", report.summary());
-        report.write()?;
     }
     Ok(conclusion.exit_code())
 }

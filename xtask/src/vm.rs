@@ -83,12 +83,13 @@ pub(crate) fn lines_of(
     };
     let dir = rootfs::guest_dir()?;
     let mut lines = Vec::new();
-    let outcome = start(&options.guest(kernel, &dir)?, job, &dir, |line| {
-        report::line(&format!("{:>6} | {line}", kernel.name));
+    let guest = options.guest(kernel, &dir)?;
+    let outcome = start(&guest, job, &dir, |line| {
+        show(kernel, line);
         lines.push(line.to_owned());
     })?;
     match outcome.boot.verdict {
-        Verdict::Ended(0) => Ok((outcome.release, lines)),
+        Verdict::Ended(0) => Ok((guest.unpacked.release, lines)),
         Verdict::Ended(status) => bail!("the command failed in the guest (exit status {status})"),
         Verdict::Failed(reason, console) => {
             bail!("the guest failed: {reason}; its console's last lines:\n{console}")
@@ -109,6 +110,7 @@ pub(crate) enum Init {
 #[derive(Debug)]
 struct Guest {
     kernel: &'static Kernel,
+    unpacked: kernel::Unpacked,
     init: Init,
     layer: &'static rootfs::Layer,
     memory_mib: u32,
@@ -119,9 +121,6 @@ struct Guest {
 /// What came of a guest.
 #[derive(Debug)]
 struct Outcome {
-    /// The kernel's release and package version.
-    release: String,
-    version: String,
     boot: Boot,
     /// The folder of the files it gave back.
     files: PathBuf,
@@ -130,7 +129,7 @@ struct Outcome {
 /// Starts a guest and watches it to its end; `show` gets each line of its job.
 fn start(guest: &Guest, job: &Job, dir: &Path, show: impl FnMut(&str)) -> Result<Outcome> {
     let run = run_dir(dir, guest.kernel)?;
-    let (command, kernel, token) = prepare(guest, job, dir, &run)?;
+    let (command, token) = prepare(guest, job, dir, &run)?;
     let boot = boot::watch(command, &run, &token, guest.patience, show)?;
     let files = run.join("files");
     fs::create_dir_all(&files).with_context(|| format!("cannot create {}", files.display()))?;
@@ -138,34 +137,28 @@ fn start(guest: &Guest, job: &Job, dir: &Path, show: impl FnMut(&str)) -> Result
         let archive = run.join(emulator::RESULTS);
         process::run(Command::new("tar").arg("-xf").arg(archive).arg("-C").arg(&files))?;
     }
-    Ok(Outcome { release: kernel.release, version: kernel.version, boot, files })
+    Ok(Outcome { boot, files })
 }
 
 /// Puts together all that a guest is started from.
-fn prepare(guest: &Guest, job: &Job, dir: &Path, run: &Path) -> Result<(Command, kernel::Unpacked, String)> {
-    let kernel = guest.kernel.unpacked(dir)?;
+fn prepare(guest: &Guest, job: &Job, dir: &Path, run: &Path) -> Result<(Command, String)> {
     let image = image::ensure(guest.layer, dir)?;
     let packed = job.pack(guest.init, run)?;
     let parts = Parts {
         processor: guest.processor,
         memory_mib: guest.memory_mib,
-        kernel: kernel.image.clone(),
-        initrd: initrd::write(&kernel, dir, run)?,
+        kernel: guest.unpacked.image.clone(),
+        initrd: initrd::write(&guest.unpacked, dir, run)?,
         image,
         job: packed.disk,
         is_interactive: job.is_interactive,
     };
-    Ok((Emulator::find(dir)?.command(&parts, run)?, kernel, packed.token))
+    Ok((Emulator::find(dir)?.command(&parts, run)?, packed.token))
 }
 
-/// Where the files of a kernel's guest lie until the next one starts.
-fn run_folder(dir: &Path, kernel: &str) -> PathBuf {
-    dir.join("run").join(kernel)
-}
-
-/// An empty folder for one guest's files.
+/// An empty folder for one guest's files, where they lie until the next one starts.
 fn run_dir(dir: &Path, kernel: &Kernel) -> Result<PathBuf> {
-    let run = run_folder(dir, kernel.name);
+    let run = dir.join("run").join(kernel.name);
     if run.exists() {
         fs::remove_dir_all(&run).with_context(|| format!("cannot remove {}", run.display()))?;
     }
@@ -211,7 +204,8 @@ fn commands(options: &Options, job: &Job) -> Result<()> {
     let dir = rootfs::guest_dir()?;
     let (there, mut failed) = present(options, &dir)?;
     for kernel in there {
-        match on_kernel(options, kernel, job, &dir) {
+        let outcome = options.guest(kernel, &dir);
+        match outcome.and_then(|guest| on_kernel(&guest, job, &dir, |line| show(kernel, line))) {
             Ok(outcome) => match outcome.boot.verdict {
                 Verdict::Ended(0) => (),
                 // With one kernel, the task stands for the command.
@@ -228,9 +222,14 @@ fn commands(options: &Options, job: &Job) -> Result<()> {
     Ok(())
 }
 
-/// Runs a job on one kernel and tells the person at the terminal how it goes.
-fn on_kernel(options: &Options, kernel: &'static Kernel, job: &Job, dir: &Path) -> Result<Outcome> {
-    let guest = options.guest(kernel, dir)?;
+/// Shows the person at the terminal a line of a guest's.
+fn show(kernel: &Kernel, line: &str) {
+    report::line(&format!("{:>6} | {line}", kernel.name));
+}
+
+/// Runs a job in a guest and tells the person at the terminal how it ended; `show` gets each line of the job.
+fn on_kernel(guest: &Guest, job: &Job, dir: &Path, show: impl FnMut(&str)) -> Result<Outcome> {
+    let kernel = guest.kernel;
     let mut job = job.clone();
     job.environment.extend([
         ("MEMWATCH_IN_GUEST", "1".to_owned()),
@@ -240,7 +239,7 @@ fn on_kernel(options: &Options, kernel: &'static Kernel, job: &Job, dir: &Path) 
         ("MEMWATCH_OUT", "/srv/job/out".to_owned()),
         ("HOME", "/root".to_owned()),
     ]);
-    let outcome = start(&guest, &job, dir, |line| report::line(&format!("{:>6} | {line}", kernel.name)))?;
+    let outcome = start(guest, &job, dir, show)?;
     let seconds = |time: std::time::Duration| format!("{:.1} s", time.as_secs_f64());
     let first = outcome.boot.to_first_command.map_or_else(|| "never reached".to_owned(), seconds);
     let verdict = match &outcome.boot.verdict {
@@ -254,8 +253,8 @@ fn on_kernel(options: &Options, kernel: &'static Kernel, job: &Job, dir: &Path) 
     report::step(&format!(
         "{} ({}, package {}): {verdict}; first command {first}, in all {}; files in {}",
         kernel.name,
-        outcome.release,
-        outcome.version,
+        guest.unpacked.release,
+        guest.unpacked.version,
         seconds(outcome.boot.total),
         outcome.files.display()
     ));
@@ -269,8 +268,11 @@ fn shell(options: &Options) -> Result<()> {
     let guest = options.guest(kernel, &dir)?;
     let run = run_dir(&dir, kernel)?;
     let job = Job { command: vec!["exec bash -l".into()], is_interactive: true, ..options.job() };
-    let (mut command, unpacked, _) = prepare(&guest, &job, &dir, &run)?;
-    report::step(&format!("{} ({}): the guest goes when the shell ends", kernel.name, unpacked.release));
+    let (mut command, _) = prepare(&guest, &job, &dir, &run)?;
+    report::step(&format!(
+        "{} ({}): the guest goes when the shell ends",
+        kernel.name, guest.unpacked.release
+    ));
     let status = command.status().context("cannot start the emulator")?;
     if !status.success() {
         bail!("the emulator failed ({status})");

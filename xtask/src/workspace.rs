@@ -1,15 +1,25 @@
 //! Where things are: the repository and cargo's target folder.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result};
 
-use crate::setup::record::target_dir;
+use crate::{process, setup::record::target_dir};
 
 /// The repository's root.
 pub(crate) fn root() -> &'static Path {
     let manifest_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest_dir.parent().unwrap_or(manifest_dir)
+}
+
+/// The tree's revision as git tells it in short, with `-dirty` where files differ from it; none where git does not tell.
+pub(crate) fn revision() -> Option<String> {
+    let mut git = Command::new("git");
+    git.args(["describe", "--always", "--dirty", "--exclude", "*"]).current_dir(root());
+    process::output(&mut git).ok().map(|revision| revision.trim().to_owned())
 }
 
 /// Cargo's target folder: the one this program was built in, so that `CARGO_TARGET_DIR` counts.

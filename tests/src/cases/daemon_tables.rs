@@ -104,7 +104,7 @@ fn mapped() -> anyhow::Result<()> {
     ])?;
     scene.closed(&decision)?.expect(&[("memwatch.closing.ending", "returned".into())])?;
     let resident = scene.unit.resident();
-    report::record("uwsgi, killed by the daemon before the first touch".to_owned(), resident);
+    report::record("uwsgi, killed by the daemon before the first touch", resident);
     ensure!(resident < BOUND, "{resident} bytes are resident of a process");
     scene.end().map(drop)
 }
@@ -115,7 +115,7 @@ fn touched() -> anyhow::Result<()> {
     let decision = scene.decided()?;
     decision.expect(&[("memwatch.decision.gravity", "kill".into())])?;
     let touched = decision.number("memwatch.decision.touched_bytes")?;
-    report::record("uwsgi, killed by the daemon at 64 MiB touched".to_owned(), touched);
+    report::record("uwsgi, killed by the daemon at 64 MiB touched", touched);
     ensure!((BOUND..512 * MIB).contains(&touched), "{touched} bytes touched at a bound of 64 MiB");
     scene.closed(&decision)?.expect(&[
         ("memwatch.closing.ending", "returned".into()),

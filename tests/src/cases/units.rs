@@ -287,7 +287,7 @@ fn under(program: &'static Program, rule: &[&str]) -> anyhow::Result<Acted> {
 
 fn mapped(program: &'static Program) -> anyhow::Result<()> {
     let touched = under(program, &["--act", "signal-mapped", "--comm", program.comm])?.at_death()?;
-    report::record(format!("{}, killed before the first touch", program.name), touched);
+    report::record(&format!("{}, killed before the first touch", program.name), touched);
     ensure!(touched == 0, "{touched} bytes were touched before the signal");
     Ok(())
 }
@@ -295,7 +295,7 @@ fn mapped(program: &'static Program) -> anyhow::Result<()> {
 fn touched(program: &'static Program) -> anyhow::Result<()> {
     let acted = under(program, TOUCH_RULE)?;
     let touched = acted.at_death()?;
-    report::record(format!("{}, killed at 64 MiB touched", program.name), touched);
+    report::record(&format!("{}, killed at 64 MiB touched", program.name), touched);
     // A page may be a huge one, and a fault may be counted on each CPU before the signal arrives.
     ensure!((BOUND..72 * MIB).contains(&touched), "{touched} bytes touched at a bound of 64 MiB");
     origin(acted.finding()?, program)
@@ -316,7 +316,7 @@ fn refused(program: &'static Program) -> anyhow::Result<()> {
     let acted = under(program, &["--act", "refuse", "--comm", program.comm])?;
     acted.finding()?.expect(&[("state", "failed".into()), ("error", "ENOMEM".into())])?;
     let exit = acted.exit()?;
-    report::record(format!("{}, refused", program.name), exit.number("fd_table_touched_bytes")?);
+    report::record(&format!("{}, refused", program.name), exit.number("fd_table_touched_bytes")?);
     exit.expect(&[("fd_table_bytes", 0.into())])?;
     // Refused, malloc asks in other ways: whoever had its table by one of them would touch it.
     let most = exit.number("max_rss_bytes")?;

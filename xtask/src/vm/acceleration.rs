@@ -46,6 +46,7 @@ pub(super) fn processor(guest: &Path, kernel: &'static Kernel) -> Result<Process
 fn boots(guest: &Path, kernel: &'static Kernel) -> Result<bool> {
     let trial = Guest {
         kernel,
+        unpacked: kernel.unpacked(guest)?,
         init: Init::Minimal,
         layer: &rootfs::BASE,
         memory_mib: 1024,

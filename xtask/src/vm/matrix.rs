@@ -4,11 +4,11 @@
 
 mod lines;
 mod programs;
+mod progress;
 pub(crate) mod results;
 mod table;
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,11 +16,13 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 pub(super) use self::programs::Programs;
-use self::results::{KernelResults, Results};
-use super::{
-    Outcome, boot::Verdict, compatibility, emulator::OUTPUT, on_kernel, options::Options, run_folder,
+use self::{
+    lines::Told,
+    progress::Progress,
+    results::{Instructions, KernelResults, Origin, Results, Test},
 };
-use crate::{report, rootfs};
+use super::{Guest, boot::Verdict, compatibility, job::Job, on_kernel, options::Options, present, show};
+use crate::{report, rootfs, workspace};
 
 /// The tests of the smoke part, by parts of their names: every hook attaches by every way and yields its event.
 pub(super) const SMOKE: [&str; 13] = [
@@ -39,8 +41,7 @@ pub(super) const SMOKE: [&str; 13] = [
     "kubepods::attributed_after_death",
 ];
 
-/// The files that the test program and one of its tests write, in the folder that is brought back.
-const REPORT: &str = "results.json";
+/// The file that one of the tests writes, in the folder that is brought back.
 const INSTRUCTIONS: &str = "instructions.json";
 
 /// Runs the tests on every kernel asked for.
@@ -55,7 +56,7 @@ pub(super) fn run(options: &Options, programs: &Programs) -> Result<()> {
     job.command = vec!["env".to_owned(), format!("./{}", file_name(&files.tests)?)];
     job.environment = vec![
         ("MEMWATCH_BIN", format!("/srv/job/files/{}", file_name(&files.memwatch)?)),
-        ("MEMWATCH_TEST_RESULTS", format!("/srv/job/out/{REPORT}")),
+        ("MEMWATCH_TEST_MARK", lines::MARK.to_owned()),
         ("MEMWATCH_TEST_ONLY", programs.only.join(",")),
         ("MEMWATCH_ROOTFS", "/".to_owned()),
     ];
@@ -63,51 +64,36 @@ pub(super) fn run(options: &Options, programs: &Programs) -> Result<()> {
     job.files.extend(files.beside);
     job.environment.extend(files.package.variable()?);
     job.files.extend(files.package.file());
+    let origin = |guest: &Guest| Origin {
+        release: Some(guest.unpacked.release.clone()),
+        revision: if programs.are_built_here() { workspace::revision() } else { None },
+    };
+    let (there, mut failed) = present(options, &dir)?;
     let mut results = Results::default();
     // A run on some kernels, or of some tests, leaves what is known of the others.
     let path = results_path()?;
     let mut kept = Results::read(&path)?;
-    for kernel in options.kernels.iter().copied() {
-        let fault =
-            |error| KernelResults { fault: Some(format!("{error:#}")), ..KernelResults::new(kernel.name) };
-        let row = match kernel.unpacked(&dir) {
+    for kernel in there {
+        let row = match options.guest(kernel, &dir) {
+            Ok(guest) => of_guest(&guest, origin(&guest), &job, &dir, |row| {
+                // Written each time, so that what is known outlives a task that is cut short.
+                kept.merge(row);
+                // Where that fails the last write does, too, and tells it.
+                let _ = kept.write(&path);
+            }),
             Err(error) => {
-                report::step(&format!(
-                    "{}: its packages cannot be had, so nothing is tested on it: {error:#}",
-                    kernel.name
-                ));
-                KernelResults { is_absent: true, is_excused: options.allows_missing, ..fault(error) }
-            }
-            Ok(unpacked) => {
-                // A run that was cut short before this one has told of some tests.
-                let mut cut_short = KernelResults::new(kernel.name);
-                (cut_short.release, cut_short.version) = (unpacked.release, unpacked.version);
-                cut_short.tests = told_until_now(&dir, kernel.name);
-                if !cut_short.tests.is_empty() {
-                    kept.renew(&cut_short);
-                }
-                let outcome = on_kernel(options, kernel, &job, &dir);
-                outcome.map_or_else(fault, |outcome| of_guest(kernel.name, &outcome, &dir))
+                KernelResults { fault: Some(format!("{error:#}")), ..KernelResults::new(kernel.name) }
             }
         };
-        let row = KernelResults { is_whole: programs.only.is_empty() && row.fault.is_none(), ..row };
-        if programs.only.is_empty() {
-            kept.put(row.clone());
-        } else {
-            kept.renew(&row);
-        }
-        results.put(row);
-        // Written each time, so that what is known outlives a task that is cut short.
+        kept.merge(&row);
         kept.write(&path)?;
+        results.merge(&row);
     }
     report::line(&results.table());
     for line in results.growth(&Results::read(&compatibility::committed())?) {
         report::step(&format!("grown by more than a tenth: {line}"));
     }
-    if results.kernels.iter().all(|kernel| kernel.is_absent) {
-        bail!("not one kernel could be had: check the machine's apt configuration and its network");
-    }
-    let failed = results.failures();
+    failed.extend(results.failures());
     if !failed.is_empty() {
         bail!("the tests did not pass: {}", failed.join("; "));
     }
@@ -119,45 +105,51 @@ pub(super) fn run(options: &Options, programs: &Programs) -> Result<()> {
 /// # Errors
 /// There is no target folder.
 pub(crate) fn results_path() -> Result<PathBuf> {
-    Ok(rootfs::guest_dir()?.join(REPORT))
+    Ok(rootfs::guest_dir()?.join("results.json"))
 }
 
-/// What a guest's outcome comes to.
-fn of_guest(name: &str, outcome: &Outcome, dir: &Path) -> KernelResults {
-    let mut row = KernelResults {
-        release: outcome.release.clone(),
-        version: outcome.version.clone(),
-        seconds_to_first_command: outcome.boot.to_first_command.map(tenths),
-        seconds: tenths(outcome.boot.total),
-        ..KernelResults::new(name)
-    };
-    match &outcome.boot.verdict {
-        Verdict::Failed(reason, _) => {
-            row.fault = Some(reason.clone());
-            row.tests = told_until_now(dir, name);
+/// Runs the tests in a guest; `keep` gets what they have come to until now, each time one has ended.
+fn of_guest(
+    guest: &Guest,
+    origin: Origin,
+    job: &Job,
+    dir: &Path,
+    mut keep: impl FnMut(&KernelResults),
+) -> KernelResults {
+    let mut progress = Progress::new(guest.kernel.name, origin.clone());
+    let outcome = on_kernel(guest, job, dir, |line| {
+        let Some((before, told)) = lines::read(line) else { return show(guest.kernel, line) };
+        if !before.is_empty() {
+            show(guest.kernel, before);
         }
-        Verdict::Ended(status) => match results::read_report(&outcome.files.join(REPORT)) {
-            Ok(report) => {
-                (row.tests, row.measured, row.known) = (report.tests, report.measured, report.known);
-                // A test program that fails without a failed test has not told all.
-                if *status != 0 && !row.tests.iter().any(results::Test::has_failed) {
-                    row.fault = Some(format!("exit status {status} of the test program"));
-                }
-            }
-            Err(error) => row.fault = Some(format!("exit status {status}; {error:#}")),
-        },
+        let has_ended = matches!(told, Told::Ended { .. });
+        progress.take(told);
+        if has_ended {
+            keep(progress.row());
+        }
+    });
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(error) => return progress.end(Some(format!("{error:#}"))),
+    };
+    let has_failed = progress.row().tests.iter().any(Test::has_failed);
+    let fault = match &outcome.boot.verdict {
+        Verdict::Failed(reason, _) => Some(reason.clone()),
+        // A test program that fails without a failed test has not told all.
+        Verdict::Ended(status) => {
+            (*status != 0 && !has_failed).then(|| format!("exit status {status} of the test program"))
+        }
+    };
+    let (instructions, fault) = match results::read_instructions(&outcome.files.join(INSTRUCTIONS)) {
+        Ok(instructions) => (instructions, fault),
+        Err(error) => (Instructions::new(), fault.or(Some(format!("{error:#}")))),
+    };
+    KernelResults {
+        seconds_to_first_command: outcome.boot.to_first_command.map(tenths),
+        instructions,
+        counted: origin,
+        ..progress.end(fault)
     }
-    match results::read_instructions(&outcome.files.join(INSTRUCTIONS)) {
-        Ok(instructions) => row.instructions = instructions,
-        Err(error) => row.fault = row.fault.or(Some(format!("{error:#}"))),
-    }
-    row
-}
-
-/// The outcomes that the last guest of a kernel told without coming to an end.
-fn told_until_now(dir: &Path, kernel: &str) -> Vec<results::Test> {
-    let output = fs::read(run_folder(dir, kernel).join(OUTPUT)).unwrap_or_default();
-    lines::of_unfinished(&String::from_utf8_lossy(&output))
 }
 
 /// Seconds as they are written down.

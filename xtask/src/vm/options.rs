@@ -231,12 +231,13 @@ impl Options {
     /// The guest for one kernel.
     ///
     /// # Errors
-    /// KVM is there and cannot be tried.
+    /// The kernel cannot be had, or KVM is there and cannot be tried.
     pub(super) fn guest(&self, kernel: &'static Kernel, dir: &Path) -> Result<Guest> {
         let processor = acceleration::processor(dir, kernel)?;
         let patience = Patience { to_start: TO_START, in_all: self.timeout };
         let Self { init, layer, memory_mib, .. } = *self;
-        Ok(Guest { kernel, init, layer, memory_mib, processor, patience })
+        let unpacked = kernel.unpacked(dir)?;
+        Ok(Guest { kernel, unpacked, init, layer, memory_mib, processor, patience })
     }
 }
 

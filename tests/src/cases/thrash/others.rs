@@ -185,8 +185,8 @@ pub(super) fn speak_later() -> anyhow::Result<()> {
         None => format!("{} never: {}", voice.name, voice.text()),
     };
     let all: Vec<String> = [&first].into_iter().chain(&others).map(when).collect();
-    if let Some(results) = std::env::var_os("MEMWATCH_TEST_RESULTS") {
-        let told = Path::new(&results).with_file_name("thrash.txt");
+    if let Some(folder) = std::env::var_os("MEMWATCH_OUT") {
+        let told = Path::new(&folder).join("thrash.txt");
         std::fs::write(told, all.join("\n")).context("keep what was heard")?;
     }
     let heard = first.heard.with_context(|| all.join("\n"))?;

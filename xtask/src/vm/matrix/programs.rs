@@ -68,6 +68,11 @@ impl DebianPackage {
 }
 
 impl Programs {
+    /// Whether all of them are built here, of the tree as it is.
+    pub(super) fn are_built_here(&self) -> bool {
+        self.tests.is_none() && self.memwatch.is_none()
+    }
+
     /// Gives the programs, built where they were not given.
     ///
     /// # Errors

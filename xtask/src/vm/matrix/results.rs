@@ -1,17 +1,13 @@
 //! What came of the tests on each kernel, kept as JSON.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::vm::kernel::KERNELS;
 
-/// The results of one run.
+/// What came of the tests on some kernels: of each test the last outcome.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Results {
     pub(crate) kernels: Vec<KernelResults>,
@@ -21,30 +17,32 @@ pub(crate) struct Results {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct KernelResults {
     pub(crate) name: String,
-    pub(crate) release: String,
-    pub(crate) version: String,
+    /// Of the last guest that came so far.
     pub(crate) seconds_to_first_command: Option<f64>,
-    pub(crate) seconds: f64,
-    /// Whether all tests have run since the row was begun: it says all there is to say.
-    #[serde(default)]
-    pub(crate) is_whole: bool,
-    /// What went wrong besides the tests.
+    /// What went wrong in the last guest besides the tests.
     pub(crate) fault: Option<String>,
-    /// Whether the kernel could not be had or started at all.
-    pub(crate) is_absent: bool,
-    /// Whether its absence was allowed.
-    pub(crate) is_excused: bool,
     pub(crate) tests: Vec<Test>,
     /// Instructions of each program: those that the verifier walked through, where the kernel tells (5.16), else those that
     /// the program has.
     #[serde(default)]
     pub(crate) instructions: Instructions,
+    /// Under what they were counted.
+    #[serde(default)]
+    pub(crate) counted: Origin,
     /// Bytes that tests measured, by what they are of.
     #[serde(default)]
     pub(crate) measured: Measured,
-    /// The names of all tests there are, run or not; none where the test program did not tell.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub(crate) known: BTreeSet<String>,
+}
+
+/// Under what an outcome came about; what is not told is not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    /// The kernel's, as `uname -r` tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) release: Option<String>,
+    /// The tree's, as git tells it in short.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) revision: Option<String>,
 }
 
 /// Numbers of instructions by program.
@@ -60,36 +58,8 @@ pub(crate) struct Test {
     /// `passed`, `failed` or `skipped`.
     pub(crate) outcome: String,
     pub(crate) reason: Option<String>,
-}
-
-/// The file a test program writes; it says more than is read here.
-#[derive(Deserialize)]
-pub(super) struct Report {
-    pub(super) tests: Vec<Test>,
-    #[serde(default)]
-    pub(super) measured: Measured,
-    #[serde(default)]
-    pub(super) known: BTreeSet<String>,
-}
-
-/// Reads a test program's file.
-///
-/// # Errors
-/// It is not there, or not what a test program writes.
-pub(super) fn read_report(path: &Path) -> Result<Report> {
-    let text = fs::read_to_string(path).context("the test program left no results")?;
-    let mut report: Report =
-        serde_json::from_str(&text).context("the test program's results make no sense")?;
-    for test in &mut report.tests {
-        // All of it is in the test program's own output; what follows the first line are lines of events.
-        test.reason = test.reason.take().map(|reason| first_line(&reason));
-    }
-    Ok(report)
-}
-
-/// The beginning of a text, as much as fits a table's foot.
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().take(200).collect()
+    #[serde(flatten)]
+    pub(crate) origin: Origin,
 }
 
 /// Reads the numbers of instructions that a test left; none where it did not run.
@@ -131,45 +101,25 @@ impl Results {
             .with_context(|| format!("{} makes no sense: remove it and run `cargo xtask vm`", path.display()))
     }
 
-    /// Takes in what a run of a part of the tests came to: those tests and numbers take the place of older ones, and tests
-    /// that there are no more go.
-    pub(crate) fn renew(&mut self, part: &KernelResults) {
-        let known = self.kernels.iter().position(|kernel| kernel.name == part.name);
-        let mut row = known.map_or_else(|| KernelResults::new(&part.name), |at| self.kernels.swap_remove(at));
-        row.tests.retain(|test| {
-            let exists = part.known.is_empty() || part.known.contains(&test.name);
-            exists && part.tests.iter().all(|newer| newer.name != test.name)
-        });
-        row.tests.extend(part.tests.iter().cloned());
+    /// Takes in newer results of a kernel: they take the place of the older ones of the same tests and programs.
+    pub(crate) fn merge(&mut self, newer: &KernelResults) {
+        let place = |name: &str| KERNELS.iter().position(|kernel| kernel.name == name);
+        let known = self.kernels.iter().position(|kernel| kernel.name == newer.name);
+        let mut row =
+            known.map_or_else(|| KernelResults::new(&newer.name), |at| self.kernels.swap_remove(at));
+        row.tests.retain(|test| newer.tests.iter().all(|newer| newer.name != test.name));
+        row.tests.extend(newer.tests.iter().cloned());
         row.tests.sort_by(|one, other| one.name.cmp(&other.name));
         // The one test that counts them counts all.
-        if !part.instructions.is_empty() {
-            row.instructions.clone_from(&part.instructions);
+        if !newer.instructions.is_empty() {
+            row.instructions.clone_from(&newer.instructions);
+            row.counted.clone_from(&newer.counted);
         }
-        row.measured.extend(part.measured.clone());
-        if !part.known.is_empty() {
-            row.known.clone_from(&part.known);
-        }
-        // How long a part took says nothing; a fault that outlives its run would have to be asked for again.
-        (row.release, row.version) = (part.release.clone(), part.version.clone());
-        row.fault = None;
-        self.put(row);
-    }
-
-    /// Takes in what is kept of earlier runs on a kernel.
-    pub(crate) fn take_over(&mut self, kept: &KernelResults) {
-        if kept.is_whole || kept.fault.is_some() {
-            self.put(kept.clone());
-        } else {
-            self.renew(kept);
-        }
-    }
-
-    /// Takes in a kernel's results in place of older ones, in the order of the table of kernels.
-    pub(crate) fn put(&mut self, row: KernelResults) {
-        let place = |name: &str| KERNELS.iter().position(|kernel| kernel.name == name);
-        self.kernels.retain(|kernel| kernel.name != row.name && place(&kernel.name).is_some());
+        row.measured.extend(newer.measured.clone());
+        row.seconds_to_first_command = newer.seconds_to_first_command.or(row.seconds_to_first_command);
+        row.fault.clone_from(&newer.fault);
         self.kernels.push(row);
+        self.kernels.retain(|kernel| place(&kernel.name).is_some());
         self.kernels.sort_by_key(|kernel| place(&kernel.name));
     }
 
@@ -199,9 +149,8 @@ impl Results {
 
     /// Why the run failed, a text for each kernel it failed on.
     pub(super) fn failures(&self) -> Vec<String> {
-        let failed = |kernel: &&KernelResults| {
-            (kernel.fault.is_some() && !kernel.is_excused) || kernel.tests.iter().any(Test::has_failed)
-        };
+        let failed =
+            |kernel: &&KernelResults| kernel.fault.is_some() || kernel.tests.iter().any(Test::has_failed);
         self.kernels.iter().filter(failed).map(KernelResults::summary).collect()
     }
 }
@@ -209,26 +158,27 @@ impl Results {
 /// Results of two kernels, for tests.
 #[cfg(test)]
 pub(super) fn fixture() -> Results {
-    let test = |name: &str, outcome: &str, reason: Option<&str>| Test {
+    let test = |name: &str, outcome: &str, reason: Option<&str>, origin: &Origin| Test {
         name: name.into(),
         outcome: outcome.into(),
         reason: reason.map(str::to_owned),
+        origin: origin.clone(),
     };
+    let unknown = Origin::default();
+    let known = Origin { release: Some("5.10.0".into()), revision: Some("abc123".into()) };
     let old = KernelResults {
-        release: "5.10.0".into(),
         seconds_to_first_command: Some(7.04),
-        seconds: 60.4,
         tests: vec![
-            test("a", "passed", None),
-            test("b", "skipped", Some("no lsm\nsecond line")),
-            test("c", "skipped", Some("no lsm")),
+            test("a", "passed", None, &known),
+            test("b", "skipped", Some("no lsm\nsecond line"), &unknown),
+            test("c", "skipped", Some("no lsm"), &known),
         ],
-        ..KernelResults::new("5.10")
+        ..KernelResults::new(KERNELS[0].name)
     };
     let new = KernelResults {
         fault: Some("kernel panic".into()),
-        tests: vec![test("b", "failed", Some("x"))],
-        ..KernelResults::new("newest")
+        tests: vec![test("b", "failed", Some("x"), &known)],
+        ..KernelResults::new(KERNELS[KERNELS.len() - 1].name)
     };
     Results { kernels: vec![old, new] }
 }
@@ -238,47 +188,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_is_a_failure_unless_it_is_excused() {
+    fn a_fault_is_a_failure() {
         let mut results = fixture();
         assert_eq!(results.failures().len(), 1);
         results.kernels[1].tests.clear();
-        results.kernels[1].is_excused = true;
+        assert_eq!(results.failures().len(), 1);
+        results.kernels[1].fault = None;
         assert!(results.failures().is_empty());
     }
 
     #[test]
-    fn a_kernels_newer_results_take_the_place_of_the_older() {
+    fn kernels_stand_in_the_order_of_their_table() {
         let mut results = fixture();
-        results.put(KernelResults::new("6.1"));
-        results.put(KernelResults::new("5.10"));
+        results.kernels.push(KernelResults::new("dropped"));
+        results.merge(&KernelResults::new(KERNELS[1].name));
         let names: Vec<_> = results.kernels.iter().map(|kernel| kernel.name.as_str()).collect();
-        assert_eq!(names, ["5.10", "6.1", "newest"]);
-        assert!(results.kernels[0].tests.is_empty());
+        assert_eq!(names, [0, 1, KERNELS.len() - 1].map(|at| KERNELS[at].name));
     }
 
     #[test]
-    fn a_part_renews_its_own_tests_only() {
+    fn newer_outcomes_replace_their_own_tests_only_and_each_keeps_its_origin() {
         let mut results = fixture();
-        let test = Test { name: "b".into(), outcome: "passed".into(), reason: None };
-        results.renew(&KernelResults { tests: vec![test], ..KernelResults::new("5.10") });
-        let outcomes = |results: &Results| {
-            let tests = results.kernels[0].tests.iter();
-            tests.map(|test| format!("{} {}", test.name, test.outcome)).collect::<Vec<_>>()
+        let origin = Origin { release: Some("5.10.9".into()), revision: Some("def456".into()) };
+        let test = Test { name: "b".into(), outcome: "passed".into(), reason: None, origin };
+        results.merge(&KernelResults { tests: vec![test], ..KernelResults::new(KERNELS[0].name) });
+        let row = &results.kernels[0];
+        let told = |test: &Test| {
+            format!("{} {} {}", test.name, test.outcome, test.origin.release.as_deref().unwrap_or("?"))
         };
-        assert_eq!(outcomes(&results), ["a passed", "b passed", "c skipped"]);
-        let known = ["b", "c", "d"].map(str::to_owned).into();
-        results.renew(&KernelResults { known, ..KernelResults::new("5.10") });
-        assert_eq!(outcomes(&results), ["b passed", "c skipped"]);
-    }
-
-    #[test]
-    fn a_part_is_taken_over_as_one() {
-        let part = KernelResults { tests: Vec::new(), ..KernelResults::new("5.10") };
-        let mut results = fixture();
-        results.take_over(&part);
-        assert_eq!(results.kernels[0].tests.len(), 3);
-        results.take_over(&KernelResults { is_whole: true, ..part });
-        assert!(results.kernels[0].tests.is_empty());
+        let told: Vec<_> = row.tests.iter().map(told).collect();
+        assert_eq!(told, ["a passed 5.10.0", "b passed 5.10.9", "c skipped 5.10.0"]);
+        assert_eq!(row.seconds_to_first_command, Some(7.04));
     }
 
     #[test]
@@ -297,5 +237,14 @@ mod tests {
     fn results_read_back_as_written() {
         let text = serde_json::to_string(&fixture()).unwrap();
         assert_eq!(serde_json::from_str::<Results>(&text).unwrap(), fixture());
+    }
+
+    #[test]
+    fn of_results_without_an_origin_it_is_not_known() {
+        let text = r#"{"kernels": [{"name": "5.10", "release": "5.10.0", "version": "1", "seconds_to_first_command": null,
+            "seconds": 0.0, "is_whole": false, "fault": null, "is_absent": false, "is_excused": false,
+            "tests": [{"name": "a", "outcome": "passed", "reason": null}]}]}"#;
+        let results: Results = serde_json::from_str(text).unwrap();
+        assert_eq!(results.kernels[0].tests[0].origin, Origin::default());
     }
 }

@@ -66,13 +66,9 @@ impl KernelResults {
         let fault = self.fault.as_ref().map(|fault| format!("; {fault}")).unwrap_or_default();
         let (passed, failed, skipped) = (self.count("passed"), self.count("failed"), self.count("skipped"));
         let boot = self.seconds_to_first_command.map(|time| format!(", first command {time:.1} s"));
-        // Results that were put together from several runs took no time of their own.
-        let time = (self.seconds > 0.0).then(|| format!(" in {:.0} s", self.seconds));
         format!(
-            "{} ({}): {passed} passed, {failed} failed, {skipped} skipped{}{}{fault}",
+            "{}: {passed} passed, {failed} failed, {skipped} skipped{}{fault}",
             self.name,
-            self.release,
-            time.unwrap_or_default(),
             boot.unwrap_or_default()
         )
     }
@@ -91,8 +87,8 @@ mod tests {
         let expected = "| test | 5.10 | newest |\n|---|---|---|\n| a | passed | - |\n\
                         | b | skipped (1) | failed (2) |\n| c | skipped (1) | - |\n\n\
                         1. no lsm\n2. x\n\n\
-                        - 5.10 (5.10.0): 1 passed, 0 failed, 2 skipped in 60 s, first command 7.0 s\n\
-                        - newest (): 0 passed, 1 failed, 0 skipped; kernel panic";
+                        - 5.10: 1 passed, 0 failed, 2 skipped, first command 7.0 s\n\
+                        - newest: 0 passed, 1 failed, 0 skipped; kernel panic";
         assert_eq!(fixture().table(), expected);
     }
 }
