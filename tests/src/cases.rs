@@ -111,3 +111,22 @@ pub fn all() -> impl Iterator<Item = Case> {
 fn traced(options: &[&str], trigger: &[&str]) -> anyhow::Result<Run> {
     Tracer::new(options)?.trigger(trigger)?.succeeded()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    /// What docs/compatibility.json says of the tests there are is what docs/compatibility.md counts as not run.
+    #[test]
+    fn docs_tell_of_every_test_and_of_no_other() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/compatibility.json");
+        let results: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let told = results["known"].as_array().unwrap();
+        let told: BTreeSet<&str> = told.iter().filter_map(Value::as_str).collect();
+        let there: BTreeSet<&str> = super::all().map(|case| case.name).collect();
+        let differ: Vec<_> = there.symmetric_difference(&told).collect();
+        assert!(differ.is_empty(), "`cargo xtask docs` takes these in, or out: {differ:?}");
+    }
+}

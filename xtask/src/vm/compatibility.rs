@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result};
 use super::{
     kernel::{self, KERNELS, Kernel},
     matrix::{
+        self,
         results::{KernelResults, Results},
         results_path,
     },
@@ -45,19 +46,19 @@ fn document() -> PathBuf {
     workspace::root().join("docs/compatibility.md")
 }
 
-/// Takes the last results over into the committed ones and writes the document.
+/// Takes the last results over into the committed ones, of the tests that there are, and writes the document.
 ///
 /// # Errors
-/// The results make no sense, or cannot be written.
+/// The results make no sense, the tests cannot be built, or nothing can be written.
 pub(crate) fn write() -> Result<()> {
     let last = Results::read(&results_path()?)?;
     let mut results = Results::read(&committed())?;
     if last.kernels.is_empty() {
-        report::step("docs/compatibility.json is left as it is: `cargo xtask vm` has left no results");
-    } else {
-        last.kernels.iter().for_each(|kernel| results.merge(kernel));
-        results.write(&committed())?;
+        report::step("docs/compatibility.json keeps its outcomes: `cargo xtask vm` has left no newer ones");
     }
+    last.kernels.iter().for_each(|kernel| results.merge(kernel));
+    results.keep_only(matrix::known()?);
+    results.write(&committed())?;
     write_document(&results)
 }
 
@@ -67,8 +68,10 @@ fn write_document(results: &Results) -> Result<()> {
 }
 
 fn text(results: &Results) -> String {
-    let run =
-        format!("\n## How the tests went\n\nEach test as it last ran on a kernel.\n\n{}\n", results.table());
+    let run = format!(
+        "\n## How the tests went\n\nEach test that there is, as it last ran on a kernel.\n\n{}\n",
+        results.table()
+    );
     let measured = numbers(results, |kernel| &kernel.measured);
     let instructions = numbers(results, |kernel| &kernel.instructions);
     format!("{HEAD}{}{run}{MEASURED}{measured}{COUNTS}{instructions}", expectations())

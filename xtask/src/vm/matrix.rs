@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-pub(super) use self::programs::Programs;
+pub(super) use self::programs::{Programs, known};
 use self::{
     lines::Told,
     progress::Progress,

@@ -1,8 +1,12 @@
 //! The programs the guests get: the test program, its companions, and the memwatch that is released.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::{build, package, process, report, workspace};
@@ -83,15 +87,8 @@ impl Programs {
             return Ok(Built { tests, memwatch, beside: Vec::new(), package: DebianPackage::NotWanted });
         }
         let package = self.package(&memwatch);
-        let mut cargo = process::cargo();
-        cargo.args(["test", "--locked", "--package", PACKAGE, "--test", TEST, "--no-run"]);
-        cargo.args(["--message-format", "json-render-diagnostics"]).current_dir(workspace::root());
-        let messages = process::output(&mut cargo)?;
-        let (tests, others): (Vec<_>, Vec<_>) =
-            messages.lines().filter_map(executable).partition(|(name, _)| name == TEST);
-        let (_, tests) =
-            tests.into_iter().next().with_context(|| format!("{PACKAGE} has no test program {TEST}"))?;
-        Ok(Built { tests, memwatch, beside: others.into_iter().map(|(_, path)| path).collect(), package })
+        let (tests, beside) = build_tests()?;
+        Ok(Built { tests, memwatch, beside, package })
     }
 
     /// Where it cannot be made, as without crates.io, its test fails and all others run. It is made of what was built here.
@@ -111,6 +108,42 @@ impl Programs {
             DebianPackage::Built,
         )
     }
+}
+
+/// Builds the test program and gives it, and what it starts besides.
+fn build_tests() -> Result<(PathBuf, Vec<PathBuf>)> {
+    let mut cargo = process::cargo();
+    cargo.args(["test", "--locked", "--package", PACKAGE, "--test", TEST, "--no-run"]);
+    cargo.args(["--message-format", "json-render-diagnostics"]).current_dir(workspace::root());
+    let messages = process::output(&mut cargo)?;
+    let (tests, others): (Vec<_>, Vec<_>) =
+        messages.lines().filter_map(executable).partition(|(name, _)| name == TEST);
+    let (_, tests) =
+        tests.into_iter().next().with_context(|| format!("{PACKAGE} has no test program {TEST}"))?;
+    Ok((tests, others.into_iter().map(|(_, path)| path).collect()))
+}
+
+/// The names of all tests there are for guests.
+///
+/// # Errors
+/// The test program cannot be built, or names none.
+pub(crate) fn known() -> Result<BTreeSet<String>> {
+    names(&build_tests()?.0)
+}
+
+/// The names of all tests of a test program.
+pub(super) fn names(program: &Path) -> Result<BTreeSet<String>> {
+    let told = process::output(Command::new(program).arg("--list").env_remove("MEMWATCH_TEST_ONLY"))?;
+    let names: BTreeSet<String> = told.lines().filter_map(listed).map(str::to_owned).collect();
+    if names.is_empty() {
+        bail!("{} names no test", program.display());
+    }
+    Ok(names)
+}
+
+/// The name in a line such as `life::exit: test`.
+fn listed(line: &str) -> Option<&str> {
+    line.strip_suffix(": test")
 }
 
 /// The target and the path of a program, in one of cargo's messages.

@@ -1,6 +1,10 @@
 //! What came of the tests on each kernel, kept as JSON.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -11,6 +15,9 @@ use crate::vm::kernel::KERNELS;
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Results {
     pub(crate) kernels: Vec<KernelResults>,
+    /// The names of the tests there are to run; none where that is not known.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) known: BTreeSet<String>,
 }
 
 /// The results on one kernel.
@@ -101,6 +108,14 @@ impl Results {
             .with_context(|| format!("{} makes no sense: remove it and run `cargo xtask vm`", path.display()))
     }
 
+    /// Takes the tests there are for all there are to run: outcomes of others go.
+    pub(crate) fn keep_only(&mut self, known: BTreeSet<String>) {
+        for kernel in &mut self.kernels {
+            kernel.tests.retain(|test| known.contains(&test.name));
+        }
+        self.known = known;
+    }
+
     /// Takes in newer results of a kernel: they take the place of the older ones of the same tests and programs.
     pub(crate) fn merge(&mut self, newer: &KernelResults) {
         let place = |name: &str| KERNELS.iter().position(|kernel| kernel.name == name);
@@ -151,7 +166,7 @@ impl Results {
     pub(super) fn failures(&self) -> Vec<String> {
         let failed =
             |kernel: &&KernelResults| kernel.fault.is_some() || kernel.tests.iter().any(Test::has_failed);
-        self.kernels.iter().filter(failed).map(KernelResults::summary).collect()
+        self.kernels.iter().filter(failed).map(|kernel| self.summary(kernel)).collect()
     }
 }
 
@@ -180,7 +195,7 @@ pub(super) fn fixture() -> Results {
         tests: vec![test("b", "failed", Some("x"), &known)],
         ..KernelResults::new(KERNELS[KERNELS.len() - 1].name)
     };
-    Results { kernels: vec![old, new] }
+    Results { kernels: vec![old, new], known: ["a", "b", "c", "d"].map(str::to_owned).into() }
 }
 
 #[cfg(test)]
@@ -222,10 +237,22 @@ mod tests {
     }
 
     #[test]
+    fn outcomes_of_tests_that_are_no_more_go() {
+        let mut results = fixture();
+        results.keep_only(["b", "e"].map(str::to_owned).into());
+        let names = results.kernels.iter().flat_map(|kernel| &kernel.tests).map(|test| test.name.as_str());
+        assert_eq!(names.collect::<Vec<_>>(), ["b", "b"]);
+        assert_eq!(results.known.len(), 2);
+    }
+
+    #[test]
     fn growth_over_a_tenth_is_told() {
         let counted = |count| {
             let instructions = Instructions::from([("mmap_fexit".to_owned(), count)]);
-            Results { kernels: vec![KernelResults { instructions, ..KernelResults::new("6.1") }] }
+            Results {
+                kernels: vec![KernelResults { instructions, ..KernelResults::new("6.1") }],
+                ..Results::default()
+            }
         };
         assert!(counted(1_100).growth(&counted(1_000)).is_empty());
         let told = counted(1_101).growth(&counted(1_000));
