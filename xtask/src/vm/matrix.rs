@@ -9,6 +9,7 @@ pub(crate) mod results;
 mod table;
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -51,6 +52,7 @@ const INSTRUCTIONS: &str = "instructions.json";
 /// never is of all of them.
 pub(super) fn run(options: &Options, programs: &Programs) -> Result<()> {
     let files = programs.built()?;
+    let chosen = programs.chosen(programs::names(&files.tests)?)?;
     let dir = rootfs::guest_dir()?;
     let mut job = options.job();
     job.command = vec!["env".to_owned(), format!("./{}", file_name(&files.tests)?)];
@@ -69,13 +71,13 @@ pub(super) fn run(options: &Options, programs: &Programs) -> Result<()> {
         revision: if programs.are_built_here() { workspace::revision() } else { None },
     };
     let (there, mut failed) = present(options, &dir)?;
-    let mut results = Results::default();
+    let mut results = Results { known: chosen, ..Results::default() };
     // A run on some kernels, or of some tests, leaves what is known of the others.
     let path = results_path()?;
     let mut kept = Results::read(&path)?;
     for kernel in there {
         let row = match options.guest(kernel, &dir) {
-            Ok(guest) => of_guest(&guest, origin(&guest), &job, &dir, |row| {
+            Ok(guest) => of_guest(&guest, origin(&guest), &results.known, &job, &dir, |row| {
                 // Written each time, so that what is known outlives a task that is cut short.
                 kept.merge(row);
                 // Where that fails the last write does, too, and tells it.
@@ -112,6 +114,7 @@ pub(crate) fn results_path() -> Result<PathBuf> {
 fn of_guest(
     guest: &Guest,
     origin: Origin,
+    chosen: &BTreeSet<String>,
     job: &Job,
     dir: &Path,
     mut keep: impl FnMut(&KernelResults),
@@ -135,6 +138,7 @@ fn of_guest(
     let has_failed = progress.row().tests.iter().any(Test::has_failed);
     let fault = match &outcome.boot.verdict {
         Verdict::Failed(reason, _) => Some(reason.clone()),
+        Verdict::Ended(0) => progress.left_out(chosen),
         // A test program that fails without a failed test has not told all.
         Verdict::Ended(status) => {
             (*status != 0 && !has_failed).then(|| format!("exit status {status} of the test program"))
@@ -159,4 +163,16 @@ fn tenths(time: Duration) -> f64 {
 
 fn file_name(path: &Path) -> Result<&str> {
     path.file_name().and_then(|name| name.to_str()).with_context(|| format!("{} is no file", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_of_the_smoke_tests_is_of_a_test() {
+        let known = Results::read(&compatibility::committed()).unwrap().known;
+        let programs = Programs { tests: None, memwatch: None, only: SMOKE.map(str::to_owned).into() };
+        assert!(programs.chosen(known).unwrap().len() >= SMOKE.len());
+    }
 }

@@ -77,6 +77,21 @@ impl Programs {
         self.tests.is_none() && self.memwatch.is_none()
     }
 
+    /// The tests to run of those there are.
+    ///
+    /// # Errors
+    /// None is called like a part of a name that is given.
+    pub(super) fn chosen(&self, known: BTreeSet<String>) -> Result<BTreeSet<String>> {
+        if self.only.is_empty() {
+            return Ok(known);
+        }
+        if let Some(part) = self.only.iter().find(|part| !known.iter().any(|name| name.contains(*part))) {
+            bail!("no test of the guests is called like {part}");
+        }
+        let is_chosen = |name: &String| self.only.iter().any(|part| name.contains(part));
+        Ok(known.into_iter().filter(is_chosen).collect())
+    }
+
     /// Gives the programs, built where they were not given.
     ///
     /// # Errors
@@ -164,6 +179,18 @@ mod tests {
         assert_eq!(DebianPackage::NotBuilt.variable().unwrap(), Some(("MEMWATCH_DEB", String::new())));
         let built = DebianPackage::Built("/t/m_1.deb".into());
         assert_eq!(built.variable().unwrap(), Some(("MEMWATCH_DEB", "/srv/job/files/m_1.deb".into())));
+    }
+
+    #[test]
+    fn a_part_of_no_name_is_an_error() {
+        let known = ["life::exit", "life::exec", "oom::host"].map(str::to_owned);
+        let chosen = |only: &[&str]| {
+            let only = only.iter().map(|part| (*part).to_owned()).collect();
+            Programs { tests: None, memwatch: None, only }.chosen(known.clone().into())
+        };
+        assert_eq!(chosen(&[]).unwrap().len(), 3);
+        assert_eq!(chosen(&["host", "exec"]).unwrap(), ["life::exec", "oom::host"].map(str::to_owned).into());
+        assert!(chosen(&["life::", "typo"]).unwrap_err().to_string().contains("typo"));
     }
 
     #[test]

@@ -39,6 +39,14 @@ impl Progress {
         &self.row
     }
 
+    /// What a test program that ended well has left out of the tests it was to run.
+    pub(super) fn left_out(&self, chosen: &BTreeSet<String>) -> Option<String> {
+        let has_ended = |name: &String| self.row.tests.iter().any(|test| test.name == *name);
+        let left: Vec<_> = chosen.iter().filter(|name| !has_ended(name)).collect();
+        let first = left.first()?;
+        Some(format!("no outcome of {} of {} tests, such as {first}", left.len(), chosen.len()))
+    }
+
     /// The results of a guest that is gone, and what went wrong with it: a test that had begun and not ended has failed.
     pub(super) fn end(mut self, fault: Option<String>) -> KernelResults {
         let reason = fault.as_deref().unwrap_or("the test program ended");
@@ -88,6 +96,16 @@ mod tests {
         assert_eq!(told[1], ("failed".into(), Some("two".into()), Some(reason)));
         assert_eq!(row.fault.as_deref(), Some("kernel panic"));
         assert_eq!(kept.failures().len(), 1);
+    }
+
+    #[test]
+    fn a_test_that_is_left_out_is_told() {
+        let mut progress = Progress::new(KERNELS[0].name, Origin::default());
+        let chosen = ["a", "b"].map(str::to_owned).into();
+        progress.take(ended("a", "passed"));
+        assert_eq!(progress.left_out(&chosen).as_deref(), Some("no outcome of 1 of 2 tests, such as b"));
+        progress.take(ended("b", "skipped"));
+        assert_eq!(progress.left_out(&chosen), None);
     }
 
     #[test]
