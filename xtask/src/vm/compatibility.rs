@@ -19,7 +19,7 @@ use super::{
         results_path,
     },
 };
-use crate::{report, workspace};
+use crate::{report, rootfs, workspace};
 
 /// What the document begins with.
 const HEAD: &str = "# Kernels\n\n\
@@ -51,6 +51,7 @@ fn document() -> PathBuf {
 /// # Errors
 /// The results make no sense, the tests cannot be built, or nothing can be written.
 pub(crate) fn write() -> Result<()> {
+    let _lock = rootfs::lock()?;
     let last = Results::read(&results_path()?)?;
     let mut results = Results::read(&committed())?;
     if last.kernels.is_empty() {

@@ -153,13 +153,16 @@ impl Results {
         lines
     }
 
-    /// Keeps them.
+    /// Keeps them: a file that is there stays whole whenever this is cut short.
     ///
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self).context("cannot put the results into JSON")?;
-        fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
+        let beside = path.with_extension("json.new");
+        fs::write(&beside, text + "\n")
+            .and_then(|()| fs::rename(&beside, path))
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Why the run failed, a text for each kernel it failed on.
@@ -264,6 +267,19 @@ mod tests {
     fn results_read_back_as_written() {
         let text = serde_json::to_string(&fixture()).unwrap();
         assert_eq!(serde_json::from_str::<Results>(&text).unwrap(), fixture());
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_what_was_kept() {
+        let dir = std::env::temp_dir().join(format!("memwatch-results-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("results.json");
+        fixture().write(&path).unwrap();
+        // A full disk: what is written fails after the file is opened.
+        std::os::unix::fs::symlink("/dev/full", dir.join("results.json.new")).unwrap();
+        assert!(Results::default().write(&path).is_err());
+        assert_eq!(Results::read(&path).unwrap(), fixture());
+        fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]
