@@ -34,7 +34,7 @@ const MEASURED: &str = "\n## Bytes resident at death\n\n\
 /// What stands above the numbers of instructions.
 const COUNTS: &str = "\n## Instructions\n\n\
     What the verifier walked through for each program; where the kernel does not tell (before 5.16), the program's own length. \
-    A run prints what has grown by more than a tenth over this table.\n\n";
+    A run prints what has grown by more than a tenth over this table, and what it cannot compare.\n\n";
 
 /// The committed results.
 pub(super) fn committed() -> PathBuf {
@@ -75,7 +75,12 @@ fn text(results: &Results) -> String {
     );
     let measured = numbers(results, |kernel| &kernel.measured);
     let instructions = numbers(results, |kernel| &kernel.instructions);
-    format!("{HEAD}{}{run}{MEASURED}{measured}{COUNTS}{instructions}", expectations())
+    let counted = results.kernels.iter().filter(|kernel| !kernel.instructions.is_empty());
+    let counted: String = counted.map(|kernel| format!("\n- {}: {}", kernel.name, kernel.counted)).collect();
+    format!(
+        "{HEAD}{}{run}{MEASURED}{measured}{COUNTS}{instructions}\nThey were counted of\n{counted}\n",
+        expectations()
+    )
 }
 
 /// A table with a column for each kernel.

@@ -93,7 +93,7 @@ pub(super) fn run(options: &Options, programs: &Programs) -> Result<()> {
     }
     report::line(&results.table());
     for line in results.growth(&Results::read(&compatibility::committed())?) {
-        report::step(&format!("grown by more than a tenth: {line}"));
+        report::step(&line);
     }
     failed.extend(results.failures());
     if !failed.is_empty() {

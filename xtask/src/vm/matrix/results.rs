@@ -138,15 +138,30 @@ impl Results {
         self.kernels.sort_by_key(|kernel| place(&kernel.name));
     }
 
-    /// The programs that have grown by more than a tenth since `before`, a line each.
+    /// The programs that have grown by more than a tenth since `before`, that were not counted then, or are not now: a line each,
+    /// after one that tells with what those of a kernel are compared.
     pub(crate) fn growth(&self, before: &Self) -> Vec<String> {
         let mut lines = Vec::new();
-        for kernel in &self.kernels {
-            let Some(old) = before.kernels.iter().find(|old| old.name == kernel.name) else { continue };
-            for (program, count) in &kernel.instructions {
-                let Some(known) = old.instructions.get(program) else { continue };
-                if u64::from(*count) * 10 > u64::from(*known) * 11 {
-                    lines.push(format!("{program} on {}: {count} instructions, {known} before", kernel.name));
+        for kernel in self.kernels.iter().filter(|kernel| !kernel.instructions.is_empty()) {
+            let old = before.kernels.iter().find(|old| old.name == kernel.name);
+            let Some(old) = old.filter(|old| !old.instructions.is_empty()) else {
+                lines.push(format!("instructions on {}: none were counted before", kernel.name));
+                continue;
+            };
+            lines.push(format!("instructions on {} beside those of {}:", kernel.name, old.counted));
+            let programs: BTreeSet<_> = kernel.instructions.keys().chain(old.instructions.keys()).collect();
+            for program in programs {
+                match (kernel.instructions.get(program), old.instructions.get(program)) {
+                    (Some(count), Some(known)) if u64::from(*count) * 10 > u64::from(*known) * 11 => {
+                        lines.push(format!(
+                            "  {program} has grown by more than a tenth: {count}, {known} before"
+                        ));
+                    }
+                    (Some(count), None) => lines.push(format!("  {program} was not counted before: {count}")),
+                    (None, Some(known)) => {
+                        lines.push(format!("  {program} is not counted now: {known} before"))
+                    }
+                    (Some(_), Some(_)) | (None, None) => {}
                 }
             }
         }
@@ -249,18 +264,26 @@ mod tests {
     }
 
     #[test]
-    fn growth_over_a_tenth_is_told() {
-        let counted = |count| {
-            let instructions = Instructions::from([("mmap_fexit".to_owned(), count)]);
-            Results {
-                kernels: vec![KernelResults { instructions, ..KernelResults::new("6.1") }],
-                ..Results::default()
-            }
+    fn growth_and_programs_that_cannot_be_compared_are_told() {
+        let counted = |programs: &[(&str, u32)]| {
+            let instructions = programs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+            let counted = Origin { release: Some("5.10.0".into()), revision: Some("abc123".into()) };
+            let row = KernelResults { instructions, counted, ..KernelResults::new("5.10") };
+            Results { kernels: vec![row], ..Results::default() }
         };
-        assert!(counted(1_100).growth(&counted(1_000)).is_empty());
-        let told = counted(1_101).growth(&counted(1_000));
-        assert_eq!(told, ["mmap_fexit on 6.1: 1101 instructions, 1000 before"]);
-        assert!(counted(1_101).growth(&Results::default()).is_empty());
+        let before = counted(&[("mmap", 1_000), ("gone", 7)]);
+        let beside = "instructions on 5.10 beside those of revision abc123 on 5.10.0:";
+        assert_eq!(counted(&[("mmap", 1_100), ("gone", 7)]).growth(&before), [beside]);
+        let expected = [
+            beside,
+            "  gone is not counted now: 7 before",
+            "  mmap has grown by more than a tenth: 1101, 1000 before",
+            "  new was not counted before: 9",
+        ];
+        let now = counted(&[("mmap", 1_101), ("new", 9)]);
+        assert_eq!(now.growth(&before), expected);
+        assert_eq!(now.growth(&Results::default()), ["instructions on 5.10: none were counted before"]);
+        assert!(counted(&[]).growth(&before).is_empty());
     }
 
     #[test]
