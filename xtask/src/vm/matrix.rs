@@ -20,7 +20,7 @@ pub(super) use self::programs::{Programs, known};
 use self::{
     lines::Told,
     progress::Progress,
-    results::{Instructions, KernelResults, Origin, Results, Test},
+    results::{Instructions, KernelResults, Origin, Results},
 };
 use super::{Guest, boot::Verdict, compatibility, job::Job, on_kernel, options::Options, present, show};
 use crate::{report, rootfs, workspace};
@@ -51,6 +51,8 @@ const INSTRUCTIONS: &str = "instructions.json";
 /// A test failed on a kernel, a guest gave no verdict, or a kernel could not be had: unless that is allowed, which it
 /// never is of all of them.
 pub(super) fn run(options: &Options, programs: &Programs) -> Result<()> {
+    // Asked for before the build: the tree may go on while the guests run.
+    let revision = if programs.are_built_here() { workspace::revision() } else { None };
     let files = programs.built()?;
     let chosen = programs.chosen(programs::names(&files.tests)?)?;
     let dir = rootfs::guest_dir()?;
@@ -66,10 +68,8 @@ pub(super) fn run(options: &Options, programs: &Programs) -> Result<()> {
     job.files.extend(files.beside);
     job.environment.extend(files.package.variable()?);
     job.files.extend(files.package.file());
-    let origin = |guest: &Guest| Origin {
-        release: Some(guest.unpacked.release.clone()),
-        revision: if programs.are_built_here() { workspace::revision() } else { None },
-    };
+    let origin =
+        |guest: &Guest| Origin { release: Some(guest.unpacked.release.clone()), revision: revision.clone() };
     let (there, mut failed) = present(options, &dir)?;
     let mut results = Results { known: chosen, ..Results::default() };
     // A run on some kernels, or of some tests, leaves what is known of the others.
@@ -135,14 +135,9 @@ fn of_guest(
         Ok(outcome) => outcome,
         Err(error) => return progress.end(Some(format!("{error:#}"))),
     };
-    let has_failed = progress.row().tests.iter().any(Test::has_failed);
     let fault = match &outcome.boot.verdict {
         Verdict::Failed(reason, _) => Some(reason.clone()),
-        Verdict::Ended(0) => progress.left_out(chosen),
-        // A test program that fails without a failed test has not told all.
-        Verdict::Ended(status) => {
-            (*status != 0 && !has_failed).then(|| format!("exit status {status} of the test program"))
-        }
+        Verdict::Ended(status) => progress.contradiction(*status, chosen),
     };
     let (instructions, fault) = match results::read_instructions(&outcome.files.join(INSTRUCTIONS)) {
         Ok(instructions) => (instructions, fault),

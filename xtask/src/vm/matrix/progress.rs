@@ -39,12 +39,19 @@ impl Progress {
         &self.row
     }
 
-    /// What a test program that ended well has left out of the tests it was to run.
-    pub(super) fn left_out(&self, chosen: &BTreeSet<String>) -> Option<String> {
+    /// Why a test program that ended with this status has not told all: a test that it was to run has no outcome, or it fails
+    /// without a failed test.
+    pub(super) fn contradiction(&self, status: u8, chosen: &BTreeSet<String>) -> Option<String> {
         let has_ended = |name: &String| self.row.tests.iter().any(|test| test.name == *name);
         let left: Vec<_> = chosen.iter().filter(|name| !has_ended(name)).collect();
-        let first = left.first()?;
-        Some(format!("no outcome of {} of {} tests, such as {first}", left.len(), chosen.len()))
+        if let Some(first) = left.first() {
+            let (left, all) = (left.len(), chosen.len());
+            return Some(format!(
+                "exit status {status}, no outcome of {left} of {all} tests, such as {first}"
+            ));
+        }
+        let has_failed = self.row.tests.iter().any(Test::has_failed);
+        (status != 0 && !has_failed).then(|| format!("exit status {status} of the test program"))
     }
 
     /// The results of a guest that is gone, and what went wrong with it: a test that had begun and not ended has failed.
@@ -99,13 +106,21 @@ mod tests {
     }
 
     #[test]
-    fn a_test_that_is_left_out_is_told() {
+    fn a_test_program_that_has_not_told_all_is_found_out() {
         let mut progress = Progress::new(KERNELS[0].name, Origin::default());
         let chosen = ["a", "b"].map(str::to_owned).into();
-        progress.take(ended("a", "passed"));
-        assert_eq!(progress.left_out(&chosen).as_deref(), Some("no outcome of 1 of 2 tests, such as b"));
+        progress.take(ended("a", "failed"));
+        for status in [0, 101] {
+            let told = progress.contradiction(status, &chosen).unwrap();
+            assert!(told.ends_with("no outcome of 1 of 2 tests, such as b"), "{told}");
+        }
         progress.take(ended("b", "skipped"));
-        assert_eq!(progress.left_out(&chosen), None);
+        assert_eq!(progress.contradiction(101, &chosen), None);
+        let mut progress = Progress::new(KERNELS[0].name, Origin::default());
+        progress.take(ended("a", "passed"));
+        let chosen = ["a".to_owned()].into();
+        assert_eq!(progress.contradiction(0, &chosen), None);
+        assert!(progress.contradiction(101, &chosen).is_some());
     }
 
     #[test]
