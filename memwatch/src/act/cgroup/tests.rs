@@ -50,6 +50,12 @@ impl Group {
         fs::read_to_string(self.folder.join("cgroup.procs")).unwrap().lines().count()
     }
 
+    fn sleepers(&self) -> usize {
+        let members = fs::read_to_string(self.folder.join("cgroup.procs")).unwrap();
+        let names = members.lines().filter_map(|id| fs::read(format!("/proc/{id}/comm")).ok());
+        names.filter(|name| name == b"sleep\n").count()
+    }
+
     fn is_empty_soon(&mut self) {
         let started = Instant::now();
         loop {
@@ -92,8 +98,9 @@ fn each_hierarchy(test: impl Fn(Group)) {
 
 fn family(group: &mut Group) -> ProcessKey {
     let key = group.start(FAMILY);
-    while group.processes() < 4 {
-        std::thread::yield_now();
+    // Those that it forked are shells for a moment.
+    while group.sleepers() < 3 {
+        std::thread::sleep(Duration::from_millis(1));
     }
     key
 }
