@@ -33,6 +33,7 @@ static EMPTY: Process = Process {
     tables: Tables::NONE,
     brk: 0,
     is_threaded: 0,
+    is_victim: 0,
     learned: [Learned { limit: 0, time_ns: 0, tgid: 0, tid: 0, how: 0, forks: 0 }; LEARNED_MAX],
     folded: NOTHING,
     limits: KnownLimits { epoch: 0, pairs: [LimitPair { soft: 0, hard: 0 }; RESOURCES] },

@@ -286,7 +286,9 @@ pub struct Process {
     /// The program break when last seen; 0: not seen.
     pub brk: u64,
     /// 1 when it may have had more than one thread.
-    pub is_threaded: u64,
+    pub is_threaded: u32,
+    /// 1 once the OOM killer has marked a thread of it.
+    pub is_victim: u32,
     /// Limits it learned; slot 0 is filled first.
     pub learned: [Learned; LEARNED_MAX],
     /// The part of `counters` already added to the map `CGROUPS`.

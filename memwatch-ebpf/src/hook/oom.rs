@@ -2,8 +2,9 @@
 //!
 //! Ways: raw tracepoint `mark_victim(task, uid)`, where the kernel passes the task (mainline since 6.8, back-ported to 6.1
 //! and late releases of 5.10: the prototype in BTF decides); else fentry on `mark_oom_victim(task)`, which the tracepoint
-//! stands in, for victims not marked before. Either fires once per victim, so every member of a group kill is reported, and
-//! in whatever task triggered: the header is the trigger's. The domain is the nearest memory cgroup of the victim that is
+//! stands in, for victims not marked before. Either fires for each victim, so every member of a group kill is reported, and
+//! in whatever task triggered: the header is the trigger's. It fires again for each thread of a victim that asks for memory on
+//! its way out (out_of_memory in mm/oom_kill.c marks who will free some); a process is reported once. The domain is the nearest memory cgroup of the victim that is
 //! at its limit; of a group kill's later victims, whose predecessors may have given memory back already, the one that was
 //! at its limit before. Lane: the ring. Without it: OOM kills are not seen.
 
@@ -14,7 +15,7 @@ use memwatch_ebpf::abi::event::{Kind, OOM_CGROUP, OOM_HOST, OomKill};
 use memwatch_ebpf::abi::offsets::ABSENT;
 
 use crate::emit::{emit, knobs};
-use crate::maps::{LAST_SHORT, offset};
+use crate::maps::{LAST_SHORT, PROCESSES, offset};
 use crate::task::Kptr;
 use crate::{process, resident};
 
@@ -70,6 +71,12 @@ fn killed(victim: Kptr) {
     if knobs().is_none_or(|knobs| knobs.kinds & Kind::OomKill.bit() == 0) {
         return;
     }
+    let tgid = victim.peek(offset!(task_tgid));
+    if let Some(process) = PROCESSES.get_ptr_mut(tgid)
+        && core::mem::replace(unsafe { &mut (*process).is_victim }, 1) != 0
+    {
+        return;
+    }
     let mm = victim.peek_at(offset!(task_mm));
     let signal = victim.peek_at(offset!(task_signal));
     let page = u64::from(offset!(page_size));
@@ -85,7 +92,7 @@ fn killed(victim: Kptr) {
             domain_id: domain.id,
             domain_limit: domain.limit,
             domain_usage: domain.usage,
-            tgid: victim.peek(offset!(task_tgid)),
+            tgid,
             tid: victim.peek(offset!(task_pid)),
             uid: victim.peek_at(offset!(task_cred)).peek(offset!(cred_uid)),
             oom_score_adj: i32::from(signal.peek::<i16>(offset!(signal_oom_adj))),
